@@ -1,0 +1,69 @@
+"""What every blind denoising network offers: estimate the level, restore the image, or both at once."""
+
+import abc
+
+import torch
+from torch import Tensor, nn
+
+from xray_denoise.nets.level import LevelEncoding
+
+
+class BlindNet(nn.Module, abc.ABC):
+    """A network that estimates the noise level of an image, then removes noise of that level.
+
+    Images are (B, 1, H, W), grey level / 255, with H and W multiples of `stride`.
+    """
+
+    stride: int
+    """H and W of an input must be multiples of this."""
+    radius: int
+    """No output pixel of `restore` (or of a local `estimate`) depends on an input pixel farther away than this."""
+    global_level: bool
+    """Whether `restore` wants the mean of `estimate` over the whole image instead of the map itself."""
+    encoding: LevelEncoding
+    """The meaning of the two channels of a level map."""
+
+    @abc.abstractmethod
+    def estimate(self, noisy: Tensor) -> Tensor:
+        """Noise level maps (B, 2, H', W') of (B, 1, H, W), >= 0; H' and W' are H and W over a common factor."""
+
+    @abc.abstractmethod
+    def restore(self, noisy: Tensor, levels: Tensor) -> Tensor:
+        """Denoised (B, 1, H, W) of (B, 1, H, W), given levels (B, 2, H, W) or (B, 2, 1, 1)."""
+
+    def forward(self, noisy: Tensor, *, joint: bool = True) -> tuple[Tensor, Tensor]:
+        """Blind denoising: (B, 1, H, W) -> the denoised image, and the levels that `restore` was given.
+
+        With `joint` false no gradient flows from the denoised image back into the levels.
+        """
+        levels = self.estimate(noisy)
+        if self.global_level:
+            levels = levels.mean(dim=(2, 3), keepdim=True)
+        return self.restore(noisy, levels if joint else levels.detach()), levels
+
+
+def conv3(inputs: int, outputs: int) -> nn.Conv2d:
+    """3x3 convolution with zero padding of one pixel and a bias, drawn for ReLU (He et al. 2015)."""
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    nn.init.zeros_(conv.bias)
+    return conv
+
+
+def conv3_relu(inputs: int, outputs: int, count: int = 1) -> nn.Sequential:
+    """`count` 3x3 convolutions, each followed by a ReLU; the first one changes the number of channels."""
+    layers: list[nn.Module] = []
+    for index in range(count):
+        layers += [conv3(inputs if index == 0 else outputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def start_levels(conv: nn.Conv2d, encoding: LevelEncoding) -> None:
+    """Let a level estimator begin at the middle of the paper's noise range.
+
+    The bias starts well above zero, so the closing ReLU cannot die and leave the maps at zero for ever.
+    """
+    middle = encoding.encode(torch.tensor([0.8]), torch.tensor([10.0])).flatten()
+    with torch.no_grad():
+        conv.weight.mul_(0.01)
+        conv.bias.copy_(middle)

@@ -1,0 +1,40 @@
+"""What a network costs: parameters, and multiply-adds per pixel."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xray_denoise.nets.blind import BlindNet
+
+
+def parameters(net: nn.Module) -> int:
+    """Number of trained numbers."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def multiply_adds_per_pixel(net: BlindNet, size: int = 64) -> float:
+    """Multiply-adds of the convolutions of one forward pass, per pixel of the image.
+
+    Counted on a `size` x `size` image (a multiple of the stride), zero padding counted as if it were image.
+    """
+    total = 0
+
+    def count(module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> None:
+        nonlocal total
+        if isinstance(module, nn.Conv2d):
+            total += output[0].numel() * module.weight[0].numel()
+        elif isinstance(
+            module, nn.ConvTranspose2d
+        ):  # stride = kernel size: one product per output pixel and input
+            total += output[0].numel() * module.in_channels
+
+    hooks = [module.register_forward_hook(count) for module in net.modules()]
+    try:
+        with torch.no_grad():
+            device = next(net.parameters()).device
+            net(torch.zeros(1, 1, size, size, device=device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return total / size**2
