@@ -1,0 +1,1 @@
+"""How a network is trained: patches with fresh noise, the loss, presets, and the loop."""

@@ -1,0 +1,44 @@
+"""The whole state of a training on disk, written so that a kill at any moment leaves the last one intact."""
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from xray_denoise.errors import TrainingError
+
+FILE_NAME = "checkpoint.pt"
+
+
+def write(run: Path, state: dict[str, Any]) -> None:
+    """Replace the checkpoint of `run`: first a file beside it, flushed to the disk, then one rename."""
+    partial = run / (FILE_NAME + ".partial")
+    with partial.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(run / FILE_NAME)
+
+
+def read(run: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """The checkpoint of `run`, or None where there is none yet.
+
+    Args:
+        run: folder of the training.
+        identity: what must be the same for a training to go on: network, schedule, data, seed.
+
+    Raises:
+        TrainingError: the checkpoint belongs to another training.
+    """
+    path = run / FILE_NAME
+    if not path.exists():
+        return None
+    state = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
+    differing = sorted(key for key in identity if state["identity"].get(key) != identity[key])
+    if differing:
+        raise TrainingError(
+            f"the checkpoint in {run} was made with another {', '.join(differing)}",
+            hint="resume with the options it was started with, or choose another folder with -o",
+        )
+    return state

@@ -1,0 +1,234 @@
+"""The training loop: state in, state out, one step at a time, on any device and any number of processes.
+
+Lightning Fabric owns the device, the precision and the processes. Every process draws the same whole batch from the
+same generator and keeps its share, so that N processes compute what one would.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from xray_denoise.errors import TrainingError
+from xray_denoise.nets.blind import BlindNet
+from xray_denoise.training import checkpoint
+from xray_denoise.training.loss import Loss, denoising_loss
+from xray_denoise.training.patches import Batch
+from xray_denoise.training.presets import Schedule
+from xray_denoise.training.validation import Validation
+
+REPORT_EVERY = 25
+"""Steps between two rows of the history; the loss is looked at only then, so a GPU is not kept waiting."""
+
+Row = dict[str, float]
+"""One line of the history: mean loss terms since the last row, learning rate, progress and validation figures."""
+
+
+class Source(Protocol):
+    """Where batches come from (`patches.PatchSource`)."""
+
+    def draw(self, count: int, generator: torch.Generator) -> Batch:
+        """`count` patches from `generator`."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop, save and validate."""
+
+    max_seconds: float = math.inf
+    """Training time over all resumed parts; the learning rate is planned to end with it."""
+    checkpoint_seconds: float = 60.0
+    """Time between two checkpoints; 0 writes one after every row of the history."""
+    validations: int = 20
+    """Validations spread evenly over the training, the last at its end."""
+
+
+class Training:
+    """One training of one network: iterate over `rows()` to run it, then take `result`."""
+
+    def __init__(
+        self,
+        net: BlindNet,
+        source: Source,
+        schedule: Schedule,
+        *,
+        fabric: Fabric,
+        run: Path,
+        identity: dict[str, Any],
+        seed: int,
+        limits: Limits,
+        validate: Callable[[BlindNet], Validation] | None = None,
+    ) -> None:
+        """Prepare a training, or take up the one whose checkpoint lies in `run`.
+
+        Args:
+            net: network with fresh (or given) weights; trained in place.
+            source: draws batches on the device of `fabric`.
+            schedule: how to train.
+            fabric: launched; owns device, precision and processes.
+            run: existing folder for the checkpoint.
+            identity: what must agree with a checkpoint for the training to go on from it.
+            seed: of the patches and their noise.
+            limits: when to stop, save and validate.
+            validate: called on the result so far, in the first process only.
+
+        Raises:
+            TrainingError: the batch cannot be shared evenly, or the checkpoint belongs to another training.
+        """
+        if schedule.batch % fabric.world_size:
+            raise TrainingError(
+                f"a batch of {schedule.batch} cannot be shared by {fabric.world_size} processes",
+                hint="choose a --batch-size that is a multiple of --devices",
+            )
+        self.schedule, self.limits, self.run = schedule, limits, run
+        self.history: list[Row] = []
+        self.step, self.seconds = 0, 0.0
+        self.identity, self.device = identity, fabric.device
+        self._fabric, self._source, self._validate = fabric, source, validate
+        self._net = net.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._ema = AveragedModel(self._net, multi_avg_fn=self._average, use_buffers=True)
+        self._generator = torch.Generator(fabric.device).manual_seed(seed)
+        self._model, self._optimizer = fabric.setup(
+            self._net, torch.optim.Adam(self._net.parameters(), lr=schedule.lr)
+        )
+        self._resume()
+
+    @property
+    def result(self) -> BlindNet:
+        """The network as it would be shipped now: the running mean of the weights where the schedule keeps one."""
+        return self._ema.module if self.schedule.ema else self._net
+
+    @property
+    def done(self) -> float:
+        """Share of the training that is over, 0..1, by steps or by time, whichever is further."""
+        return min(1.0, max(self.step / self.schedule.steps, self.seconds / self.limits.max_seconds))
+
+    def rows(self) -> Iterator[Row]:
+        """Train to the end; yields one row of the history every `REPORT_EVERY` steps.
+
+        Raises:
+            TrainingError: the loss is no longer finite; the last good checkpoint stays.
+        """
+        self._model.train()
+        clock, saved, sums, count = time.monotonic(), time.monotonic(), None, 0
+        while self.done < 1:
+            terms = self._train_step()
+            sums, count = terms if sums is None else sums + terms, count + 1
+            self.step += 1
+            if self.step % REPORT_EVERY and self.step < self.schedule.steps:
+                continue
+            means = (sums / count).tolist()
+            if not all(map(math.isfinite, means)):
+                raise TrainingError(
+                    f"the loss is no longer finite at step {self.step}",
+                    hint="go on from the last checkpoint with --resume and a lower --lr, or with --precision fp32",
+                )
+            before, now = self.done, time.monotonic()
+            self.seconds = self._agree(self.seconds + now - clock)
+            row = self._row(means, count * self.schedule.batch / (now - clock))
+            clock, sums, count = now, None, 0
+            if self._validation_is_due(before):
+                row |= self._validation()
+                clock = time.monotonic()
+            self.history.append(row)
+            if time.monotonic() - saved >= self.limits.checkpoint_seconds or self.done >= 1:
+                self._save()
+                saved = time.monotonic()
+            yield row
+
+    def _train_step(self) -> Tensor:
+        """One step of Adam; returns the loss and its four terms, detached, on the device."""
+        rate = self.schedule.learning_rate(self.step, self.done)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        batch = self._share(self._source.draw(self.schedule.batch, self._generator))
+        true_levels = self._net.encoding.encode(batch.eta, batch.sigma)
+        noisy = batch.noisy.contiguous(memory_format=torch.channels_last)
+        restored, levels = self._model(noisy, joint=self.schedule.joint)
+        loss = denoising_loss(restored.float(), levels.float(), batch.clean, true_levels, self.schedule.loss)
+        self._fabric.backward(loss.total)
+        if math.isfinite(self.schedule.clip):
+            self._fabric.clip_gradients(
+                self._model, self._optimizer, max_norm=self.schedule.clip, error_if_nonfinite=False
+            )
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        if self.schedule.ema:
+            self._ema.update_parameters(self._net)
+        return _terms(loss)
+
+    def _share(self, batch: Batch) -> Batch:
+        """The part of the whole batch that this process trains on."""
+        share = self.schedule.batch // self._fabric.world_size
+        mine = slice(self._fabric.global_rank * share, (self._fabric.global_rank + 1) * share)
+        return Batch(batch.noisy[mine], batch.clean[mine], batch.eta[mine], batch.sigma[mine])
+
+    def _average(self, means: list[Tensor], weights: list[Tensor], count: Tensor | int) -> None:
+        """Move the running mean: over few steps at first, so that it forgets the fresh weights quickly."""
+        decay = min(self.schedule.ema, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(means, weights, 1 - decay)
+
+    def _row(self, means: list[float], rate: float) -> Row:
+        loss, mse, structure, asymmetric, variation = means
+        return {
+            "step": self.step,
+            "seconds": round(self.seconds, 1),
+            "patches_per_second": round(rate, 2),
+            "lr": self._optimizer.param_groups[0]["lr"],
+            "loss": loss,
+            "mse": mse,
+            "one_minus_ssim": structure,
+            "asymmetric": asymmetric,
+            "tv": variation,
+        }
+
+    def _validation_is_due(self, before: float) -> bool:
+        parts = self.limits.validations
+        return self._validate is not None and (self.done >= 1 or int(self.done * parts) > int(before * parts))
+
+    def _validation(self) -> Row:
+        if self._validate is None or not self._fabric.is_global_zero:
+            return {}
+        outcome = self._validate(self.result)
+        return {"val_psnr": outcome.psnr, "val_level_error": outcome.level_error}
+
+    def _agree(self, seconds: float) -> float:
+        """One clock for all processes, so that they end at the same step."""
+        return float(self._fabric.broadcast(seconds)) if self._fabric.world_size > 1 else seconds
+
+    def _save(self) -> None:
+        if not self._fabric.is_global_zero:
+            return
+        state = {
+            "identity": self.identity,
+            "step": self.step,
+            "seconds": self.seconds,
+            "history": self.history,
+            "net": self._net.state_dict(),
+            "ema": self._ema.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "generator": self._generator.get_state(),
+        }
+        checkpoint.write(self.run, state)
+
+    def _resume(self) -> None:
+        state = checkpoint.read(self.run, self.identity)
+        if state is None:
+            return
+        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+        self._net.load_state_dict(state["net"])
+        self._ema.load_state_dict(state["ema"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._generator.set_state(state["generator"])
+
+
+def _terms(loss: Loss) -> Tensor:
+    return torch.stack([loss.total, loss.mse, loss.ssim, loss.asymmetric, loss.tv]).detach()

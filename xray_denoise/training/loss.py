@@ -1,0 +1,89 @@
+"""The training loss of X-BDCNN (Yin et al., Eq. 8): MSE + SSIM + asymmetric + total variation.
+
+Images are (B, 1, H, W), grey level / 255; level maps are (B, 2, H, W) or (B, 2, 1, 1). Every term is a mean.
+"""
+
+from dataclasses import dataclass
+
+import pytorch_msssim
+import torch
+from torch import Tensor
+
+ALPHA = 0.3
+"""Weight of the squared error where a level is over-estimated; 1 - ALPHA where it is under-estimated."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """How much each term counts."""
+
+    mse: float = 0.4
+    ssim: float = 0.6
+    asymmetric: float = 0.5
+    tv: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The terms before weighting, and their weighted sum; each a scalar tensor."""
+
+    total: Tensor
+    mse: Tensor
+    ssim: Tensor
+    """1 - SSIM."""
+    asymmetric: Tensor
+    tv: Tensor
+
+
+def asymmetric_loss(estimated: Tensor, true: Tensor) -> Tensor:
+    """Squared error of the level that punishes under-estimation harder, because noise left in is worse than blur.
+
+    mean(|ALPHA - [estimated < true]| * (estimated - true)^2): one minimum, at the true level.
+
+    Reference:
+        Guo et al., CBDNet, CVPR 2019, Eq. 4; Yin et al., Eq. (6).
+    """
+    weight = torch.where(estimated < true, 1 - ALPHA, ALPHA)
+    return (weight * (estimated - true).square()).mean()
+
+
+def total_variation_loss(levels: Tensor) -> Tensor:
+    """mean((dh l)^2) + mean((dv l)^2): level maps should be smooth (Yin et al., Eq. 7). 0 for 1x1 maps."""
+    vertical = levels.diff(dim=2).square()
+    horizontal = levels.diff(dim=3).square()
+    return sum((term.mean() for term in (vertical, horizontal) if term.numel()), levels.new_zeros(()))
+
+
+def ssim(estimate: Tensor, clean: Tensor) -> Tensor:
+    """Mean SSIM with an 11x11 Gaussian window of sigma 1.5, data range 1, wherever the whole window fits.
+
+    Reference:
+        Wang et al., "Image quality assessment", 2004.
+    """
+    value: Tensor = pytorch_msssim.ssim(estimate, clean, data_range=1.0, win_size=11, win_sigma=1.5)
+    return value
+
+
+def denoising_loss(
+    restored: Tensor, levels: Tensor, clean: Tensor, true_levels: Tensor, weights: LossWeights
+) -> Loss:
+    """The loss of one batch.
+
+    Args:
+        restored: the network's estimate of `clean`, (B, 1, H, W).
+        levels: the estimated level maps, (B, 2, H, W) or (B, 2, 1, 1).
+        clean: noise-free patches, (B, 1, H, W).
+        true_levels: encoded true levels, (B, 2, 1, 1).
+        weights: how much each term counts; a term of weight 0 is still reported.
+    """
+    mse = (restored - clean).square().mean()
+    structure = 1 - ssim(restored, clean)
+    asymmetric = asymmetric_loss(levels, true_levels)
+    variation = total_variation_loss(levels)
+    total = (
+        weights.mse * mse
+        + weights.ssim * structure
+        + weights.asymmetric * asymmetric
+        + weights.tv * variation
+    )
+    return Loss(total, mse, structure, asymmetric, variation)

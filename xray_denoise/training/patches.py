@@ -1,0 +1,115 @@
+"""Training patches made on the device: random crops, flips and quarter turns of held images, with fresh noise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xray_denoise.nets.level import WHITE
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseRange:
+    """Noise levels seen in training, drawn uniformly per patch."""
+
+    eta: tuple[float, float] = (0.4, 1.9)
+    """Photons per grey level, lowest and highest, > 0."""
+    sigma: tuple[float, float] = (0.0, 20.0)
+    """Electronic noise, grey levels, lowest and highest, >= 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Patches and what was done to them."""
+
+    noisy: Tensor
+    """(B, 1, P, P), grey level / 255, clipped to [0, 1]."""
+    clean: Tensor
+    """(B, 1, P, P), grey level / 255."""
+    eta: Tensor
+    """(B,), photons per grey level."""
+    sigma: Tensor
+    """(B,), grey levels."""
+
+
+def add_noise(clean: Tensor, eta: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+    """The noise of `physics.noise` on the device, in distribution the same.
+
+    Args:
+        clean: (B, 1, H, W), grey level / 255, >= 0.
+        eta: (B,), photons per grey level, > 0.
+        sigma: (B,), grey levels, >= 0.
+        generator: the only source of randomness, on the device of `clean`.
+
+    Returns:
+        Noisy images, same shape, clipped to [0, 1].
+    """
+    photons_at_white = WHITE * eta[:, None, None, None]
+    photons = torch.poisson(clean * photons_at_white, generator=generator) / photons_at_white
+    electronics = torch.randn(clean.shape, generator=generator, device=clean.device)
+    return (photons + sigma[:, None, None, None] / WHITE * electronics).clamp_(0, 1)
+
+
+class PatchSource:
+    """All training images as 8-bit grey on the device, and the batches drawn from them.
+
+    An image gives patches in proportion to one, whatever its size. Sizes may differ.
+
+    Raises:
+        ValueError: no image, or an image smaller than the patch.
+    """
+
+    def __init__(
+        self, images: Sequence[NDArray[np.uint8]], patch: int, noise: NoiseRange, device: torch.device
+    ) -> None:
+        if not images:
+            raise ValueError("no image to train on")
+        heights, widths = (torch.tensor([image.shape[axis] for image in images]) for axis in (0, 1))
+        if min(int(heights.min()), int(widths.min())) < patch:
+            raise ValueError(f"an image is smaller than the {patch}x{patch} patches")
+        self.device = device
+        self.patch = patch
+        self.noise = noise
+        self._heights, self._widths = heights.to(device), widths.to(device)
+        sizes = heights * widths
+        self._starts = (sizes.cumsum(0) - sizes).to(device)
+        self._pixels = torch.empty(int(sizes.sum()), dtype=torch.uint8, device=device)
+        for image, start in zip(images, self._starts.tolist(), strict=True):
+            self._pixels[start : start + image.size] = torch.from_numpy(np.ascontiguousarray(image).ravel())
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def draw(self, count: int, generator: torch.Generator) -> Batch:
+        """`count` patches, each with its own place, turn and noise level."""
+        clean = self._crops(count, generator)[:, None].to(torch.float32) / WHITE
+        eta = self._uniform(self.noise.eta, count, generator)
+        sigma = self._uniform(self.noise.sigma, count, generator)
+        return Batch(add_noise(clean, eta, sigma, generator), clean, eta, sigma)
+
+    def _crops(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, P, P) uint8: every image, place and one of the eight turns of the square equally likely."""
+        unit = torch.rand(3, count, generator=generator, device=self.device, dtype=torch.float64)
+        chosen = (unit[0] * len(self)).long()
+        tops = (unit[1] * (self._heights[chosen] - self.patch + 1)).long()
+        lefts = (unit[2] * (self._widths[chosen] - self.patch + 1)).long()
+        flip_rows, flip_columns, transpose = torch.randint(
+            2, (3, count, 1, 1), generator=generator, device=self.device, dtype=torch.bool
+        )
+        ramp = torch.arange(self.patch, device=self.device)
+        rows, columns = ramp[None, :, None], ramp[None, None, :]
+        rows = torch.where(flip_rows, self.patch - 1 - rows, rows)
+        columns = torch.where(flip_columns, self.patch - 1 - columns, columns)
+        rows = torch.where(transpose, rows.mT, rows)
+        columns = torch.where(transpose, columns.mT, columns)
+        across = self._widths[chosen][:, None, None]
+        corner = self._starts[chosen] + tops * self._widths[chosen] + lefts
+        return self._pixels[corner[:, None, None] + rows * across + columns]
+
+    def _uniform(self, bounds: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
+        low, high = bounds
+        unit = torch.rand(count, generator=generator, device=self.device)
+        return low + (high - low) * unit

@@ -1,0 +1,61 @@
+"""Named training schedules: everything that decides how a network is trained, but not on what."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from xray_denoise.training.loss import LossWeights
+from xray_denoise.training.patches import NoiseRange
+
+CROPS_PER_EPOCH = 32
+"""Patches that one image gives in one epoch (Yin et al., section III)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How a network is trained. All networks that are compared use one schedule."""
+
+    steps: int
+    """Length of the training, batches."""
+    batch: int
+    """Patches per step, over all processes."""
+    patch: int = 128
+    """Side of a patch, pixels."""
+    lr: float = 1e-3
+    """Highest learning rate of Adam."""
+    decay: Literal["cosine", "drop"] = "cosine"
+    """`cosine` falls smoothly to a hundredth; `drop` falls to a tenth at half of the training (the paper)."""
+    warmup: int = 0
+    """Steps over which the learning rate rises linearly from zero."""
+    ema: float = 0.0
+    """Decay per step of the running mean of the weights that is kept as the result; 0 keeps the last weights."""
+    clip: float = math.inf
+    """Highest norm of the gradient."""
+    joint: bool = True
+    """Whether the error of the image trains the level estimator too; if not, it learns from its own terms only."""
+    noise: NoiseRange = field(default_factory=NoiseRange)
+    loss: LossWeights = field(default_factory=LossWeights)
+
+    def learning_rate(self, step: int, done: float) -> float:
+        """Learning rate of step `step` (from 0) when the share `done` (0..1) of the training is over."""
+        if self.decay == "drop":
+            factor = 1.0 if done < 0.5 else 0.1
+        else:
+            factor = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return self.lr * factor * min(1.0, (step + 1) / (self.warmup + 1))
+
+
+PAPER_PATCHES = 320_000 * 7 // 10 * 40
+"""Patches that the paper trains on: 70 % of 320 000 crops, 40 times."""
+
+BALANCED = LossWeights(mse=1.0, ssim=0.001)
+"""Near 40 dB both image terms are of one size; with the paper's weights SSIM is a thousand times the MSE, whose
+part that SSIM hardly sees, slow drifts of brightness, is then learnt late."""
+
+PRESETS: Mapping[str, Schedule] = {
+    "paper": Schedule(steps=PAPER_PATCHES // 64, batch=64, decay="drop"),
+    "standard": Schedule(steps=PAPER_PATCHES // 64, batch=64, warmup=500, ema=0.9995, clip=1.0, joint=False, loss=BALANCED),
+    "fast": Schedule(steps=20_000, batch=8, warmup=200, ema=0.999, clip=1.0, joint=False, loss=BALANCED),
+}
+"""`paper`: the schedule of Yin et al. `standard`: ours, as long, for a GPU. `fast`: ours, for a few CPU cores."""
