@@ -1,0 +1,254 @@
+"""Reading: what is in the file comes out, and what is no radiograph is refused in words."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless, RLELossless
+
+from tests.synthetic_dicom import (
+    PATIENT,
+    SYNTAXES,
+    Sample,
+    dataset,
+    embed_overlay,
+    pixels,
+    samples,
+    save,
+    write,
+)
+from xray_denoise import files
+from xray_denoise.errors import UnreadableFileError, XrayDenoiseError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dicom")
+
+
+@given(samples(frames=1), st.integers(0, 1000))
+def test_stored_values_and_layout_are_those_of_the_file(folder: Path, sample: Sample, seed: int) -> None:
+    stored = pixels(sample, seed)
+    radiograph = files.read(write(folder / "any.dcm", sample, stored))
+    assert radiograph.stored.dtype == sample.dtype
+    assert np.array_equal(radiograph.stored, stored[0])
+    assert (radiograph.bits, radiograph.signed, radiograph.inverted) == (
+        sample.bits,
+        sample.signed,
+        sample.inverted,
+    )
+    ends = [end for end in (sample.padding, sample.padding_limit) if end is not None]
+    assert radiograph.padding_range == ((min(ends), max(ends)) if ends else None)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_frames_come_one_by_one_and_share_one_header(tmp_path: Path, syntax: str) -> None:
+    sample = Sample("XA", frames=3, syntax=syntax)
+    path = write(tmp_path / "cine.dcm", sample)
+    frames = list(files.read_frames(path))
+    assert np.array_equal(np.stack([frame.stored for frame in frames]), pixels(sample))
+    assert len({id(frame.header) for frame in frames}) == 1
+
+
+def test_the_header_of_a_large_file_does_not_hold_its_pixels(tmp_path: Path) -> None:
+    sample = Sample("XA", frames=3, shape=(500, 500))
+    frames = files.read_frames(write(tmp_path / "cine.dcm", sample))
+    header = next(frames).header
+    assert isinstance(header, Dataset)
+    assert "PixelData" not in header
+
+
+def test_read_refuses_a_file_of_several_images(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFileError, match="more than one image"):
+        files.read(write(tmp_path / "cine.dcm", Sample("RF", frames=2)))
+
+
+def test_the_span_is_the_robust_range_without_padding_or_what_the_user_says(tmp_path: Path) -> None:
+    stored = np.arange(400, 904).reshape(1, 24, 21)
+    stored[0, :5, :4] = 4000
+    path = write(tmp_path / "a.dcm", Sample(padding=4000), stored.astype("u2"))
+    assert files.read(path).span == (404, 903)
+    assert files.read(path, span=(10, 20)).span == (10, 20)
+
+
+@pytest.mark.parametrize(("signed", "wrong", "right"), [(True, 63536, -2000), (False, -2000, 63536)])
+def test_a_padding_value_of_the_wrong_sign_is_understood(tmp_path: Path, signed: bool, wrong: int, right: int) -> None:
+    ds = dataset(Sample(bits=16, signed=signed))
+    ds.add_new(0x00280120, "US" if signed else "SS", wrong)
+    assert files.read(save(tmp_path / "a.dcm", ds)).padding_range == (right, right)
+
+
+def test_overlay_bits_do_not_reach_the_pixels_and_survive_in_the_header(tmp_path: Path) -> None:
+    sample = Sample(bits=12)
+    mask = np.random.default_rng(0).random(sample.shape) < 0.5
+    ds = dataset(sample)
+    embed_overlay(ds, mask, bit=14)
+    for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+        radiograph = files.read(save(tmp_path / "a.dcm", ds, syntax))
+        assert np.array_equal(radiograph.stored, pixels(sample)[0])
+        assert isinstance(radiograph.header, Dataset)
+        assert np.array_equal(radiograph.header.overlay_array(0x6000).astype(bool), mask)
+
+
+def _colour(ds: Dataset) -> None:
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
+
+
+def _palette(ds: Dataset) -> None:
+    ds.PhotometricInterpretation = "PALETTE COLOR"
+
+
+def _float(ds: Dataset) -> None:
+    del ds.PixelData
+    ds.FloatPixelData = b"\0" * 24 * 21 * 4
+
+
+def _without_pixels(ds: Dataset) -> None:
+    del ds.PixelData
+
+
+def _enhanced(ds: Dataset) -> None:
+    ds.SOPClassUID = "1.2.840.10008.5.1.4.1.1.12.1.1"
+
+
+def _ct(ds: Dataset) -> None:
+    ds.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+
+
+def _truncated(ds: Dataset) -> None:
+    ds.PixelData = ds.PixelData[:500]
+
+
+def _high_bit(ds: Dataset) -> None:
+    ds.HighBit = 15
+
+
+def _four_bits(ds: Dataset) -> None:
+    ds.BitsStored, ds.HighBit = 4, 3
+
+
+def _no_instance(ds: Dataset) -> None:
+    ds.SOPInstanceUID = ""
+
+
+def _no_rows(ds: Dataset) -> None:
+    ds.Rows = 0
+
+
+def _rows_missing(ds: Dataset) -> None:
+    del ds.Rows
+
+
+def _bad_overlay(ds: Dataset) -> None:
+    embed_overlay(ds, np.zeros((24, 21), bool), bit=14)
+    ds[0x60000010].value = 12
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_colour, r"colour image \(RGB\)"),
+        (_palette, "PALETTE COLOR"),
+        (_float, "floating-point pixels"),
+        (_without_pixels, "no pixels"),
+        (_enhanced, "enhanced multi-frame"),
+        (_ct, r"not a radiograph \(CT Image Storage\)"),
+        (_truncated, "truncated: 500 of 1008 bytes"),
+        (_high_bit, "highest bit 15"),
+        (_four_bits, "stores 4 bits"),
+        (_no_instance, "no SOP Instance UID"),
+        (_no_rows, "0x21 pixels"),
+        (_rows_missing, "damaged"),
+        (_bad_overlay, "overlay in bit 14"),
+    ],
+)
+def test_what_is_no_grey_radiograph_is_refused(tmp_path: Path, spoil: Callable[[Dataset], None], reason: str) -> None:
+    ds = dataset(Sample())
+    spoil(ds)
+    ds.file_meta = pydicom.dataset.FileMetaDataset()
+    ds.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    with pytest.raises(UnreadableFileError, match=reason) as caught:
+        files.read(save(tmp_path / "bad.dcm", ds) if ds.SOPInstanceUID else _save_nameless(tmp_path, ds))
+    assert caught.value.hint
+    assert PATIENT not in str(caught.value)
+
+
+def _save_nameless(tmp_path: Path, ds: Dataset) -> Path:
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.preamble = b"\0" * 128
+    ds.save_as(tmp_path / "nameless.dcm")
+    return tmp_path / "nameless.dcm"
+
+
+def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.dcm", Sample("XA", frames=3, shape=(500, 500))).read_bytes()
+    path = tmp_path / "cut.dcm"
+    for length in (140, 300, 900, len(whole) - 200_000, len(whole) - 100):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UnreadableFileError):
+            list(files.read_frames(path))
+
+
+@pytest.mark.parametrize("said", ["1", "3"])
+def test_a_wrong_number_of_frames_is_refused(tmp_path: Path, said: str) -> None:
+    ds = pydicom.dcmread(write(tmp_path / "a.dcm", Sample("XA", frames=2, syntax=RLELossless)))
+    ds.NumberOfFrames = said
+    ds.save_as(tmp_path / "b.dcm")
+    with pytest.raises(UnreadableFileError, match=f"holds 2 frames where its head says {said}"):
+        list(files.read_frames(tmp_path / "b.dcm"))
+
+
+def test_a_missing_decoder_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ds = dataset(Sample())
+    ds.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xf7"])
+    ds["PixelData"].VR = "OB"
+    path = save(tmp_path / "a.dcm", ds, JPEGLSLossless)
+    decoder = pydicom.pixels.get_decoder(JPEGLSLossless)
+    monkeypatch.setattr(type(decoder), "is_available", property(lambda _: False))
+    with pytest.raises(UnreadableFileError, match=r"JPEG-LS Lossless.*\(1\.2\.840\.10008\.1\.2\.4\.80\)") as caught:
+        files.read(path)
+    assert caught.value.hint == "pip install 'xray-denoise[dicom]'"
+
+
+def test_an_unknown_syntax_is_named(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.dcm", dataset(Sample()), ExplicitVRLittleEndian)
+    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.9\0", 1))
+    with pytest.raises(UnreadableFileError, match=r"1\.2\.840\.10008\.1\.2\.9"):
+        files.read(path)
+
+
+def _bundled() -> list[Any]:
+    root = Path(pydicom.data.__file__).parent
+    paths = [path for path in sorted(root.rglob("*")) if path.is_file() and path.suffix not in (".py", ".pyc")]
+    return [pytest.param(path, id=str(path.relative_to(root))) for path in paths]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("path", _bundled())
+def test_each_file_of_pydicom_is_read_and_derived_or_refused_in_words(tmp_path: Path, path: Path) -> None:
+    files.is_radiograph(path)
+    try:
+        frames = list(files.read_frames(path))
+        files.write(frames, tmp_path / "derived.dcm", derivation=files.Derivation("test"))
+    except XrayDenoiseError as error:
+        frames, refusal = [], error.hint
+    else:
+        refusal = ""
+    if refusal:
+        return
+    again = list(files.read_frames(tmp_path / "derived.dcm"))
+    assert frames
+    assert all(np.array_equal(one.stored, other.stored) for one, other in zip(frames, again, strict=True))
+
+
+@pytest.mark.parametrize("caveat", ["BurnedInAnnotation", "LossyImageCompression"])
+def test_caveats_are_told(tmp_path: Path, caveat: str) -> None:
+    assert files.caveats(files.read(write(tmp_path / "a.dcm", Sample()))) == ()
+    value = {"BurnedInAnnotation": "YES", "LossyImageCompression": "01"}[caveat]
+    assert len(files.caveats(files.read(write(tmp_path / "b.dcm", Sample(), **{caveat: value})))) == 1

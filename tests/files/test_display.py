@@ -1,0 +1,145 @@
+"""A picture of a DICOM image shows what a viewer shows."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_windowing
+
+from tests.synthetic_dicom import Sample, dataset, save, write
+from xray_denoise import files
+from xray_denoise.errors import UnwritableFileError
+from xray_denoise.files.display import window
+
+RAMP = np.arange(504, dtype=np.uint16).reshape(1, 24, 21) * 8
+
+
+def picture(source: Path, **options: Any) -> np.ndarray[Any, Any]:
+    target = source.with_suffix(".png")
+    files.write(files.read(source), target, **options)
+    return files.read(target).stored.astype(int)
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize(("center", "width"), [(2048, 4096), (1000.5, 700), (0, 1), (3000, 2)])
+@pytest.mark.parametrize("signed", [False, True])
+def test_windows_agree_with_pydicom(function: str, center: float, width: float, signed: bool) -> None:
+    ds = Dataset()
+    ds.WindowCenter, ds.WindowWidth, ds.VOILUTFunction = center, width, function
+    ds.BitsStored, ds.PixelRepresentation, ds.PhotometricInterpretation = 12, int(signed), "MONOCHROME2"
+    values = np.arange(4096) - (2048 if signed else 0)
+    low = values.min()
+    with np.errstate(over="ignore"):  # pydicom's own sigmoid overflows where it is 0
+        expected = (apply_windowing(values, ds) - low) / 4095
+    assert window(values, center, width, function) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_the_window_decides_and_bits_spread_it(tmp_path: Path, bits: int) -> None:
+    source = write(tmp_path / "a.dcm", Sample(), RAMP, WindowCenter="2000.5", WindowWidth="1001")
+    shown = picture(source, bits=bits)
+    expected = ((RAMP[0] - 2000.0) / 1000 + 0.5).clip(0, 1) * (2**bits - 1)
+    assert np.abs(shown - expected).max() <= 0.5
+
+
+def test_the_first_of_several_windows_is_shown(tmp_path: Path) -> None:
+    one = write(tmp_path / "a.dcm", Sample(), RAMP, WindowCenter="1000", WindowWidth="500")
+    two = write(tmp_path / "b.dcm", Sample(), RAMP, WindowCenter=["1000", "9"], WindowWidth=["500", "9"])
+    assert np.array_equal(picture(one), picture(two))
+
+
+def test_monochrome1_is_turned_over_once(tmp_path: Path) -> None:
+    plain = picture(write(tmp_path / "a.dcm", Sample(), RAMP))
+    for modality in ("CR", "DX"):  # DX also says INVERSE, which means the same thing
+        inverted = picture(write(tmp_path / "b.dcm", Sample(modality, inverted=True), RAMP))
+        assert np.array_equal(inverted, 255 - plain)
+
+
+def test_the_rescale_slope_comes_before_the_window(tmp_path: Path) -> None:
+    changes = {
+        "RescaleSlope": "-0.5",
+        "RescaleIntercept": "100",
+        "WindowCenter": "-900",
+        "WindowWidth": "1000",
+    }
+    shown = picture(write(tmp_path / "a.dcm", Sample(), RAMP, **changes))
+    expected = ((100 - 0.5 * RAMP[0] + 900.5) / 999 + 0.5).clip(0, 1) * 255
+    assert np.abs(shown - expected).max() <= 0.5
+
+
+@pytest.mark.parametrize("missing", [{"WindowCenter": None, "WindowWidth": None}, {"WindowWidth": "0"}])
+def test_without_a_window_the_robust_range_is_shown(tmp_path: Path, missing: dict[str, Any]) -> None:
+    stored = RAMP + 100
+    stored[0, :5, :4] = 0
+    source = write(tmp_path / "a.dcm", Sample(padding=0), stored, **missing)
+    shown = picture(source)
+    free = stored[0] != 0
+    assert (shown[~free] == 0).all()
+    assert (shown[free].min(), shown[free].max()) == (0, 255)
+    down = picture(write(tmp_path / "a.dcm", Sample(padding=0), stored, **missing, RescaleSlope="-1"))
+    assert np.array_equal(down[free], 255 - shown[free])
+
+
+def test_padding_is_black_in_both_polarities(tmp_path: Path) -> None:
+    for inverted in (False, True):
+        sample = Sample(inverted=inverted, padding=0)
+        stored = RAMP + 1
+        stored[0, :5, :4] = 0
+        assert (picture(write(tmp_path / "a.dcm", sample, stored))[:5, :4] == 0).all()
+
+
+def _lut(entries: list[int], first: int, bits: int) -> Dataset:
+    item = Dataset()
+    item.LUTDescriptor = [len(entries), first, bits]
+    item.LUTData = entries
+    return item
+
+
+def test_a_voi_lut_is_shown_before_a_window(tmp_path: Path) -> None:
+    entries = (np.linspace(0, 1, 4096) ** 2 * 65535).astype(int)
+    ds = dataset(Sample(), RAMP)
+    ds.VOILUTSequence = [_lut(entries.tolist(), 0, 16)]
+    ds.VOILUTSequence[0]["LUTDescriptor"].VR = "US"
+    ds.VOILUTSequence[0]["LUTData"].VR = "US"
+    shown = picture(save(tmp_path / "a.dcm", ds))
+    assert np.abs(shown - entries[RAMP[0]] / 65535 * 255).max() <= 0.5
+
+
+def test_a_modality_lut_comes_first(tmp_path: Path) -> None:
+    entries = np.arange(4096)[::-1]
+    ds = dataset(Sample("CR"), RAMP)
+    item = _lut(entries.tolist(), 0, 16)
+    item.ModalityLUTType = "US"
+    ds.ModalityLUTSequence = [item]
+    for keyword in ("LUTDescriptor", "LUTData"):
+        ds.ModalityLUTSequence[0][keyword].VR = "US"
+    ds.WindowCenter, ds.WindowWidth = "2048", "4096"
+    shown = picture(save(tmp_path / "a.dcm", ds))
+    assert np.abs(shown - (4095 - RAMP[0]) / 4095 * 255).max() <= 0.5
+
+
+def test_stored_values_are_written_as_they_are(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.dcm", Sample(inverted=True), RAMP)
+    assert np.array_equal(picture(source, render="stored"), RAMP[0])
+    with pytest.raises(UnwritableFileError, match="above 255"):
+        picture(source, render="stored", bits=8)
+    small = write(tmp_path / "b.dcm", Sample(bits=8, allocated=8), (RAMP // 16).astype(np.uint8))
+    files.write(files.read(small), tmp_path / "b.png", render="stored")
+    assert files.read(tmp_path / "b.png").bits == 8
+
+
+def test_negative_stored_values_do_not_fit_a_picture(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.dcm", Sample(signed=True), (RAMP.astype(np.int16) - 2000))
+    with pytest.raises(UnwritableFileError, match="negative"):
+        picture(source, render="stored")
+    assert picture(source).max() == 255
+
+
+def test_frames_become_pages(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.dcm", Sample("XA", frames=3))
+    files.write(files.read_frames(source), tmp_path / "a.tif", render="stored")
+    pages = np.stack([page.stored for page in files.read_frames(tmp_path / "a.tif")])
+    assert np.array_equal(pages, pydicom.dcmread(source).pixel_array)

@@ -1,0 +1,144 @@
+"""Formats by content, targets by suffix, and every file whole or not at all."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.synthetic_dicom import Sample, dataset, save, write
+from xray_denoise import files
+from xray_denoise.errors import UnreadableFileError, UnwritableFileError
+from xray_denoise.files import Derivation
+from xray_denoise.radiograph import Radiograph
+
+RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> Path:
+    Image.fromarray(RAMP).save(tmp_path / "a.png")
+    return tmp_path / "a.png"
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("png", "png"), ("tif", "tiff"), ("webp", "webp")])
+def test_the_first_bytes_tell_the_format_whatever_the_name(tmp_path: Path, suffix: str, kind: str) -> None:
+    Image.fromarray(RAMP).save(tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
+    disguised = (tmp_path / f"a.{suffix}").rename(tmp_path / "image.dcm")
+    assert files.sniff(disguised) == kind
+    assert files.is_radiograph(disguised)
+    assert np.array_equal(files.read(disguised).stored, RAMP)
+
+
+def test_a_dicom_file_needs_no_suffix_and_its_result_gets_none(tmp_path: Path) -> None:
+    source = write(tmp_path / "IM00001", Sample())
+    assert files.sniff(source) == "dicom"
+    (tmp_path / "out").mkdir()
+    files.write(files.read(source), tmp_path / "out" / "IM00001", derivation=Derivation("test"))
+    assert files.sniff(tmp_path / "out" / "IM00001") == "dicom"
+
+
+def test_other_files_are_no_radiographs(tmp_path: Path) -> None:
+    for name, content in (("a.png", b"text"), ("empty.dcm", b""), ("short", b"II")):
+        path = tmp_path / name
+        path.write_bytes(content)
+        assert files.sniff(path) is None
+        assert not files.is_radiograph(path)
+        with pytest.raises(UnreadableFileError, match="neither DICOM, PNG, TIFF nor WebP"):
+            files.read(path)
+    assert not files.is_radiograph(tmp_path)
+    assert not files.is_radiograph(tmp_path / "missing")
+
+
+def test_other_dicom_objects_are_passed_over_in_folders(tmp_path: Path) -> None:
+    report = dataset(Sample())
+    report.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
+    assert not files.is_radiograph(save(tmp_path / "sr.dcm", report))
+    assert files.is_radiograph(write(tmp_path / "dx.dcm", Sample()))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFileError, match=r"missing\.png: No such file"):
+        files.read(tmp_path / "missing.png")
+
+
+def test_the_input_is_never_written_over(png: Path, tmp_path: Path) -> None:
+    radiograph = files.read(png)
+    original = png.read_bytes()
+    (tmp_path / "link.png").symlink_to(png)
+    os.link(png, tmp_path / "hard.png")
+    for target in (png, tmp_path / "link.png", tmp_path / "hard.png", tmp_path / "." / "a.png"):
+        with pytest.raises(UnwritableFileError, match="is the image being read"):
+            files.write(radiograph, target)
+    assert png.read_bytes() == original
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(png: Path, tmp_path: Path) -> None:
+    def broken() -> Iterator[Radiograph]:
+        yield files.read(png)
+        raise RuntimeError("the denoiser failed")
+
+    (tmp_path / "b.tif").write_bytes(b"old")
+    with pytest.raises(RuntimeError, match="denoiser failed"):
+        files.write(broken(), tmp_path / "b.tif")
+    assert (tmp_path / "b.tif").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.tif"]
+    files.write(files.read(png), tmp_path / "b.tif")
+    assert np.array_equal(files.read(tmp_path / "b.tif").stored, RAMP)
+
+
+def test_places_that_cannot_be_written_are_named_with_a_remedy(png: Path, tmp_path: Path) -> None:
+    radiograph = files.read(png)
+    (tmp_path / "folder.png").mkdir()
+    for target, reason in (
+        (tmp_path / "none" / "b.png", "there is no folder"),
+        (tmp_path / "folder.png", "is a folder"),
+        (tmp_path / "b.jpg", "does not tell which format"),
+        (tmp_path / "b", "does not tell which format"),
+        (tmp_path / ("x" * 300 + ".png"), "cannot write"),
+    ):
+        with pytest.raises(UnwritableFileError, match=reason) as caught:
+            files.write(radiograph, target)
+        assert caught.value.hint
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "folder.png"]
+
+
+def test_a_full_disk_is_an_error_in_words(png: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    from xray_denoise.files.whole import whole_file
+
+    with (
+        pytest.raises(UnwritableFileError, match="No space left"),
+        whole_file(png.with_name("b.png"), source=None),
+        full.open("wb", buffering=0) as stream,
+    ):
+        stream.write(b"x")
+    assert not png.with_name("b.png").exists()
+
+
+def test_a_png_does_not_become_dicom(png: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnwritableFileError, match="only a DICOM image becomes a DICOM image"):
+        files.write(files.read(png), tmp_path / "b.dcm", derivation=Derivation("test"))
+    assert not (tmp_path / "b.dcm").exists()
+
+
+def test_new_files_have_the_usual_permissions(png: Path, tmp_path: Path) -> None:
+    files.write(files.read(png), tmp_path / "b.png")
+    assert (tmp_path / "b.png").stat().st_mode == png.stat().st_mode
+
+
+def test_nothing_is_no_image(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no radiograph to write"):
+        files.write([], tmp_path / "b.png")
+
+
+def test_no_format_is_loaded_before_it_is_needed() -> None:
+    code = "import sys, xray_denoise.files; print({'pydicom', 'PIL', 'torch'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "set()\n"

@@ -1,0 +1,257 @@
+"""Disk <-> Radiograph; the only code that knows a file format.
+
+    radiograph = files.read(path)                                # one image
+    for frame in files.read_frames(path): ...                    # each frame or page, one in memory at a time
+    files.write(radiograph.with_grey(denoised), target, derivation=Derivation(...))
+    files.write((work(frame) for frame in files.read_frames(path)), target, derivation=...)
+
+A file is what its first bytes say, whatever its name; a new file is what its suffix says.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from numpy.typing import NDArray
+
+from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
+from xray_denoise.files.derivation import Derivation
+from xray_denoise.files.whole import whole_file
+from xray_denoise.radiograph import Radiograph
+
+if TYPE_CHECKING:
+    from pydicom.dataset import FileDataset
+
+__all__ = [
+    "Derivation",
+    "Kind",
+    "Render",
+    "caveats",
+    "is_radiograph",
+    "read",
+    "read_frames",
+    "sniff",
+    "write",
+]
+
+Kind = Literal["dicom", "png", "tiff", "webp"]
+Render = Literal["auto", "display", "stored"]
+
+SUFFIXES: dict[str, Kind] = {
+    ".dcm": "dicom",
+    ".dicom": "dicom",
+    ".png": "png",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".webp": "webp",
+}
+"""What a new file becomes."""
+DICOM_MARK = slice(128, 132)
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def sniff(path: Path) -> Kind | None:
+    """The format of a file by its first bytes, None for one that is not read.
+
+    Raises:
+        UnreadableFileError: there is no such file, or it may not be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(132)
+    except OSError as error:
+        raise UnreadableFileError(
+            f"cannot read {path}: {error.strerror or type(error).__name__}",
+            hint="check the name and its permissions",
+        ) from error
+    if head[DICOM_MARK] == b"DICM":
+        return "dicom"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if head.startswith(TIFF_MARKS):
+        return "tiff"
+    return "webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
+
+
+def is_radiograph(path: Path) -> bool:
+    """Whether a file found in a folder is worth reading: PNG, TIFF, WebP, or a DICOM radiograph.
+
+    DICOMDIR, reports, presentation states and other modalities are none. A file that cannot be opened
+    counts as one, so that reading it tells why.
+    """
+    if not path.is_file():
+        return False
+    try:
+        kind = sniff(path)
+        if kind != "dicom":
+            return kind is not None
+        from xray_denoise.files import dicom
+
+        return dicom.is_radiograph_class(path)
+    except UnreadableFileError:
+        return True
+
+
+def read(path: Path, *, span: tuple[float, float] | None = None) -> Radiograph:
+    """Read a file that holds one image.
+
+    Args:
+        path: DICOM, PNG, TIFF or WebP, whatever its suffix.
+        span: stored values that map to grey levels 0 and 255; by default (0, 255) for 8-bit raster
+            images, and the robust range of the image for all others.
+
+    Raises:
+        UnreadableFileError: the file is missing, damaged, no grey image, or holds several.
+    """
+    frames = read_frames(path, span=span)
+    radiograph = next(frames)
+    if next(frames, None) is not None:
+        raise UnreadableFileError(f"{path} holds more than one image", hint="save its frames as single images")
+    return radiograph
+
+
+def read_frames(path: Path, *, span: tuple[float, float] | None = None) -> Iterator[Radiograph]:
+    """Read the frames or pages of a file one by one; a file of one image yields one. See `read`."""
+    kind = sniff(path)
+    if kind is None:
+        raise UnreadableFileError(
+            f"{path} is neither DICOM, PNG, TIFF nor WebP", hint="convert it without loss, for example to PNG"
+        )
+    if kind == "dicom":
+        from xray_denoise.files import dicom
+
+        return dicom.read_frames(path, span)
+    from xray_denoise.files import raster
+
+    return raster.read_frames(path, kind, span)
+
+
+def write(
+    radiographs: Radiograph | Iterable[Radiograph],
+    target: Path,
+    *,
+    derivation: Derivation | None = None,
+    bits: int | None = None,
+    render: Render = "auto",
+    now: datetime | None = None,
+) -> None:
+    """Write a radiograph, or its frames, as the suffix of `target` says; it appears whole or not at all.
+
+    Args:
+        radiographs: what `read` gave, changed; or what `read_frames` gave, one by one; or a phantom from
+            `Radiograph.from_grey`, which becomes a new DX object in a DICOM file.
+        target: .dcm, .dicom, .png, .tif, .tiff or .webp; or any name with the suffix of the source.
+        derivation: what was done; needed for DICOM made from DICOM, told in the head of a PNG or TIFF.
+        bits: 8 or 16 per pixel of a raster image; by default those of the source, and 8 for a picture
+            of a DICOM image.
+        render: what a picture of a DICOM image shows: `display` (= `auto`) as a viewer would, or
+            `stored` values.
+        now: the time of writing, with its time zone; by default the present.
+
+    Raises:
+        UnwritableFileError: the folder is missing, `target` is the source, or the image does not fit.
+        UsageError: `bits` is given for a DICOM file, which keeps its own.
+    """
+    frames = iter([radiographs] if isinstance(radiographs, Radiograph) else radiographs)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("there is no radiograph to write")
+    frames = chain([first], frames)
+    kind = _kind_to_write(target, first)
+    if kind == "dicom" and bits is not None:
+        raise UsageError("a DICOM file keeps the bits of its source", hint="leave out --bits, or write a PNG or TIFF")
+    with whole_file(target, source=None if first.header is None else first.source) as stream:
+        if kind == "dicom":
+            now = now or datetime.now().astimezone()
+            _write_dicom(stream, frames, first, target=target, derivation=derivation, now=now)
+        else:
+            _write_raster(stream, frames, first, kind=kind, derivation=derivation, bits=bits, render=render)
+
+
+def caveats(radiograph: Radiograph) -> tuple[str, ...]:
+    """Sentences that a user should see before trusting the result, without a subject; usually none."""
+    header = _dicom_header(radiograph)
+    if header is None:
+        return ()
+    from xray_denoise.files import damage, dicom
+
+    with damage.damage_named(radiograph.source):
+        return dicom.caveats(header)
+
+
+def _kind_to_write(target: Path, radiograph: Radiograph) -> Kind:
+    kind = SUFFIXES.get(target.suffix.lower())
+    if kind is None and radiograph.header is not None and target.suffix == radiograph.source.suffix:
+        kind = "dicom" if _dicom_header(radiograph) is not None else getattr(radiograph.header, "kind", None)
+    if kind is None:
+        raise UnwritableFileError(
+            f"{target} does not tell which format to write", hint=f"end its name in {', '.join(SUFFIXES)}"
+        )
+    return kind
+
+
+def _dicom_header(radiograph: Radiograph) -> "FileDataset | None":
+    """The header of a radiograph that came from a DICOM file."""
+    if radiograph.header is None:
+        return None
+    from pydicom.dataset import FileDataset
+
+    return radiograph.header if isinstance(radiograph.header, FileDataset) else None
+
+
+def _write_dicom(
+    stream: BinaryIO,
+    frames: Iterable[Radiograph],
+    first: Radiograph,
+    *,
+    target: Path,
+    derivation: Derivation | None,
+    now: datetime,
+) -> None:
+    from xray_denoise.files import damage, derive, dicom, exposure
+
+    if first.header is None:
+        phantom = exposure.new_dx(first.stored, bits=first.bits, inverted=first.inverted)
+        phantom.save_as(stream, enforce_file_format=True)
+        return
+    header = _dicom_header(first)
+    if header is None:
+        raise UnwritableFileError(
+            f"cannot make {target} from {first.source}: only a DICOM image becomes a DICOM image",
+            hint="write a PNG or TIFF file; its pixels know no patient and no study",
+        )
+    if derivation is None:
+        raise ValueError("a DICOM image made from another needs a derivation")
+    length = first.stored.nbytes * dicom.frame_count(header)
+    with damage.damage_named(first.source):
+        head_and_tail = derive.encoded(derive.derived_header(header, derivation, now))
+    derive.write_object(stream, head_and_tail, (frame.stored for frame in frames), length=length)
+
+
+def _write_raster(
+    stream: BinaryIO,
+    frames: Iterable[Radiograph],
+    first: Radiograph,
+    *,
+    kind: Literal["png", "tiff", "webp"],
+    derivation: Derivation | None,
+    bits: int | None,
+    render: Render,
+) -> None:
+    from xray_denoise.files import raster
+
+    def picture(radiograph: Radiograph) -> NDArray[Any]:
+        header = _dicom_header(radiograph)
+        if header is not None and render != "stored":
+            from xray_denoise.files.display import displayed_pixels
+
+            return displayed_pixels(radiograph, header, bits or 8)
+        if header is None and bits is not None and bits != radiograph.bits:
+            return raster.full_range_pixels(radiograph, bits)
+        return raster.stored_pixels(radiograph, bits)
+
+    header = first.header if isinstance(first.header, raster.RasterHeader) else raster.RasterHeader(kind)
+    comment = derivation.sentence if derivation else ""
+    raster.write_pixels((picture(frame) for frame in frames), stream, kind=kind, header=header, comment=comment)

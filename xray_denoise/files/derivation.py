@@ -1,0 +1,44 @@
+"""What was done to an image, told inside the file that holds the result."""
+
+from dataclasses import dataclass
+
+from xray_denoise import __version__
+
+HASH_PREFIX = 12
+"""Hexadecimal digits of a model's hash that are enough to tell it apart by eye."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """How a derived image was made; equal source, model, hash and options give an equal object."""
+
+    model: str
+    """Name of the model or method."""
+    model_hash: str = ""
+    """SHA-256 of its weights, hexadecimal; empty where it has none."""
+    options: str = ""
+    """Every option that changes the pixels, such as "strength 0.8"; part of the new identifiers."""
+    eta: float | None = None
+    """Estimated photons per grey level, None where the model makes no estimate."""
+    sigma: float | None = None
+    """Estimated standard deviation of the electronic noise, grey levels, None as above."""
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What a new identifier is made from, besides the source's own."""
+        return self.model, self.model_hash, self.options
+
+    @property
+    def sentence(self) -> str:
+        """The derivation for people, in ASCII and free of backslashes, which DICOM gives a meaning."""
+        parts = [f"Noise reduced by xray-denoise {__version__}, model {self.model}"]
+        if self.model_hash:
+            parts.append(f"weights {self.model_hash[:HASH_PREFIX]}")
+        if self.options:
+            parts.append(self.options)
+        if self.eta is not None:
+            parts.append(f"estimated eta {self.eta:.3g} photons per grey level")
+        if self.sigma is not None:
+            parts.append(f"estimated sigma {self.sigma:.3g} grey levels")
+        text = ", ".join(parts) + ". Research use only, not for diagnosis."
+        return text.replace("\\", "/").encode("ascii", "replace").decode("ascii")

@@ -1,0 +1,215 @@
+"""Write a denoised DICOM image: a new object of the same study that says where it comes from.
+
+docs/dicom.md lists every attribute that changes; all others are copied undecoded from the source.
+"""
+
+import copy
+import re
+import struct
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from pydicom import dcmwrite
+from pydicom.datadict import dictionary_VR
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from xray_denoise import __version__
+from xray_denoise.errors import UnwritableFileError
+from xray_denoise.files.derivation import Derivation
+
+Frames = Iterable[np.ndarray[Any, Any]]
+
+TOOL = "xray-denoise"
+UID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, TOOL)
+"""Names every identifier that this package makes."""
+IMPLEMENTATION_UID = f"2.25.{uuid.uuid5(UID_NAMESPACE, 'implementation').int}"
+MARKER, SEPARATOR = " [denoised]", " | "
+LONG_STRING, SHORT_TEXT = 64, 1024
+"""Characters that DICOM allows in the value representations LO and ST."""
+NEW_SERIES_OFFSET = 1000
+LAST_SERIES_NUMBER = 2**31 - 1
+MOST_PIXEL_BYTES = 2**32 - 2
+
+PIXEL_GROUP, AFTER_PIXEL_GROUP = 0x7FE00000, 0x7FE10000
+SIGNATURES = 0xFFFAFFFA
+STALE = (
+    "SmallestImagePixelValue",
+    "LargestImagePixelValue",
+    "SmallestPixelValueInSeries",
+    "LargestPixelValueInSeries",
+    "IconImageSequence",
+    "MACParametersSequence",
+    "DigitalSignaturesSequence",
+)
+"""Attributes that were true of the source's pixels only."""
+DX_FAMILY = "1.2.840.10008.5.1.4.1.1.1."
+LOSSY_SYNTAXES = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81")
+"""JPEG baseline, JPEG extended and JPEG-LS near-lossless: never without loss."""
+SWAPPED_VRS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
+"""Bytes of a word in the value representations that pydicom copies without looking at the byte order."""
+
+
+def new_uid(*names: str) -> UID:
+    """The same identifier for the same names, everywhere and always (a name-based UUID, PS3.5 B.2)."""
+    return UID(f"2.25.{uuid.uuid5(UID_NAMESPACE, chr(31).join(names)).int}")
+
+
+def derived_header(header: FileDataset, derivation: Derivation, now: datetime) -> Dataset:
+    """A copy of `header` without pixels, changed to describe the derived image; `header` stays as it is.
+
+    Args:
+        header: the source, as `files.read` gives it.
+        derivation: what was done.
+        now: the time of writing, with its time zone.
+    """
+    facts = header[:PIXEL_GROUP]
+    derived = header[:PIXEL_GROUP]
+    for tag, element in header[AFTER_PIXEL_GROUP:].items():
+        derived[tag] = element
+    if not header.file_meta.TransferSyntaxUID.is_little_endian:
+        derived = copy.deepcopy(derived)
+        derived.walk(_swap_bytes)
+    sop_class, instance = str(facts.SOPClassUID), str(facts.SOPInstanceUID)
+    series = str(facts.get("SeriesInstanceUID") or facts.get("StudyInstanceUID") or instance)
+
+    _put(derived, "SOPInstanceUID", new_uid("instance", instance, *derivation.identity))
+    _put(derived, "SeriesInstanceUID", new_uid("series", series, *derivation.identity))
+    number = int(facts.get("SeriesNumber") or 0) + NEW_SERIES_OFFSET
+    _put(derived, "SeriesNumber", min(number, LAST_SERIES_NUMBER))
+    description = _text(facts.get("SeriesDescription"))
+    _put(derived, "SeriesDescription", (description[: LONG_STRING - len(MARKER)] + MARKER).strip())
+    _put(derived, "ImageType", _image_type(facts.get("ImageType"), sop_class))
+    earlier = _text(facts.get("DerivationDescription"))
+    sentence = derivation.sentence[:SHORT_TEXT]
+    room = SHORT_TEXT - len(sentence) - len(SEPARATOR)
+    _put(derived, "DerivationDescription", earlier[:room] + SEPARATOR + sentence if earlier else sentence)
+    codes = [*(facts.get("DerivationCodeSequence") or []), _code("113087", "Smoothing")]
+    _put(derived, "DerivationCodeSequence", Sequence(codes))
+    _put(derived, "SourceImageSequence", Sequence([_source_image(sop_class, instance)]))
+    now = now.astimezone(_time_zone(facts) or now.tzinfo)
+    equipment = [*(facts.get("ContributingEquipmentSequence") or []), _equipment(derivation, now)]
+    _put(derived, "ContributingEquipmentSequence", Sequence(equipment))
+    for event in ("InstanceCreation", "Content"):
+        _put(derived, f"{event}Date", now.strftime("%Y%m%d"))
+        _put(derived, f"{event}Time", now.strftime("%H%M%S.%f"))
+    if header.file_meta.TransferSyntaxUID in LOSSY_SYNTAXES:
+        _put(derived, "LossyImageCompression", "01")
+    for keyword in STALE:
+        derived.pop(keyword, None)
+    derived.file_meta = file_meta(derived)
+    return derived
+
+
+def file_meta(dataset: Dataset) -> FileMetaDataset:
+    """The head of a file that holds `dataset` in Explicit VR Little Endian."""
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\0\1"
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
+    meta.ImplementationVersionName = f"XRDENOISE {__version__}"[:16]
+    return meta
+
+
+def encoded(dataset: Dataset) -> tuple[bytes, bytes]:
+    """All of a DICOM file that comes before its Pixel Data, and all that comes after."""
+    before, after = BytesIO(), DicomBytesIO()
+    head = dataset[:PIXEL_GROUP]
+    head.file_meta = dataset.file_meta
+    dcmwrite(before, head, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    after.is_little_endian, after.is_implicit_VR = True, False
+    write_dataset(after, dataset[AFTER_PIXEL_GROUP:], dataset.get("SpecificCharacterSet", "iso8859"))
+    return before.getvalue(), after.getvalue()
+
+
+def write_object(stream: BinaryIO, head_and_tail: tuple[bytes, bytes], frames: Frames, *, length: int) -> None:
+    """Write native Pixel Data of `length` bytes, taken frame by frame, between what `encoded` gave.
+
+    Raises:
+        UnwritableFileError: the pixels exceed what an uncompressed DICOM file can hold.
+        ValueError: the frames do not add up to `length`.
+    """
+    if length > MOST_PIXEL_BYTES:
+        raise UnwritableFileError(
+            f"{length} bytes of pixels do not fit into an uncompressed DICOM file",
+            hint="split it into fewer frames",
+        )
+    head, tail = head_and_tail
+    stream.write(head)
+    stream.write(struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, length + length % 2))
+    written = 0
+    for pixels in frames:
+        written += stream.write(np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<")).data)
+    if written != length:
+        raise ValueError(f"expected {length} bytes of pixels, got {written}")
+    stream.write(b"\0" * (length % 2))
+    stream.write(tail)
+
+
+def _put(dataset: Dataset, keyword: str, value: object) -> None:
+    """Replace the element: assignment would change the one that the source still holds."""
+    dataset.add_new(keyword, dictionary_VR(keyword), value)
+
+
+def _text(value: Any) -> str:
+    """The text of an element; a backslash in it has made a list of it."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, str) else "/".join(str(part) for part in value)
+
+
+def _image_type(value: Any, sop_class: str) -> list[str]:
+    parts = [value] if isinstance(value, str) else list(value or [])
+    parts = ["DERIVED", *(str(part) for part in parts[1:] or ["SECONDARY"])]
+    if sop_class.startswith(DX_FAMILY) and len(parts) == 2:
+        parts.append("")  # DX wants a third value, and wants it empty
+    return parts
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    return item
+
+
+def _source_image(sop_class: str, instance: str) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, instance
+    item.SpatialLocationsPreserved = "YES"
+    item.PurposeOfReferenceCodeSequence = [_code("121322", "Source image for image processing operation")]
+    return item
+
+
+def _equipment(derivation: Derivation, now: datetime) -> Dataset:
+    item = Dataset()
+    item.Manufacturer = TOOL
+    item.ManufacturerModelName = derivation.model[:LONG_STRING]
+    item.SoftwareVersions = __version__
+    item.ContributionDateTime = now.strftime("%Y%m%d%H%M%S.%f%z")
+    item.ContributionDescription = derivation.sentence[:SHORT_TEXT]
+    item.PurposeOfReferenceCodeSequence = [_code("109102", "Processing Equipment")]
+    return item
+
+
+def _time_zone(facts: Dataset) -> timezone | None:
+    """(0008,0201) *Timezone Offset From UTC*, in which all times of the object are given."""
+    match = re.fullmatch(r"([+-])(\d\d)(\d\d)", str(facts.get("TimezoneOffsetFromUTC") or "").strip())
+    if match is None:
+        return None
+    offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    return timezone(-offset if match[1] == "-" else offset)
+
+
+def _swap_bytes(_: Dataset, element: Any) -> None:
+    width = SWAPPED_VRS.get(element.VR)
+    if width and element.value:
+        element.value = np.frombuffer(element.value, dtype=f">u{width}").astype(f"<u{width}").tobytes()

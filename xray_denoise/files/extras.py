@@ -1,0 +1,32 @@
+"""What is written beside images: tables, plots and noise maps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise.files import raster
+from xray_denoise.files.whole import whole_file
+
+
+def write_bytes(content: bytes, target: Path) -> None:
+    """Make or replace a file of our own, whole or not at all.
+
+    Raises:
+        UnwritableFileError: the folder is missing or the disk refuses.
+    """
+    with whole_file(target, source=None) as stream:
+        stream.write(content)
+
+
+def write_maps(maps: Sequence[NDArray[np.float32]], target: Path) -> None:
+    """Write maps of 32-bit floats as the pages of a TIFF file.
+
+    Raises:
+        UnwritableFileError: as above.
+    """
+    with whole_file(target, source=None) as stream:
+        raster.write_pixels(
+            maps, stream, kind="tiff", header=raster.RasterHeader("tiff"), comment="noise map, grey levels"
+        )

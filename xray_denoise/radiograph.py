@@ -1,0 +1,167 @@
+"""The one value that travels through the package: a radiograph, from the file to the network and back.
+
+    grey   = (stored - lo) * 255 / (hi - lo)                             span (lo, hi); bright = dense
+    stored = stored + (denoised - grey) * (hi - lo) / 255                rounded, clipped, padding untouched
+
+An inverted radiograph (MONOCHROME1) has grey = (hi - stored) * 255 / (hi - lo), and the change is subtracted.
+Only the change returns to the file, so an unchanged image comes back bit-identical.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise.errors import UsageError, XrayDenoiseError
+
+GREY_MAX = 255.0
+"""The grey level of the upper end of the span."""
+ROBUST_QUANTILES = (0.0001, 0.9999)
+"""Share of the pixels below and above which a stored value is taken for a defect, text or a marker."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Radiograph:
+    """One grey image with all that is needed to write it back.
+
+    Raises:
+        ValueError: `stored` is not a 2-D integer array with pixels in it.
+        UsageError: the span is empty, reversed or not finite.
+    """
+
+    stored: NDArray[Any]
+    """Stored values, (rows, columns), integers in the file's own dtype; kept as a read-only view."""
+    span: tuple[float, float]
+    """Stored values (lo, hi) that map linearly to grey levels 0 and 255; pixels may lie outside."""
+    inverted: bool = False
+    """True where a high stored value is shown dark: DICOM's MONOCHROME1."""
+    padding_range: tuple[int, int] | None = None
+    """Lowest and highest stored value that mark a pixel as padding, both included."""
+    bits: int = 8
+    """Bits that a stored value may use: DICOM's Bits Stored, or the depth of a raster file."""
+    signed: bool = False
+    """True where stored values are two's complement."""
+    header: object | None = None
+    """What the file said besides the pixels, untouched; None for an image that was not read from a file."""
+    source: Path = Path()
+    """The file it came from."""
+
+    def __post_init__(self) -> None:
+        if self.stored.ndim != 2 or not self.stored.size or self.stored.dtype.kind not in "iu":
+            raise ValueError(f"stored must be a 2-D integer array, got {self.stored.dtype} {self.stored.shape}")
+        lo, hi = self.span
+        if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
+            raise UsageError(
+                f"a range must go from a lower to a higher stored value, got {lo:g},{hi:g}",
+                hint="give it as --range LO,HI in stored values, or leave it out",
+            )
+        view = self.stored.view()
+        view.flags.writeable = False
+        object.__setattr__(self, "stored", view)
+
+    @classmethod
+    def from_grey(cls, grey: NDArray[np.floating], *, bits: int, inverted: bool = False) -> Self:
+        """Quantise an image that was never in a file, such as a phantom.
+
+        Args:
+            grey: grey levels 0..255 (clipped), (rows, columns).
+            bits: bits a stored value may use, 8..16; 0..255 is spread over all of them.
+            inverted: store it as MONOCHROME1.
+        """
+        top = 2**bits - 1
+        shown = np.rint(np.clip(np.asarray(grey, dtype=np.float64) / GREY_MAX, 0.0, 1.0) * top)
+        stored = (top - shown if inverted else shown).astype(np.uint8 if bits <= 8 else np.uint16)
+        return cls(stored, (0.0, float(top)), inverted=inverted, bits=bits)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Lowest and highest stored value that `bits` can hold."""
+        if self.signed:
+            return -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1
+        return 0, 2**self.bits - 1
+
+    @property
+    def padding(self) -> NDArray[np.bool_] | None:
+        """Mask of the pixels that hold no image, (rows, columns); None where no value marks any."""
+        if self.padding_range is None:
+            return None
+        first, last = self.padding_range
+        return np.asarray((self.stored >= first) & (self.stored <= last))
+
+    @property
+    def grey(self) -> NDArray[np.float32]:
+        """Grey levels, bright = dense, (rows, columns), not clipped: 0..255 is the span.
+
+        Padding is clipped into the span. Far values would swamp a network that sees them beside the image;
+        at the end of the span they look like the edge of a collimator, which it knows.
+        """
+        lo, hi = self.span
+        scale = np.float32(GREY_MAX / (hi - lo))
+        grey = self.stored.astype(np.float32)
+        grey = np.float32(hi) - grey if self.inverted else grey - np.float32(lo)
+        grey *= scale
+        padding = self.padding
+        if padding is not None:
+            np.clip(grey, 0.0, GREY_MAX, out=grey, where=padding)
+        return grey
+
+    def with_grey(self, denoised: NDArray[np.floating]) -> Self:
+        """The same radiograph with the change from `grey` to `denoised` added to its stored values.
+
+        Args:
+            denoised: grey levels, same shape.
+
+        Raises:
+            ValueError: the shape differs.
+            XrayDenoiseError: a grey level is not finite.
+        """
+        if denoised.shape != self.stored.shape:
+            raise ValueError(f"denoised must have the shape {self.stored.shape}, got {denoised.shape}")
+        change = np.subtract(denoised, self.grey, dtype=np.float64)
+        if not np.isfinite(change).all():
+            raise XrayDenoiseError(
+                f"the denoised image of {self.source} has values that are not numbers",
+                hint="try --precision fp32; if that does not help, please report it",
+            )
+        untouched = change == 0
+        lo, hi = self.span
+        change *= (lo - hi if self.inverted else hi - lo) / GREY_MAX
+        change += self.stored
+        np.rint(change, out=change)
+        np.clip(change, *self.limits, out=change)
+        if self.padding_range is not None:
+            first, last = self.padding_range
+            became_padding = (change >= first) & (change <= last)
+            change[became_padding & (self.stored < first)] = first - 1
+            change[became_padding & (self.stored > last)] = last + 1
+            untouched |= (self.stored >= first) & (self.stored <= last)
+        stored = change.astype(self.stored.dtype)
+        np.copyto(stored, self.stored, where=untouched)
+        return replace(self, stored=stored)
+
+    def with_span(self, lo: float, hi: float) -> Self:
+        """The same radiograph with stored values `lo`..`hi` as grey levels 0..255.
+
+        Raises:
+            UsageError: `lo` is not below `hi`, or one is not finite.
+        """
+        return replace(self, span=(lo, hi))
+
+
+def robust_span(values: NDArray[Any], padding: NDArray[np.bool_] | None = None) -> tuple[float, float]:
+    """The range without outliers: the 0.01 and 99.99 percentile (nearest rank), padding left out.
+
+    Where the percentiles fall together it is the whole range, and (v, v + 1) for an image of one value v.
+    """
+    pixels = values.ravel() if padding is None else values[~padding]
+    if not pixels.size:
+        pixels = values.ravel()
+    ranked = np.sort(pixels)  # a radix sort for 16-bit integers: ten times faster than np.percentile
+    low, high = (round(quantile * (ranked.size - 1)) for quantile in ROBUST_QUANTILES)
+    for first, last in ((low, high), (0, -1)):
+        if ranked[first] < ranked[last]:
+            return float(ranked[first]), float(ranked[last])
+    return float(ranked[0]), float(ranked[0]) + 1.0
