@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from xray_denoise.physics.noise import GREY_MAX
 
+Image = NDArray[np.floating] | NDArray[np.integer]
+
 
 @dataclass(frozen=True, slots=True)
 class Quality:
@@ -26,24 +28,24 @@ class Quality:
     """SSIM as the X-BDCNN paper computes it: 7x7 uniform window, sample covariance, a data range of twice white."""
 
 
-def mean_squared_error(estimate: NDArray[np.floating], clean: NDArray[np.floating]) -> float:
+def mean_squared_error(estimate: Image, clean: Image) -> float:
     """Mean squared difference of two images of one shape, grey levels squared; `estimate` is clipped first."""
     difference = np.clip(estimate, 0, GREY_MAX).astype(np.float64) - clean
     return float(np.mean(difference**2))
 
 
-def psnr(estimate: NDArray[np.floating], clean: NDArray[np.floating]) -> float:
+def psnr(estimate: Image, clean: Image) -> float:
     """10 log10(255^2 / MSE) in dB; infinite where the images are equal."""
     return _decibel(GREY_MAX**2, mean_squared_error(estimate, clean))
 
 
-def snr(estimate: NDArray[np.floating], clean: NDArray[np.floating]) -> float:
+def snr(estimate: Image, clean: Image) -> float:
     """10 log10(mean(g^2) / MSE) in dB; infinite where the images are equal."""
     power = float(np.mean(np.square(clean, dtype=np.float64)))
     return _decibel(power, mean_squared_error(estimate, clean))
 
 
-def quality(estimate: NDArray[np.floating], clean: NDArray[np.floating]) -> Quality:
+def quality(estimate: Image, clean: Image) -> Quality:
     """Every measure of `estimate` against the noise-free `clean`: 2-D images of one shape, grey levels."""
     from skimage.metrics import structural_similarity
 

@@ -45,7 +45,7 @@ class NoiseLevel:
 
 
 def add_noise(
-    clean: NDArray[np.floating],
+    clean: NDArray[np.floating] | NDArray[np.integer],
     level: NoiseLevel,
     rng: np.random.Generator,
     *,
