@@ -21,9 +21,7 @@ def images(seed: int, size: int = 24) -> torch.Tensor:
 
 def test_gradients_agree_with_finite_differences() -> None:
     restored, clean = images(0, 14).requires_grad_(), images(1, 14)
-    levels = (
-        torch.rand(2, 2, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    ).requires_grad_()
+    levels = (torch.rand(2, 2, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(2))).requires_grad_()
     true = torch.full((2, 2, 1, 1), 0.5, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda image: (image - clean).square().mean(), restored)
     assert torch.autograd.gradcheck(lambda image: ssim(image, clean), restored, atol=1e-6)
@@ -48,9 +46,7 @@ def test_asymmetric_gradient_points_to_the_true_level_from_both_sides(estimate: 
 def test_asymmetric_minimum_is_the_true_level_and_underestimation_costs_more() -> None:
     true = torch.full((1, 2, 1, 1), 0.5)
     candidates = torch.linspace(0, 1, 101)
-    costs = torch.stack(
-        [asymmetric_loss(torch.full((1, 2, 3, 3), float(value)), true) for value in candidates]
-    )
+    costs = torch.stack([asymmetric_loss(torch.full((1, 2, 3, 3), float(value)), true) for value in candidates])
     assert candidates[costs.argmin()].item() == pytest.approx(0.5, abs=1e-6)
     assert (costs[:51].diff() < 0).all(), "one minimum only"
     assert (costs[50:].diff() > 0).all()

@@ -53,9 +53,7 @@ def test_noise_levels_fill_their_range_and_a_seed_repeats_a_batch() -> None:
     assert torch.equal(batch.noisy, again.noisy)
 
 
-@pytest.mark.parametrize(
-    ("grey", "eta", "sigma"), [(0, 0.4, 15), (3, 0.6, 0), (120, 0.6, 10), (250, 0.4, 15)]
-)
+@pytest.mark.parametrize(("grey", "eta", "sigma"), [(0, 0.4, 15), (3, 0.6, 0), (120, 0.6, 10), (250, 0.4, 15)])
 def test_noise_has_the_distribution_of_the_numpy_reference(grey: int, eta: float, sigma: float) -> None:
     """Two-sample Kolmogorov-Smirnov, clipping included: 200 000 draws of each tell eta 0.6 from 0.7."""
     ours, reference = _draws(grey, eta, sigma)

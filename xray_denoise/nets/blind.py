@@ -46,7 +46,8 @@ def conv3(inputs: int, outputs: int) -> nn.Conv2d:
     """3x3 convolution with zero padding of one pixel and a bias, drawn for ReLU (He et al. 2015)."""
     conv = nn.Conv2d(inputs, outputs, 3, padding=1)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    nn.init.zeros_(conv.bias)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
     return conv
 
 
@@ -66,4 +67,5 @@ def start_levels(conv: nn.Conv2d, encoding: LevelEncoding) -> None:
     middle = encoding.encode(torch.tensor([0.8]), torch.tensor([10.0])).flatten()
     with torch.no_grad():
         conv.weight.mul_(0.01)
-        conv.bias.copy_(middle)
+        if conv.bias is not None:
+            conv.bias.copy_(middle)

@@ -24,9 +24,7 @@ def multiply_adds_per_pixel(net: BlindNet, size: int = 64) -> float:
         nonlocal total
         if isinstance(module, nn.Conv2d):
             total += output[0].numel() * module.weight[0].numel()
-        elif isinstance(
-            module, nn.ConvTranspose2d
-        ):  # stride = kernel size: one product per output pixel and input
+        elif isinstance(module, nn.ConvTranspose2d):  # stride = kernel size: one product per output pixel and input
             total += output[0].numel() * module.in_channels
 
     hooks = [module.register_forward_hook(count) for module in net.modules()]

@@ -1,6 +1,6 @@
 """How a noise level enters a network: two numbers per pixel, in one of two encodings."""
 
-from enum import StrEnum
+from enum import Enum
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ WHITE = 255.0
 """Grey levels per network unit."""
 
 
-class LevelEncoding(StrEnum):
+class LevelEncoding(Enum):
     """What the two channels of a noise level map mean (stored with the weights)."""
 
     PAPER = "paper"

@@ -20,7 +20,7 @@ class Lite(BlindNet):
     radius = 96  # 2 * UNet.radius + 1, up to the next multiple of the stride
     global_level = True
 
-    def __init__(self, level: str = LevelEncoding.STD, widths: tuple[int, int, int] = (48, 96, 192)) -> None:
+    def __init__(self, level: str = "std", widths: tuple[int, int, int] = (48, 96, 192)) -> None:
         super().__init__()
         self.encoding = LevelEncoding(level)
         last = conv3(32, 2)

@@ -43,7 +43,7 @@ class XBDCNN(BlindNet):
     radius = 52  # UNet.radius + NoiseLevelEstimator.radius, up to the next multiple of the stride
     global_level = False
 
-    def __init__(self, level: str = LevelEncoding.STD) -> None:
+    def __init__(self, level: str = "std") -> None:
         super().__init__()
         self.encoding = LevelEncoding(level)
         self.level_estimator = NoiseLevelEstimator(self.encoding)
@@ -57,4 +57,5 @@ class XBDCNN(BlindNet):
     def restore(self, noisy: Tensor, levels: Tensor) -> Tensor:
         """(B, 1, H, W) and its levels -> (B, 1, H, W)."""
         maps = levels.to(noisy.dtype).expand(-1, -1, *noisy.shape[2:])
-        return noisy + self.denoiser(torch.cat([noisy, maps], dim=1))
+        correction: Tensor = self.denoiser(torch.cat([noisy, maps], dim=1))
+        return noisy + correction

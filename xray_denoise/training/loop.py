@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -26,6 +26,8 @@ from xray_denoise.training.validation import Validation
 
 REPORT_EVERY = 25
 """Steps between two rows of the history; the loss is looked at only then, so a GPU is not kept waiting."""
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 Row = dict[str, float]
 """One line of the history: mean loss terms since the last row, learning rate, progress and validation figures."""
@@ -96,15 +98,13 @@ class Training:
         self._net = net.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._ema = AveragedModel(self._net, multi_avg_fn=self._average, use_buffers=True)
         self._generator = torch.Generator(fabric.device).manual_seed(seed)
-        self._model, self._optimizer = fabric.setup(
-            self._net, torch.optim.Adam(self._net.parameters(), lr=schedule.lr)
-        )
+        self._model, self._optimizer = fabric.setup(self._net, torch.optim.Adam(self._net.parameters(), lr=schedule.lr))
         self._resume()
 
     @property
     def result(self) -> BlindNet:
         """The network as it would be shipped now: the running mean of the weights where the schedule keeps one."""
-        return self._ema.module if self.schedule.ema else self._net
+        return cast(BlindNet, self._ema.module) if self.schedule.ema else self._net
 
     @property
     def done(self) -> float:
@@ -119,6 +119,7 @@ class Training:
         """
         self._model.train()
         clock, saved, sums, count = time.monotonic(), time.monotonic(), None, 0
+        before = self.done
         while self.done < 1:
             terms = self._train_step()
             sums, count = terms if sums is None else sums + terms, count + 1
@@ -131,13 +132,14 @@ class Training:
                     f"the loss is no longer finite at step {self.step}",
                     hint="go on from the last checkpoint with --resume and a lower --lr, or with --precision fp32",
                 )
-            before, now = self.done, time.monotonic()
+            now = time.monotonic()
             self.seconds = self._agree(self.seconds + now - clock)
             row = self._row(means, count * self.schedule.batch / (now - clock))
             clock, sums, count = now, None, 0
             if self._validation_is_due(before):
                 row |= self._validation()
                 clock = time.monotonic()
+            before = self.done
             self.history.append(row)
             if time.monotonic() - saved >= self.limits.checkpoint_seconds or self.done >= 1:
                 self._save()
@@ -171,7 +173,7 @@ class Training:
         mine = slice(self._fabric.global_rank * share, (self._fabric.global_rank + 1) * share)
         return Batch(batch.noisy[mine], batch.clean[mine], batch.eta[mine], batch.sigma[mine])
 
-    def _average(self, means: list[Tensor], weights: list[Tensor], count: Tensor | int) -> None:
+    def _average(self, means: Tensors, weights: Tensors, count: Tensor | int) -> None:
         """Move the running mean: over few steps at first, so that it forgets the fresh weights quickly."""
         decay = min(self.schedule.ema, (1 + int(count)) / (10 + int(count)))
         torch._foreach_lerp_(means, weights, 1 - decay)

@@ -64,9 +64,7 @@ def ssim(estimate: Tensor, clean: Tensor) -> Tensor:
     return value
 
 
-def denoising_loss(
-    restored: Tensor, levels: Tensor, clean: Tensor, true_levels: Tensor, weights: LossWeights
-) -> Loss:
+def denoising_loss(restored: Tensor, levels: Tensor, clean: Tensor, true_levels: Tensor, weights: LossWeights) -> Loss:
     """The loss of one batch.
 
     Args:
@@ -80,10 +78,5 @@ def denoising_loss(
     structure = 1 - ssim(restored, clean)
     asymmetric = asymmetric_loss(levels, true_levels)
     variation = total_variation_loss(levels)
-    total = (
-        weights.mse * mse
-        + weights.ssim * structure
-        + weights.asymmetric * asymmetric
-        + weights.tv * variation
-    )
+    total = weights.mse * mse + weights.ssim * structure + weights.asymmetric * asymmetric + weights.tv * variation
     return Loss(total, mse, structure, asymmetric, variation)

@@ -55,7 +55,9 @@ part that SSIM hardly sees, slow drifts of brightness, is then learnt late."""
 
 PRESETS: Mapping[str, Schedule] = {
     "paper": Schedule(steps=PAPER_PATCHES // 64, batch=64, decay="drop"),
-    "standard": Schedule(steps=PAPER_PATCHES // 64, batch=64, warmup=500, ema=0.9995, clip=1.0, joint=False, loss=BALANCED),
+    "standard": Schedule(
+        steps=PAPER_PATCHES // 64, batch=64, warmup=500, ema=0.9995, clip=1.0, joint=False, loss=BALANCED
+    ),
     "fast": Schedule(steps=20_000, batch=8, warmup=200, ema=0.999, clip=1.0, joint=False, loss=BALANCED),
 }
 """`paper`: the schedule of Yin et al. `standard`: ours, as long, for a GPU. `fast`: ours, for a few CPU cores."""

@@ -1,0 +1,171 @@
+"""The trainer: resumed, shared by processes, and stopped by a loss that is no number."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from xray_denoise import nets
+from xray_denoise.errors import TrainingError
+from xray_denoise.training import checkpoint
+from xray_denoise.training.loop import Limits, Training
+from xray_denoise.training.patches import NoiseRange, PatchSource
+from xray_denoise.training.presets import PRESETS, Schedule
+from xray_denoise.training.validation import ValidationSet
+
+SMALL = dataclasses.replace(PRESETS["fast"], steps=50, batch=2, patch=16, warmup=5, lr=1e-3)
+LITE = {"widths": [8, 8, 8]}
+
+
+def source(schedule: Schedule = SMALL) -> PatchSource:
+    rows, columns = np.mgrid[:64, :64]
+    image = (128 + 60 * np.sin(rows / 7) * np.cos(columns / 5)).astype(np.uint8)
+    return PatchSource([image, image[::-1]], schedule.patch, NoiseRange(), torch.device("cpu"))
+
+
+def training(run: Path, schedule: Schedule = SMALL, **changes: Any) -> Training:
+    run.mkdir(exist_ok=True)
+    torch.manual_seed(0)
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    fabric.launch()
+    options: dict[str, Any] = {
+        "fabric": fabric, "run": run, "identity": {"schedule": dataclasses.asdict(schedule)}, "seed": 0,
+        "limits": Limits(checkpoint_seconds=0),
+    }  # fmt: skip
+    return Training(nets.build("lite", **LITE), source(schedule), schedule, **(options | changes))
+
+
+def weights_of(one: Training) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in one.result.state_dict().items()}
+
+
+def test_training_lowers_the_loss_and_repeats_itself(tmp_path: Path) -> None:
+    schedule = dataclasses.replace(SMALL, steps=300)
+    first = training(tmp_path / "a", schedule)
+    rows = list(first.rows())
+    assert [row["step"] for row in rows] == list(range(25, 301, 25))
+    assert rows[-1]["mse"] < 0.7 * rows[0]["mse"], "0.62 was measured for this tiny network"
+    second = training(tmp_path / "b", schedule)
+    list(second.rows())
+    for name, value in weights_of(first).items():
+        assert torch.equal(value, weights_of(second)[name]), name
+
+
+def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    """`kill -9` at an arbitrary moment after the first checkpoint; then the same bits as without it."""
+    schedule = dataclasses.replace(SMALL, steps=400)
+    whole = training(tmp_path / "whole", schedule)
+    list(whole.rows())
+
+    killed = tmp_path / "killed"
+    script = (
+        "import dataclasses, torch; from pathlib import Path; from tests.training import test_loop as t\n"
+        f"torch.set_num_threads({torch.get_num_threads()})\n"
+        f"s = dataclasses.replace(t.SMALL, steps=400); list(t.training(Path({str(killed)!r}), s).rows())\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen([sys.executable, "-c", script], cwd=root) as process:
+        deadline = time.monotonic() + 120
+        while not (killed / checkpoint.FILE_NAME).exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    resumed = training(killed, schedule)
+    assert 0 < resumed.step < 400, "it was killed in the middle"
+    list(resumed.rows())
+    assert len(resumed.history) == len(whole.history)
+    for name, value in weights_of(whole).items():
+        assert torch.equal(value, weights_of(resumed)[name]), name
+
+
+def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    list(training(tmp_path).rows())
+    with pytest.raises(TrainingError, match="another schedule"):
+        training(tmp_path, dataclasses.replace(SMALL, lr=5e-4))
+
+
+def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
+    """Two gloo processes with two patches each, against one with four: equal but for the order of sums."""
+    schedule = dataclasses.replace(SMALL, batch=4, steps=25)
+    one = training(tmp_path / "one", schedule)
+    list(one.rows())
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import dataclasses, sys; from pathlib import Path; from lightning_fabric import Fabric\n"
+        "from tests.training import test_loop as t\n"
+        "fabric = Fabric(accelerator='cpu', devices=2, strategy='ddp', precision='32-true'); fabric.launch()\n"
+        "s = dataclasses.replace(t.SMALL, batch=4, steps=25)\n"
+        "list(t.training(Path(sys.argv[1]), s, fabric=fabric).rows())\n"
+    )
+    two = tmp_path / "two"
+    two.mkdir()
+    root = Path(__file__).resolve().parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, str(script), str(two)], check=True, env=environment, timeout=300)
+    shared = checkpoint.read(two, {})
+    assert shared is not None
+    assert shared["step"] == 25
+    for name, value in one._net.state_dict().items():
+        torch.testing.assert_close(shared["net"][name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    class TwoProcesses:
+        world_size = 2
+
+    with pytest.raises(TrainingError, match="shared by 2"):
+        training(tmp_path, dataclasses.replace(SMALL, batch=3), fabric=TwoProcesses())
+
+
+def test_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    schedule = dataclasses.replace(SMALL, steps=200, clip=float("inf"))
+    one = training(tmp_path, schedule)
+    rows = one.rows()
+    next(rows)
+    good = checkpoint.read(tmp_path, {})
+    with torch.no_grad():
+        one._net.denoiser.correction.bias.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="no longer finite"):
+        list(rows)
+    kept = checkpoint.read(tmp_path, {})
+    assert good is not None
+    assert kept is not None
+    assert kept["step"] == good["step"] == 25
+
+
+def test_time_limit_ends_the_schedule(tmp_path: Path) -> None:
+    one = training(tmp_path, dataclasses.replace(SMALL, steps=10**9), limits=Limits(max_seconds=2))
+    rows = list(one.rows())
+    assert one.done == 1
+    assert 1.9 < one.seconds < 10
+    assert rows[-1]["lr"] < rows[len(rows) // 4]["lr"], "the learning rate falls with the time"
+
+
+def test_validation_runs_evenly_and_leaves_the_training_alone(tmp_path: Path) -> None:
+    validate = ValidationSet([np.full((40, 47), 100, np.uint8)])
+    judged = training(tmp_path / "a", dataclasses.replace(SMALL, steps=100), validate=validate,
+                      limits=Limits(validations=2))  # fmt: skip
+    rows = list(judged.rows())
+    assert ["val_psnr" in row for row in rows] == [False, True, False, True]
+    plain = training(tmp_path / "b", dataclasses.replace(SMALL, steps=100))
+    list(plain.rows())
+    for name, value in weights_of(plain).items():
+        assert torch.equal(value, weights_of(judged)[name]), name
+
+
+def test_learning_rates() -> None:
+    paper, ours = PRESETS["paper"], PRESETS["standard"]
+    assert (paper.steps, paper.batch) == (140_000, 64)
+    assert paper.learning_rate(10, 0.49) == 1e-3
+    assert paper.learning_rate(10, 0.51) == pytest.approx(1e-4)
+    assert ours.learning_rate(0, 0.0) == pytest.approx(1e-3 / 501)
+    assert ours.learning_rate(10_000, 0.5) == pytest.approx(1e-3 * 0.505)
+    assert ours.learning_rate(10_000, 1.0) == pytest.approx(1e-5)
