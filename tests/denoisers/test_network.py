@@ -1,0 +1,187 @@
+"""Tiles change nothing, and what the network is given and gives back is what the protocol says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from xray_denoise import nets
+from xray_denoise.denoisers.network import NetworkDenoiser, choose_device, choose_precision, windows
+from xray_denoise.errors import CannotRunError, UsageError
+from xray_denoise.nets.blind import BlindNet
+from xray_denoise.nets.unet import UNet
+from xray_denoise.physics.noise import NoiseLevel
+
+CPU = torch.device("cpu")
+
+
+def far_sighted(name: str) -> BlindNet:
+    """A narrow network whose every weight is positive: each pixel within its radius counts for the result."""
+    net = nets.build(name).eval()
+    net.denoiser = UNet(3, 1, (4, 4, 4)) if name == "x-bdcnn" else UNet(6, 4, (4, 4, 4))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.ndim > 1:
+                parameter.fill_(1.5 / parameter[0].numel())
+    return net
+
+
+def image(height: int, width: int) -> NDArray[np.float32]:
+    return (np.random.default_rng(0).random((height, width)) * 255).astype(np.float32)
+
+
+def denoiser(net: BlindNet, **options: int) -> NetworkDenoiser:
+    return NetworkDenoiser(net, "test", "", CPU, **options)
+
+
+@pytest.mark.parametrize(("name", "tile"), [("x-bdcnn", 128), ("lite", 240)])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_tiling_changes_nothing(name: str, tile: int, batch_size: int) -> None:
+    net, noisy = far_sighted(name), image(273, 301)
+    whole = denoiser(net)(noisy)
+    tiled = denoiser(net, tile=tile, batch_size=batch_size)(noisy)
+    assert abs(whole.image - noisy).max() > 10, "the network does something"
+    np.testing.assert_allclose(tiled.image, whole.image, rtol=1e-5)  # float32 sums in another order
+    assert tiled.noise_map is not None
+    assert whole.noise_map is not None
+    np.testing.assert_allclose(tiled.noise_map, whole.noise_map, rtol=1e-5)
+    assert tiled.level is not None
+    assert whole.level is not None
+    assert tiled.level.sigma == pytest.approx(whole.level.sigma, rel=1e-4)
+
+
+@pytest.mark.parametrize(("name", "tile", "too_short"), [("x-bdcnn", 128, 48), ("lite", 240, 80)])
+def test_a_halo_too_short_is_caught(name: str, tile: int, too_short: int) -> None:
+    """Tiles keep to a grid of 4 or 8 pixels; on it 52 and 88 are the narrowest halos that change nothing.
+
+    In 64-bit floats, where rounding stays below 1e-12 and even the faintest pixel at the rim is seen.
+    """
+    net, seen = far_sighted(name).double(), torch.from_numpy(image(272, 296)).double()[None, None] / 255
+
+    def restored(halo: int) -> torch.Tensor:
+        out = torch.empty_like(seen)
+        for window in windows((272, 296), tile, halo):
+            part = seen[:, :, *window.seen]
+            out[:, :, *window.kept] = net.restore(part, levels_of(part))[:, :, *window.inside]
+        return out
+
+    def levels_of(part: torch.Tensor) -> torch.Tensor:
+        return torch.full((1, 2, 1, 1), 0.05).double() if net.global_level else net.estimate(part)
+
+    with torch.inference_mode():
+        whole = net.restore(seen, levels_of(seen))
+        assert abs(restored(net.radius) - whole).max() < 1e-12
+        assert abs(restored(too_short) - whole).max() > 1e-9
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 900), st.integers(1, 40), st.integers(0, 100), st.integers(1, 4))
+def test_windows_cover_every_pixel_once(length: int, other: int, halo: int, extra: int) -> None:
+    tile = 2 * halo + extra
+    covered = np.zeros((length, other), int)
+    shapes = set()
+    for window in windows((length, other), tile, halo):
+        covered[window.kept] += 1
+        seen, kept = window.seen[0], window.kept[0]
+        shapes.add(seen.stop - seen.start)
+        assert seen.start == 0 or kept.start - seen.start >= halo
+        assert seen.stop == length or seen.stop - kept.stop >= halo
+    assert (covered == 1).all()
+    assert shapes == {min(tile, length)}, "one fixed shape"
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (65, 7)])
+@pytest.mark.parametrize("name", list(nets.NETS))
+def test_any_size_and_fresh_weights_change_nothing(name: str, shape: tuple[int, int]) -> None:
+    noisy = image(*shape)
+    denoised = denoiser(nets.build(name).eval())(noisy)
+    assert denoised.image.dtype == np.float32
+    np.testing.assert_array_equal(denoised.image, noisy)
+
+
+@pytest.mark.parametrize("name", list(nets.NETS))
+def test_a_given_level_is_used_and_told(name: str) -> None:
+    net, noisy = far_sighted(name), image(64, 64)
+    level = NoiseLevel(0.7, 12.0)
+    given_level, blind = denoiser(net)(noisy, level), denoiser(net)(noisy)
+    assert given_level.level == level
+    assert blind.level != level
+    assert abs(given_level.image - blind.image).max() > 0.01
+    expected = np.sqrt(given_level.image.clip(0) / 0.7 + 144)
+    np.testing.assert_allclose(given_level.noise_map, expected, rtol=1e-4)
+
+
+def test_values_outside_the_span_get_the_correction_at_its_end() -> None:
+    noisy = image(64, 64)
+    clipped = noisy.copy()
+    clipped[10, 10], noisy[10, 10] = 255, 700
+    net = far_sighted("x-bdcnn")
+    beyond, within = denoiser(net)(noisy).image, denoiser(net)(clipped).image
+    assert beyond[10, 10] - 700 == pytest.approx(within[10, 10] - 255, abs=1e-3)
+    beyond[10, 10] = within[10, 10]
+    np.testing.assert_array_equal(beyond, within)
+
+
+def test_devices_and_precisions_that_are_missing_are_errors() -> None:
+    assert choose_device("cpu") == CPU
+    with pytest.raises(UsageError, match="no kind of device"):
+        choose_device("tpu")
+    with pytest.raises(CannotRunError, match="no device 'cuda:99'"):
+        choose_device("cuda:99")
+    with pytest.raises(CannotRunError, match="no device 'cpu:3'"):
+        choose_device("cpu:3")
+    assert choose_precision("auto", CPU) is torch.float32
+    with pytest.raises(UsageError, match="no precision"):
+        choose_precision("fp8", CPU)
+
+
+def test_a_tile_smaller_than_the_halo_is_refused() -> None:
+    with pytest.raises(UsageError, match="smaller than what"):
+        denoiser(nets.build("x-bdcnn"), tile=64)
+
+
+def test_running_out_of_memory_halves_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = far_sighted("x-bdcnn")
+    plain, sizes = net.restore, []
+
+    def short_of_memory(noisy: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+        sizes.append(noisy.shape[-1])
+        if noisy.shape[-1] > 200:
+            raise torch.cuda.OutOfMemoryError
+        return plain(noisy, levels)
+
+    noisy = image(256, 256)
+    whole = denoiser(net)(noisy).image
+    monkeypatch.setattr(net, "restore", short_of_memory)
+    frugal = denoiser(net, tile=300)
+    np.testing.assert_allclose(frugal(noisy).image, whole, atol=1e-3)
+    assert sizes[0] == 256
+    assert frugal.tile == 148
+    monkeypatch.setattr(net, "restore", lambda noisy, levels: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError))
+    with pytest.raises(CannotRunError, match="too little free memory"):
+        frugal(noisy)
+
+
+@pytest.mark.slow
+def test_a_large_image_stays_below_two_gibibytes() -> None:
+    """4096 x 4096 pixels through X-BDCNN on the CPU: peak resident memory of a process of its own."""
+    script = (
+        "import resource, numpy as np, torch\n"
+        "from xray_denoise import nets\n"
+        "from xray_denoise.denoisers.network import NetworkDenoiser\n"
+        "denoise = NetworkDenoiser(nets.build('x-bdcnn').eval(), 'test', '', torch.device('cpu'))\n"
+        "unet = denoise.net.denoiser\n"  # less work below the finest scale, whose activations fill the memory
+        "unet.down_middle, unet.coarse, unet.up_middle = (\n"
+        "    torch.nn.Conv2d(64, 128, 1), torch.nn.Conv2d(128, 256, 1), torch.nn.Identity())\n"
+        "denoise(np.zeros((4096, 4096), np.float32))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    ran = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    assert float(ran.stdout) < 2.0, "GiB"

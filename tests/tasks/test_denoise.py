@@ -1,0 +1,199 @@
+"""Files become files: every one of them, each whole, none over an original."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from xray_denoise import files
+from xray_denoise.denoisers import Denoised
+from xray_denoise.errors import UsageError
+from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.radiograph import Radiograph
+from xray_denoise.tasks.denoise import (
+    AHEAD,
+    Job,
+    Options,
+    Outcome,
+    denoise_files,
+    noise_map_path,
+    plan_jobs,
+)
+
+LEVEL = NoiseLevel(0.6, 10)
+
+
+class Darker:
+    """Takes ten grey levels off: a change that is easy to see in a file."""
+
+    name = "darker"
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+        self.seen += 1
+        noise = np.full(noisy.shape, 7, np.float32)
+        return Denoised(np.asarray(noisy - 10, dtype=np.float32), level or LEVEL, noise)
+
+
+def png(path: Path, grey: int = 100) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((20, 30), grey, np.uint8)).save(path)
+    return path
+
+
+def synth_dicom(path: Path) -> Path:
+    grey = np.random.default_rng(0).uniform(40, 200, (20, 30)).astype(np.float32)
+    files.write(Radiograph.from_grey(grey, bits=12), path)
+    return path
+
+
+def run(inputs: list[Path], output: Path, **changes: Any) -> list[Outcome]:
+    jobs, _ = plan_jobs([str(path) for path in inputs], output)
+    return list(denoise_files(jobs, Options(Darker(), **changes)))
+
+
+def pixels(path: Path) -> NDArray[Any]:
+    return np.asarray(Image.open(path))
+
+
+def test_one_file_to_one_file(tmp_path: Path) -> None:
+    (outcome,) = run([png(tmp_path / "in.png")], tmp_path / "out.tif")
+    assert outcome.status == "written"
+    assert outcome.level == LEVEL
+    assert (pixels(tmp_path / "out.tif") == 90).all()
+    assert (pixels(tmp_path / "in.png") == 100).all()
+
+
+def test_strength_blends_and_zero_gives_the_input_back(tmp_path: Path) -> None:
+    source = png(tmp_path / "in.png")
+    run([source], tmp_path / "half.png", strength=0.5)
+    run([source], tmp_path / "none.png", strength=0.0)
+    assert (pixels(tmp_path / "half.png") == 95).all()
+    assert (pixels(tmp_path / "none.png") == 100).all()
+    with pytest.raises(UsageError, match="strength"):
+        Options(Darker(), strength=1.5)
+
+
+def test_a_tree_is_kept_and_a_broken_file_stops_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for number in range(9):
+        png(folder / f"{number % 3}" / f"{number}.png", 50 + number)
+    (folder / "1" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nrest is missing")
+    (folder / "notes.txt").write_text("no image")
+    jobs, ignored = plan_jobs([str(folder)], tmp_path / "out")
+    assert [path.name for path in ignored] == ["notes.txt"]
+    outcomes = list(denoise_files(jobs, Options(Darker())))
+    assert [outcome.job for outcome in outcomes] == jobs
+    assert [outcome.status for outcome in outcomes].count("written") == 9
+    (failed,) = (outcome for outcome in outcomes if outcome.status == "failed")
+    assert "broken.png" in failed.error
+    assert failed.hint
+    written = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert written == sorted(Path(f"{number % 3}") / f"{number}.png" for number in range(9))
+    assert (pixels(tmp_path / "out" / "2" / "5.png") == 45).all()
+
+
+def test_on_error_stop_leaves_the_rest(tmp_path: Path) -> None:
+    sources = [png(tmp_path / "a.png"), tmp_path / "missing.png", *(png(tmp_path / f"{i}.png") for i in range(20))]
+    outcomes = run(sources, tmp_path / "out", stop_on_error=True)
+    assert [outcome.status for outcome in outcomes] == ["written", "failed"]
+    assert len(list((tmp_path / "out").iterdir())) <= 2 + 2 * AHEAD
+
+
+def test_existing_results(tmp_path: Path) -> None:
+    source, target = png(tmp_path / "in.png"), png(tmp_path / "out.png", 7)
+    (refused,) = run([source], target)
+    assert refused.status == "failed"
+    assert "exists already" in refused.error
+    (skipped,) = run([source], target, existing="skip")
+    assert skipped.status == "skipped"
+    assert (pixels(target) == 7).all()
+    (written,) = run([source], target, existing="overwrite")
+    assert written.status == "written"
+    assert (pixels(target) == 90).all()
+
+
+def test_an_original_is_never_written_over(tmp_path: Path) -> None:
+    source = png(tmp_path / "in.png")
+    (tmp_path / "same.png").symlink_to(source)
+    for target in (source, tmp_path / "same.png"):
+        (outcome,) = run([source], target, existing="overwrite")
+        assert outcome.status == "failed"
+        assert "never overwritten" in outcome.hint
+        assert (pixels(source) == 100).all()
+
+
+def test_two_files_never_share_a_result(tmp_path: Path) -> None:
+    first, second = png(tmp_path / "a" / "x.png"), png(tmp_path / "b" / "x.png")
+    with pytest.raises(UsageError, match="would both become"):
+        plan_jobs([str(first), str(second)], tmp_path / "out")
+
+
+def test_lists_and_folders_and_errors_of_planning(tmp_path: Path) -> None:
+    source = png(tmp_path / "in.png")
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{source}\n\n")
+    assert plan_jobs([f"@{listed}"], tmp_path / "out")[0] == [Job(source, tmp_path / "out" / "in.png")]
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(UsageError, match="no radiograph"):
+        plan_jobs([str(tmp_path / "nothing")], tmp_path)
+    with pytest.raises(UsageError, match="is a file"):
+        plan_jobs([str(tmp_path)], source)
+
+
+def test_reading_is_never_far_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most a handful of files are held at a time, however many there are."""
+    sources = [png(tmp_path / f"{number:02}.png") for number in range(30)]
+    darker, read_so_far, ahead = Darker(), [0], []
+    plain = files.read_frames
+
+    def counting(path: Path, **options: Any) -> Any:
+        read_so_far[0] += 1
+        ahead.append(read_so_far[0] - darker.seen)
+        return plain(path, **options)
+
+    monkeypatch.setattr(files, "read_frames", counting)
+    jobs, _ = plan_jobs([str(path) for path in sources], tmp_path / "out")
+    assert sum(outcome.status == "written" for outcome in denoise_files(jobs, Options(darker))) == 30
+    assert max(ahead) <= AHEAD + 1
+    assert threading.active_count() == 1
+
+
+def test_a_derived_dicom_tells_what_was_done(tmp_path: Path) -> None:
+    source = files.read(synth_dicom(tmp_path / "in.dcm"))
+    (outcome,) = run([tmp_path / "in.dcm"], tmp_path / "out.dcm", strength=0.5, level=NoiseLevel(0.8, 5))
+    assert outcome.status == "written"
+    derived = pydicom.dcmread(tmp_path / "out.dcm")
+    assert "darker" in derived.DerivationDescription
+    assert "strength 0.5" in derived.DerivationDescription
+    assert "given eta 0.8 and sigma 5" in derived.DerivationDescription
+    change = files.read(tmp_path / "out.dcm").stored.astype(int) - source.stored
+    assert np.abs(change + 5 * (source.span[1] - source.span[0]) / 255).max() <= 1
+
+
+def test_many_frames_go_through_one_by_one(tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((8, 9), 20 * page + 20, np.uint8)) for page in range(9)]
+    pages[0].save(tmp_path / "in.tif", save_all=True, append_images=pages[1:])
+    (outcome,) = run([tmp_path / "in.tif"], tmp_path / "out.tif", save_noise_map=True)
+    assert outcome.status == "written"
+    with Image.open(tmp_path / "out.tif") as result:
+        for page in range(9):
+            result.seek(page)
+            assert (np.asarray(result) == 20 * page + 10).all()
+    with Image.open(noise_map_path(tmp_path / "out.tif")) as maps:
+        assert maps.n_frames == 9
+        assert (np.asarray(maps) == 7).all()
+
+
+def test_description_names_what_changes_pixels() -> None:
+    options = Options(Darker(), level=LEVEL, strength=0.25, span=(10, 4000))
+    assert options.description == "strength 0.25, given eta 0.6 and sigma 10, range 10 to 4000"
+    assert json.dumps(options.description)

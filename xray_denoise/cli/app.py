@@ -1,0 +1,131 @@
+"""What all commands share: global options, the two-line error, and progress on terminals only."""
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, ParamSpec
+
+import typer
+
+from xray_denoise import __version__
+from xray_denoise.errors import UsageError, XrayDenoiseError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+app = typer.Typer(
+    name="xray-denoise",
+    help="Remove the noise of low-dose X-ray radiographs with blind denoising neural networks.",
+    epilog="Research use, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback with local variables would show patient data
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+P = ParamSpec("P")
+
+_verbosity = 0
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"xray-denoise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def global_options(
+    version: Annotated[  # noqa: ARG001 - acts in its callback
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more of what is done.")] = False,
+) -> None:
+    """Set what holds for every command."""
+    global _verbosity  # noqa: PLW0603 - one command line, one process
+    _verbosity = int(verbose) - int(quiet)
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn errors meant for users into two lines and an exit status; bugs keep their traceback."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except XrayDenoiseError as error:
+            complain(str(error), error.hint)
+            if _verbosity > 0:
+                traceback.print_exc(file=sys.stderr)
+            raise typer.Exit(error.exit_status) from error
+        except KeyboardInterrupt:
+            complain("interrupted", "files that were finished stay")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # the reader of our output has gone, `| head` for example
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+
+    return run
+
+
+def complain(what: str, hint: str) -> None:
+    """Print an error, and what to do about it."""
+    typer.echo(f"error: {one_line(what)}", err=True)
+    if hint:
+        typer.echo(f"hint:  {one_line(hint)}", err=True)
+
+
+def say(text: str) -> None:
+    """Tell people something, unless they asked for quiet; results go to stdout, this to stderr."""
+    if _verbosity >= 0:
+        typer.echo(text, err=True)
+
+
+def one_line(text: str) -> str:
+    """File names may hold anything; control characters are shown, not sent to the terminal."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def console(*, stderr: bool = False, width: int | None = None) -> "Console":
+    """A rich console; colours only on terminals and without NO_COLOR."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=width is None)
+
+
+def progress(*columns: str) -> "Progress":
+    """A progress bar on stderr with `columns` (rich markup), drawn on terminals only."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    shown = console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *(TextColumn(column) for column in columns),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=shown,
+        disable=_verbosity < 0 or not shown.is_terminal,
+        transient=True,
+    )
+
+
+def pair(text: str, option: str) -> tuple[float, float]:
+    """`A,B` or one number for both.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        low, high = (float(part) for part in (text.split(",") if "," in text else (text, text)))
+    except ValueError:
+        raise UsageError(
+            f"{option} takes a number or LO,HI, got '{text}'", hint=f"for example {option} 0.4,1.9"
+        ) from None
+    if not low <= high:
+        raise UsageError(f"{option} goes from low to high, got '{text}'", hint=f"for example {option} 0.4,1.9")
+    return low, high

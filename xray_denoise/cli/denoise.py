@@ -1,0 +1,166 @@
+"""`xray-denoise denoise`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from xray_denoise.cli.app import complain, guarded, one_line, pair, progress, say
+from xray_denoise.errors import UsageError
+
+if TYPE_CHECKING:
+    from xray_denoise.denoisers import Denoiser
+    from xray_denoise.physics.noise import NoiseLevel
+    from xray_denoise.tasks.denoise import Outcome
+
+
+@guarded
+def denoise(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="DICOM, PNG, TIFF or WebP files, folders, or @list.txt with one path a line."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File, or folder for the results; its suffix sets the format."),
+    ],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="A model, a classical method, or a .safetensors file.")
+    ] = None,
+    strength: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of the predicted change; 0 returns the input bit by bit."),
+    ] = 1.0,
+    eta: Annotated[
+        float | None,
+        typer.Option(help="Photons per grey level, where known; needs --sigma. Default: estimated."),
+    ] = None,
+    sigma: Annotated[
+        float | None, typer.Option(help="Electronic noise in grey levels, where known; needs --eta.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Arithmetic of the network.")
+    ] = "auto",
+    tile: Annotated[str, typer.Option(help="Side of the tiles in pixels, or auto.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Tiles per pass.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
+    value_range: Annotated[
+        str, typer.Option("--range", metavar="auto|LO,HI", help="Stored values taken as black and white.")
+    ] = "auto",
+    render: Annotated[
+        Literal["auto", "display", "stored"],
+        typer.Option(help="What a picture of a DICOM shows: as a viewer would (auto), or stored values."),
+    ] = "auto",
+    bits: Annotated[int | None, typer.Option(help="8 or 16 bits of a PNG or TIFF result.")] = None,
+    existing: Annotated[
+        Literal["error", "skip", "overwrite"],
+        typer.Option(help="What to do where the result is there already."),
+    ] = "error",
+    on_error: Annotated[
+        Literal["continue", "stop"], typer.Option(help="What to do after a file that failed.")
+    ] = "continue",
+    save_noise_map: Annotated[
+        bool,
+        typer.Option("--save-noise-map", help="Also write the noise at every pixel (TIFF, grey levels)."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would become what, and stop.")] = False,
+) -> None:
+    """Denoise radiographs; the originals are never touched."""
+    from xray_denoise.tasks import denoise as task
+
+    if bits not in (None, 8, 16):
+        raise UsageError(f"a picture has 8 or 16 bits, not {bits}", hint="use --bits 8 or --bits 16")
+    level = _level(eta, sigma)
+    span = None if value_range == "auto" else pair(value_range, "--range")
+    jobs, ignored = task.plan_jobs(inputs, output)
+    if ignored:
+        say(f"left alone: {len(ignored)} file{'s' * (len(ignored) > 1)} in folders that are no radiographs")
+    if dry_run:
+        for job in jobs:
+            typer.echo(f"{one_line(str(job.source))} -> {one_line(str(job.target))}")
+        return
+    denoiser, model_hash, device_name = _method(model, device, precision, tile, batch_size, threads)
+    say(f"denoising with {denoiser.name}" + (f" on {device_name}" if device_name else ""))
+    options = task.Options(
+        denoiser,
+        model_hash,
+        level,
+        strength,
+        span,
+        bits,
+        render,
+        existing,
+        on_error == "stop",
+        save_noise_map,
+    )
+    counts = {"written": 0, "skipped": 0, "failed": 0}
+    with progress("{task.completed}/{task.total}") as bar:
+        running = bar.add_task("denoise", total=len(jobs))
+        for outcome in task.denoise_files(jobs, options):
+            counts[outcome.status] += 1
+            bar.advance(running)
+            _report(outcome, record=_record(outcome, denoiser.name, model_hash, device_name) if as_json else None)
+    if len(jobs) > 1:
+        say(", ".join(f"{count} {status}" for status, count in counts.items()))
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _level(eta: float | None, sigma: float | None) -> "NoiseLevel | None":
+    from xray_denoise.physics.noise import NoiseLevel
+
+    if (eta is None) != (sigma is None):
+        raise UsageError("--eta and --sigma go together", hint="give both, or neither to have them estimated")
+    if eta is None or sigma is None:
+        return None
+    try:
+        return NoiseLevel(eta, sigma)
+    except ValueError as error:
+        raise UsageError(str(error), hint="for example --eta 0.6 --sigma 10") from error
+
+
+def _method(
+    model: str | None, device: str, precision: str, tile: str, batch_size: int, threads: int | None
+) -> "tuple[Denoiser, str, str]":
+    """The denoiser, the hash of its weights, and the device it runs on (both empty for a classical method)."""
+    from xray_denoise import denoisers
+
+    if tile != "auto" and not tile.isdecimal():
+        raise UsageError(f"--tile takes auto or a number of pixels, got '{tile}'", hint="for example --tile 512")
+    runtime = denoisers.Runtime(device, precision, None if tile == "auto" else int(tile), batch_size)
+    if threads:
+        denoisers.set_threads(threads)
+    denoiser = denoisers.get(model or denoisers.DEFAULT, runtime)
+    return denoiser, getattr(denoiser, "version", ""), str(getattr(denoiser, "device", ""))
+
+
+def _report(outcome: "Outcome", record: dict[str, object] | None) -> None:
+    if record is not None:
+        typer.echo(json.dumps(record))
+    if outcome.status == "failed":
+        complain(outcome.error, outcome.hint)
+    elif record is None:
+        note = f" (eta {outcome.level.eta:.3g}, sigma {outcome.level.sigma:.3g})" if outcome.level else ""
+        skipped = " (there already)" if outcome.status == "skipped" else ""
+        say(f"{one_line(str(outcome.job.source))} -> {one_line(str(outcome.job.target))}{note}{skipped}")
+    for caveat in outcome.caveats:
+        say(f"note: {one_line(str(outcome.job.source))}: {caveat}")
+
+
+def _record(outcome: "Outcome", model: str, model_hash: str, device: str) -> dict[str, object]:
+    level = outcome.level
+    return {
+        "source": str(outcome.job.source),
+        "target": str(outcome.job.target),
+        "status": outcome.status,
+        "error": outcome.error or None,
+        "model": model,
+        "model_sha256": model_hash or None,
+        "device": device or None,
+        "eta": level.eta if level and level.eta != float("inf") else None,
+        "sigma": level.sigma if level else None,
+        "seconds": round(outcome.seconds, 4),
+    }

@@ -1,0 +1,115 @@
+"""Noisy grey levels in, cleaner grey levels out: networks and classical methods behind one protocol.
+
+`names()` and the classical methods do without torch; only `get` of a network loads it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise import weights
+from xray_denoise.errors import UsageError
+from xray_denoise.physics.noise import NoiseLevel
+
+DEFAULT = "x-bdcnn"
+"""What `denoise` uses: the model with the highest PSNR on the validation radiographs (`val_psnr` of its card)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denoised:
+    """What a denoiser makes of one image."""
+
+    image: NDArray[np.float32]
+    """(H, W), grey levels, same scale as the input, not clipped."""
+    level: NoiseLevel | None = None
+    """The noise level that was removed: given or estimated; None where the method has no such notion."""
+    noise_map: NDArray[np.float32] | None = None
+    """(H, W), standard deviation of the noise that the method believes in at each pixel, grey levels."""
+
+
+class Denoiser(Protocol):
+    """A method with its parameters set, ready for any number of images."""
+
+    @property
+    def name(self) -> str:
+        """The name that `--model` and tables use."""
+        ...
+
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+        """Remove the noise of a 2-D image in grey levels.
+
+        Args:
+            noisy: (H, W), grey levels, any H and W of at least 1.
+            level: the true noise level where it is known; None means blind.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How a network is run; classical methods do not care."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    precision: str = "auto"
+    """auto, fp32, bf16 or fp16."""
+    tile: int | None = None
+    """Side of a window, pixels; None chooses."""
+    batch_size: int = 1
+    """Windows per forward pass."""
+
+
+def names() -> list[str]:
+    """Every method that `get` knows, networks first."""
+    return [*network_names(), *classical_names()]
+
+
+def network_names() -> list[str]:
+    """The methods that have weights."""
+    return weights.names()
+
+
+def classical_names() -> list[str]:
+    """The methods that need no weights."""
+    return list(_classical())
+
+
+def get(name: str, runtime: Runtime | None = None) -> Denoiser:
+    """Make a method ready to use.
+
+    Args:
+        name: one of `names()`, or the path of a weights file with its card beside it.
+        runtime: device, precision and tiles of a network.
+
+    Raises:
+        UsageError: no method of that name.
+        CannotRunError: the device is missing, or the weights cannot be used.
+    """
+    classical = _classical().get(name)
+    if classical is not None:
+        return classical
+    if not name.endswith(".safetensors") and name not in weights.names():
+        raise UsageError(
+            f"no model called '{name}'",
+            hint=f"choose one of {', '.join(names())} (xray-denoise info lists them)",
+        )
+    from xray_denoise.denoisers.network import load
+
+    return load(weights.find(name), runtime or Runtime())
+
+
+def set_threads(count: int) -> None:
+    """Let networks compute on `count` CPU threads."""
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def _classical() -> Mapping[str, Denoiser]:
+    from xray_denoise.denoisers.classical import Noisy, NonLocalMeans, TotalVariation
+
+    methods: list[Denoiser] = [TotalVariation(), NonLocalMeans(), Noisy()]
+    return {method.name: method for method in methods}

@@ -1,0 +1,263 @@
+"""Weights + device + precision + tiles = a denoiser.
+
+An image is cut into windows of one fixed size, each with a halo as wide as the network sees, so that the result is
+that of the whole image and memory does not grow with it.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xray_denoise import weights
+from xray_denoise.denoisers import Denoised, Runtime
+from xray_denoise.errors import CannotRunError, UsageError
+from xray_denoise.nets.blind import BlindNet
+from xray_denoise.nets.level import WHITE
+from xray_denoise.physics.noise import NoiseLevel
+
+AUTO_TILE = 1024
+"""Side of a window where none is asked for: the size of most radiographs, so that those go whole."""
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Arithmetic of the convolutions; the correction is added to the image in 32 bits whatever is chosen."""
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first accelerator that is there.
+
+    Raises:
+        UsageError: no such kind of device.
+        CannotRunError: this machine has no such device; there is no silent fallback.
+    """
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, number = wanted.partition(":")
+    available = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if kind not in available or not (number or "0").isdecimal():
+        raise UsageError(f"no kind of device is called '{wanted}'", hint="use auto, cpu, cuda, cuda:N or mps")
+    if int(number or 0) >= available[kind]:
+        raise CannotRunError(
+            f"this machine has no device '{wanted}'",
+            hint="use --device auto or --device cpu; xray-denoise info lists the devices",
+        )
+    return torch.device(wanted)
+
+
+def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
+    """The arithmetic for `auto`, `fp32`, `bf16` or `fp16`; `auto` is bf16 on CUDA and fp32 elsewhere.
+
+    Raises:
+        UsageError: no such precision.
+    """
+    if wanted == "auto":
+        wanted = "bf16" if device.type == "cuda" else "fp32"
+    if wanted not in PRECISIONS:
+        raise UsageError(f"no precision is called '{wanted}'", hint=f"use auto, {', '.join(PRECISIONS)}")
+    return PRECISIONS[wanted]
+
+
+def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
+    """The network of a card, on the device that `runtime` names.
+
+    Raises:
+        UsageError: an option of `runtime` is none.
+        CannotRunError: the device is missing, or the weights cannot be used.
+    """
+    device = choose_device(runtime.device)
+    return NetworkDenoiser(
+        net=weights.load(card),
+        name=card.name,
+        version=card.sha256,
+        device=device,
+        dtype=choose_precision(runtime.precision, device),
+        tile=runtime.tile or AUTO_TILE,
+        batch_size=runtime.batch_size,
+    )
+
+
+class Window(NamedTuple):
+    """One tile: what the network sees, and the part of it that is kept."""
+
+    seen: tuple[slice, slice]
+    """In the image."""
+    kept: tuple[slice, slice]
+    """In the image."""
+
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """`kept`, counted from the corner of `seen`."""
+        rows, columns = (
+            slice(kept.start - seen.start, kept.stop - seen.start)
+            for seen, kept in zip(self.seen, self.kept, strict=True)
+        )
+        return rows, columns
+
+
+def windows(shape: tuple[int, int], tile: int, halo: int) -> Iterator[Window]:
+    """Tiles that cover an image once, all of one size.
+
+    Args:
+        shape: (H, W) of the image.
+        tile: side of what the network sees; a side of the image that is no longer is seen whole.
+        halo: pixels at each inner edge that are seen but not kept; less than half of `tile`.
+    """
+    for rows in _spans(shape[0], tile, halo):
+        for columns in _spans(shape[1], tile, halo):
+            yield Window((rows[0], columns[0]), (rows[1], columns[1]))
+
+
+def _spans(length: int, tile: int, halo: int) -> Iterator[tuple[slice, slice]]:
+    """(seen, kept) along one axis."""
+    kept_to = 0
+    while kept_to < length:
+        start = max(0, min(kept_to - halo, length - tile))
+        stop = min(start + tile, length)
+        kept_from, kept_to = kept_to, length if stop == length else stop - halo
+        yield slice(start, stop), slice(kept_from, kept_to)
+
+
+@dataclass(slots=True)
+class NetworkDenoiser:
+    """A blind network as a `Denoiser`; give it the true level and it is a non-blind one."""
+
+    net: BlindNet
+    name: str
+    version: str
+    """Hash of the weights."""
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    tile: int = AUTO_TILE
+    """Side of a window, pixels, its halo included; a multiple of the network's stride."""
+    halo: int = -1
+    """Pixels around what is kept; -1 means the network's radius, with which tiles change nothing."""
+    batch_size: int = 1
+
+    @property
+    def settings(self) -> str:
+        """What decides the result and its time besides the weights."""
+        return f"{self.device} {self.dtype} tile {self.tile} batch {self.batch_size}"
+
+    def __post_init__(self) -> None:
+        if self.halo < 0:
+            self.halo = self.net.radius
+        smallest = 2 * self.halo + self.net.stride
+        if self.tile < smallest:
+            raise UsageError(
+                f"a tile of {self.tile} pixels is smaller than what '{self.name}' sees around a pixel",
+                hint=f"use --tile {smallest} or more, or --tile auto",
+            )
+        self.tile -= self.tile % self.net.stride
+        self.net = self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+        """Remove the noise of a 2-D image in grey levels (see `Denoiser`).
+
+        What lies outside 0..255 is shown to the network as 0 or 255, and gets the correction made there.
+        """
+        height, width = noisy.shape
+        noisy = np.asarray(noisy, dtype=np.float32)
+        seen = torch.from_numpy(noisy / np.float32(WHITE)).clamp_(0, 1)[None, None]
+        image = _extend(seen, self.net.stride)
+        while True:
+            try:
+                given = self._levels_of(image, level)
+                restored, deviation, mean_levels = self._restore(image, given)
+                break
+            except torch.cuda.OutOfMemoryError:
+                self._shrink()
+        correction = restored[:height, :width] - seen[0, 0]
+        return Denoised(
+            image=np.asarray(noisy + correction.numpy() * np.float32(WHITE), dtype=np.float32),
+            level=level or self._decode(mean_levels),
+            noise_map=deviation[:height, :width].numpy(),
+        )
+
+    def _levels_of(self, image: Tensor, level: NoiseLevel | None) -> Tensor | None:
+        """The level of the whole image, (1, 2, 1, 1): given, or the mean of the estimates; None if it is local."""
+        if level is not None:
+            return self.net.encoding.encode(torch.tensor([level.eta]), torch.tensor([level.sigma])).to(self.device)
+        if not self.net.global_level:
+            return None
+        total, pixels = torch.zeros(1, 2, 1, 1, dtype=torch.float64), 0
+        for window in windows((image.shape[2], image.shape[3]), self.tile, self.halo):
+            with self._arithmetic():
+                maps = self.net.estimate(self._on_device(image[:, :, *window.seen])).float()
+            rows, columns = window.inside
+            factor = (window.seen[0].stop - window.seen[0].start) // maps.shape[2]
+            kept = maps[..., _shrunk(rows, factor), _shrunk(columns, factor)]
+            total += kept.double().sum(dim=(2, 3), keepdim=True).cpu()
+            pixels += kept[0, 0].numel()
+        return (total / pixels).float().to(self.device)
+
+    def _restore(self, image: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """The denoised image and the deviation of its noise (H, W), on the CPU, and the mean levels (1, 2, 1, 1)."""
+        shape = (image.shape[2], image.shape[3])
+        restored, deviation, total = torch.empty(shape), torch.empty(shape), torch.zeros(1, 2, 1, 1)
+        tiles = list(windows(shape, self.tile, self.halo))
+        for first in range(0, len(tiles), self.batch_size):
+            batch = tiles[first : first + self.batch_size]
+            noisy = self._on_device(torch.cat([image[:, :, *window.seen] for window in batch]))
+            with self._arithmetic():
+                levels = self.net.estimate(noisy) if given is None else given.expand(len(batch), -1, -1, -1)
+                clean = self.net.restore(noisy, levels).float()
+            levels = levels.float().expand(-1, -1, *noisy.shape[2:])
+            noise = self._deviation(clean, levels)
+            for index, window in enumerate(batch):
+                restored[window.kept] = clean[index, 0, *window.inside].cpu()
+                deviation[window.kept] = noise[index, *window.inside].cpu()
+                total += levels[index : index + 1, :, *window.inside].sum(dim=(2, 3), keepdim=True).cpu()
+        return restored, deviation, total / (shape[0] * shape[1])
+
+    def _deviation(self, clean: Tensor, levels: Tensor) -> Tensor:
+        """Standard deviation of the noise at every pixel, grey levels: sqrt(g / eta + sigma^2), (B, H, W)."""
+        inverse_eta, sigma = self.net.encoding.decode(levels)
+        return (clean[:, 0].clamp_min(0) * WHITE * inverse_eta + sigma.square()).sqrt()
+
+    def _decode(self, levels: Tensor) -> NoiseLevel:
+        inverse_eta, sigma = (float(value) for value in self.net.encoding.decode(levels))
+        return NoiseLevel(1 / inverse_eta if inverse_eta > 0 else float("inf"), max(sigma, 0.0))
+
+    def _on_device(self, batch: Tensor) -> Tensor:
+        return batch.to(self.device).contiguous(memory_format=torch.channels_last)
+
+    def _arithmetic(self) -> AbstractContextManager[object]:
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    def _shrink(self) -> None:
+        """Half the tile after the device ran out of memory.
+
+        Raises:
+            CannotRunError: it is as small as it can be.
+        """
+        torch.cuda.empty_cache()
+        smaller = self.tile // 2 - self.tile // 2 % self.net.stride
+        if smaller < 2 * self.halo + self.net.stride:
+            raise CannotRunError(
+                f"{self.device} has too little free memory for a tile of {self.tile} pixels",
+                hint="close what else runs on it, or use --device cpu",
+            )
+        self.tile, self.batch_size = smaller, 1
+
+
+def _extend(image: Tensor, stride: int) -> Tensor:
+    """Repeat the last row and column until both sides are multiples of `stride`."""
+    height, width = image.shape[2:]
+    return F.pad(image, (0, -width % stride, 0, -height % stride), mode="replicate")
+
+
+def _shrunk(span: slice, factor: int) -> slice:
+    return slice(span.start // factor, span.stop // factor)

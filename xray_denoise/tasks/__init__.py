@@ -1,0 +1,1 @@
+"""One file per subcommand, each the whole story of it."""

@@ -1,0 +1,288 @@
+"""`train`: a folder of noise-free radiographs -> a network -> weights and a model card.
+
+data -> 8-bit images on the device -> Training.rows() -> checkpoint, history -> weights, card, plot
+"""
+
+import csv
+import dataclasses
+import hashlib
+import io
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+
+from xray_denoise import __version__, files, nets, weights
+from xray_denoise.denoisers.network import NetworkDenoiser, choose_device
+from xray_denoise.errors import UsageError
+from xray_denoise.files import extras
+from xray_denoise.files.folders import radiographs_in
+from xray_denoise.nets.blind import BlindNet
+from xray_denoise.physics import metrics
+from xray_denoise.physics.noise import NoiseLevel, add_noise
+from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.reports import history
+from xray_denoise.training import checkpoint
+from xray_denoise.training.loop import Limits, Row, Training
+from xray_denoise.training.patches import PatchSource
+from xray_denoise.training.presets import CROPS_PER_EPOCH, Schedule
+from xray_denoise.training.throughput import matrix_rate, training_rate
+from xray_denoise.training.validation import Validation, ValidationSet
+
+VALIDATION_IMAGES = 6
+"""Images denoised whole at every validation during training: two at each of three noise levels."""
+HELD_OUT = 20
+"""Without a validation folder one patient in so many is held out."""
+GOLDEN_SIZE, GOLDEN_LEVEL = 256, NoiseLevel(0.6, 10)
+"""The phantom (seed 0) and its noise (seed 0) on which a card states a result for the tests to repeat."""
+
+GreyImages = list[NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to train, on what, for how long and where."""
+
+    data: Path
+    """Folder of noise-free radiographs."""
+    run: Path
+    """Folder for weights, card, history and checkpoint."""
+    net: str
+    """Name of an architecture (`nets.NETS`)."""
+    schedule: Schedule
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the architecture, for example {"level": "std"}."""
+    validation: Path | None = None
+    """Folder of other patients' radiographs; None holds out a twentieth of the patients of `data`."""
+    epochs: int | None = None
+    """Length in passes of `CROPS_PER_EPOCH` patches per image; None leaves it to the schedule."""
+    init: str | None = None
+    """Model whose weights to begin with; None draws them."""
+    limits: Limits = field(default_factory=Limits)
+    seed: int = 0
+    device: str = "auto"
+    devices: int = 1
+    precision: str = "auto"
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A training that is ready to run, and what `finish` needs to judge its result."""
+
+    plan: Plan
+    training: Training
+    held_out: GreyImages
+    is_first_process: bool
+    device: str
+    precision: str
+
+    def rows(self) -> Iterator[Row]:
+        """Train; the history is on disk after every row that is yielded with a validation, and at the end."""
+        for row in self.training.rows():
+            if self.is_first_process and ("val_psnr" in row or self.training.done >= 1):
+                _write_history(self.training.history, self.plan.run)
+            yield row
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a training leaves behind."""
+
+    card: weights.Card
+    validation: Validation | None
+    patches_per_second: float
+    share_of_peak: float | None
+    """Of the measured matrix rate of the device; None on a CPU."""
+
+
+def start(plan: Plan) -> Session:
+    """Read the images and prepare the training, or take it up where its checkpoint left it.
+
+    Raises:
+        UsageError: nothing to train on, or `run` holds a training and `resume` is not set.
+        TrainingError: the checkpoint belongs to another training.
+        CannotRunError: the device is missing.
+    """
+    if not plan.resume and (plan.run / checkpoint.FILE_NAME).exists():
+        raise UsageError(f"{plan.run} holds a training", hint="go on with it with --resume, or choose another with -o")
+    fabric = _fabric(plan)
+    fabric.launch()
+    images, held_out = _images(plan)
+    if plan.epochs:
+        patches = plan.epochs * CROPS_PER_EPOCH * len(images)
+        steps = math.ceil(patches / plan.schedule.batch)
+        plan = dataclasses.replace(plan, schedule=dataclasses.replace(plan.schedule, steps=steps))
+    plan.run.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(plan.seed)
+    net = nets.build(plan.net, **plan.options)
+    if plan.init:
+        net.load_state_dict(weights.load(weights.find(plan.init)).state_dict())
+    training = Training(
+        net,
+        _source(images, plan, fabric.device),
+        plan.schedule,
+        fabric=fabric,
+        run=plan.run,
+        identity={
+            "net": plan.net,
+            "options": plan.options,
+            "schedule": dataclasses.asdict(plan.schedule),
+            "images": _digest(images),
+            "seed": plan.seed,
+        },
+        seed=plan.seed,
+        limits=plan.limits,
+        validate=ValidationSet(held_out[:VALIDATION_IMAGES], plan.seed) if held_out else None,
+    )
+    precision = str(fabric._precision.precision)
+    return Session(plan, training, held_out, fabric.is_global_zero, str(fabric.device), precision)
+
+
+def finish(session: Session, command: str) -> Finished:
+    """Write weights, card, history and plot into the folder of the run, and judge the result on all held-out images.
+
+    Args:
+        session: whose training has come to its end.
+        command: the line that made it, for the card.
+    """
+    plan, training = session.plan, session.training
+    name = f"{plan.net}.safetensors"
+    judged = ValidationSet(session.held_out, plan.seed)(training.result) if session.held_out else None
+    schedule = plan.schedule
+    head: dict[str, Any] = {
+        "net": plan.net,
+        "options": plan.options,
+        "eta": list(schedule.noise.eta),
+        "sigma": list(schedule.noise.sigma),
+        "command": command,
+        "data": f"{plan.data.resolve().name}: SHA-256 of the pixels {training.identity['images'][:16]}",
+        "steps": training.step,
+        "patches": training.step * schedule.batch,
+        "seconds": round(training.seconds),
+        "device": session.device,
+        "precision": session.precision,
+        "version": __version__,
+    }
+    if judged:
+        head |= {"val_psnr": round(judged.psnr, 3), "val_level_error": round(judged.level_error, 4)}
+    head["golden"] = golden_of(training.result)
+    card = weights.save(training.result, plan.run / name, head, _prose(plan.net, head))
+    _write_history(training.history, plan.run)
+    rate = float(np.median([row["patches_per_second"] for row in training.history]))
+    peak = matrix_rate(training.device)
+    share = training_rate(training.result, rate, schedule.patch) / peak if peak else None
+    return Finished(card, judged, rate, share)
+
+
+def golden_of(net: BlindNet) -> dict[str, float]:
+    """PSNR before and after denoising a fixed noisy phantom on the CPU, dB: what `tests/test_weights.py` repeats."""
+    clean = np.rint(chest_phantom(GOLDEN_SIZE, rng=np.random.default_rng(0)))
+    noisy = add_noise(clean, GOLDEN_LEVEL, np.random.default_rng(0))
+    on_cpu = nets.copy_of(net).to("cpu", torch.float16).float().eval()  # the rounding that the file will have
+    denoised = NetworkDenoiser(on_cpu, "golden", "", torch.device("cpu"))(noisy)
+    return {
+        "noisy_db": round(metrics.psnr(noisy, clean), 3),
+        "denoised_db": round(metrics.psnr(denoised.image, clean), 3),
+    }
+
+
+def _fabric(plan: Plan) -> Fabric:
+    """Device, processes and precision, by Lightning Fabric."""
+    device = choose_device(plan.device)
+    precision = plan.precision
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" or _fast_bf16_on_cpu(device) else "fp32"
+    names = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+    if precision not in names:
+        raise UsageError(f"no precision is called '{precision}'", hint=f"use auto, {', '.join(names)}")
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    one = [device.index] if device.index is not None else 1
+    return Fabric(
+        accelerator=device.type,
+        devices=plan.devices if plan.devices > 1 else one,
+        strategy="ddp" if plan.devices > 1 else "auto",
+        precision=names[precision],  # type: ignore[arg-type]
+    )
+
+
+def _fast_bf16_on_cpu(device: torch.device) -> bool:
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _images(plan: Plan) -> tuple[GreyImages, GreyImages]:
+    """Training images, and those of other patients to validate on."""
+    paths = radiographs_in(plan.data)
+    if plan.validation is not None:
+        return _read_all(paths), _read_all(radiographs_in(plan.validation))
+    patients = sorted({_patient(path) for path in paths})
+    held = set(patients[:: max(HELD_OUT, 1)]) if len(patients) > 1 else set()
+    train = [path for path in paths if _patient(path) not in held]
+    return _read_all(train), _read_all([path for path in paths if _patient(path) in held])
+
+
+def _patient(path: Path) -> str:
+    """Who an image shows: `patient_follow-up` names, as in ChestX-ray8; other images are patients of their own."""
+    patient, _, follow_up = path.stem.rpartition("_")
+    return patient if patient and follow_up.isdecimal() else path.stem
+
+
+def _read_all(paths: Sequence[Path]) -> GreyImages:
+    """Every image as 8-bit grey; several decode at a time."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(_read_grey, paths))
+
+
+def _read_grey(path: Path) -> NDArray[np.uint8]:
+    return np.asarray(np.rint(files.read(path).grey.clip(0, 255)), dtype=np.uint8)
+
+
+def _source(images: GreyImages, plan: Plan, device: torch.device) -> PatchSource:
+    try:
+        return PatchSource(images, plan.schedule.patch, plan.schedule.noise, device)
+    except ValueError as error:
+        raise UsageError(f"cannot train on {plan.data}: {error}", hint="use larger images or --patch-size") from error
+
+
+def _digest(images: GreyImages) -> str:
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(repr(image.shape).encode())
+        digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+def _write_history(rows: Sequence[Row], run: Path) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    extras.write_bytes(text.getvalue().encode(), run / "history.csv")
+    extras.write_bytes(history.plot(rows), run / "history.svg")
+
+
+def _prose(net: str, head: dict[str, Any]) -> str:
+    judged = (
+        f"On the held-out images, at three noise levels of Table II in turn, its mean PSNR is {head['val_psnr']} dB."
+        if "val_psnr" in head
+        else "It was not judged on held-out images."
+    )
+    return f"""# {net}
+
+Trained with {head["patches"]} patches of {head["data"]} for {head["seconds"]} s on {head["device"]}.
+{judged} The golden result in the head is that of a built-in phantom, for the tests.
+
+For research; not a medical device.
+"""
