@@ -4,6 +4,7 @@ import functools
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
@@ -54,6 +55,8 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        if _verbosity <= 0:
+            warnings.simplefilter("ignore")  # written for developers; those of pydicom may quote patient data
         try:
             command(*args, **kwargs)
         except XrayDenoiseError as error:

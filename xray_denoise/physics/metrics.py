@@ -40,7 +40,7 @@ def psnr(estimate: Image, clean: Image) -> float:
 
 
 def snr(estimate: Image, clean: Image) -> float:
-    """10 log10(mean(g^2) / MSE) in dB; infinite where the images are equal."""
+    """10 log10(mean(g^2) / MSE) in dB; infinite where the images are equal, minus infinite for a black `clean`."""
     power = float(np.mean(np.square(clean, dtype=np.float64)))
     return _decibel(power, mean_squared_error(estimate, clean))
 
@@ -59,4 +59,6 @@ def quality(estimate: Image, clean: Image) -> Quality:
 
 
 def _decibel(signal: float, noise: float) -> float:
-    return math.inf if noise == 0 else 10 * math.log10(signal / noise)
+    if noise == 0:
+        return math.inf
+    return -math.inf if signal == 0 else 10 * math.log10(signal / noise)
