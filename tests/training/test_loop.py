@@ -1,7 +1,6 @@
 """The trainer: resumed, shared by processes, and stopped by a loss that is no number."""
 
 import dataclasses
-import os
 import signal
 import subprocess
 import sys
@@ -90,31 +89,6 @@ def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     list(training(tmp_path).rows())
     with pytest.raises(TrainingError, match="another schedule"):
         training(tmp_path, dataclasses.replace(SMALL, lr=5e-4))
-
-
-def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
-    """Two gloo processes with two patches each, against one with four: equal but for the order of sums."""
-    schedule = dataclasses.replace(SMALL, batch=4, steps=25)
-    one = training(tmp_path / "one", schedule)
-    list(one.rows())
-    script = tmp_path / "two.py"
-    script.write_text(
-        "import dataclasses, sys; from pathlib import Path; from lightning_fabric import Fabric\n"
-        "from tests.training import test_loop as t\n"
-        "fabric = Fabric(accelerator='cpu', devices=2, strategy='ddp', precision='32-true'); fabric.launch()\n"
-        "s = dataclasses.replace(t.SMALL, batch=4, steps=25)\n"
-        "list(t.training(Path(sys.argv[1]), s, fabric=fabric).rows())\n"
-    )
-    two = tmp_path / "two"
-    two.mkdir()
-    root = Path(__file__).resolve().parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, str(script), str(two)], check=True, env=environment, timeout=300)
-    shared = checkpoint.read(two, {})
-    assert shared is not None
-    assert shared["step"] == 25
-    for name, value in one._net.state_dict().items():
-        torch.testing.assert_close(shared["net"][name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:

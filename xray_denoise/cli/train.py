@@ -123,7 +123,8 @@ def _seconds(text: str) -> float:
 
 def _run(session: "Session") -> None:
     training = session.training
-    say(f"training on {session.device} in {session.precision}, from step {training.step}")
+    if session.is_first_process:
+        say(f"training on {session.device} in {session.precision}, from step {training.step}")
     with progress("{task.fields[loss]}", "{task.fields[rate]}", "{task.fields[psnr]}") as bar:
         running = bar.add_task("train", total=1.0, loss="", rate="", psnr="")
         bar.update(running, completed=training.done)

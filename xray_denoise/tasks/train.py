@@ -9,6 +9,7 @@ import hashlib
 import io
 import logging
 import math
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -208,11 +209,14 @@ def _fabric(plan: Plan) -> Fabric:
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", plan.devices))  # torchrun has started them already
+    nodes = int(os.environ.get("WORLD_SIZE", processes)) // processes
     one = [device.index] if device.index is not None else 1
     return Fabric(
         accelerator=device.type,
-        devices=plan.devices if plan.devices > 1 else one,
-        strategy="ddp" if plan.devices > 1 else "auto",
+        devices=processes if processes > 1 else one,
+        num_nodes=nodes,
+        strategy="ddp" if processes * nodes > 1 else "auto",
         precision=names[precision],  # type: ignore[arg-type]
     )
 

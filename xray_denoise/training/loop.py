@@ -126,7 +126,7 @@ class Training:
             self.step += 1
             if self.step % REPORT_EVERY and self.step < self.schedule.steps:
                 continue
-            means = (sums / count).tolist()
+            means = self._over_processes(sums / count).tolist()
             if not all(map(math.isfinite, means)):
                 raise TrainingError(
                     f"the loss is no longer finite at step {self.step}",
@@ -201,6 +201,10 @@ class Training:
             return {}
         outcome = self._validate(self.result)
         return {"val_psnr": outcome.psnr, "val_level_error": outcome.level_error}
+
+    def _over_processes(self, means: Tensor) -> Tensor:
+        """The mean over all processes, so that they report, and stop at, the same loss."""
+        return self._fabric.all_reduce(means) if self._fabric.world_size > 1 else means  # type: ignore[return-value]
 
     def _agree(self, seconds: float) -> float:
         """One clock for all processes, so that they end at the same step."""

@@ -1,0 +1,75 @@
+"""Training from the command line on several processes, and what decides the split of the images."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from xray_denoise.errors import UsageError
+from xray_denoise.tasks import train
+from xray_denoise.training import checkpoint
+from xray_denoise.training.presets import PRESETS
+
+EXECUTABLE = str(Path(sys.executable).with_name("xray-denoise"))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rows, columns = np.mgrid[:64, :64]
+    for patient in range(3):
+        for follow_up in range(2):
+            image = (120 + 60 * np.sin(rows / (5 + patient)) * np.cos(columns / (7 + follow_up))).astype(np.uint8)
+            Image.fromarray(image).save(folder / f"{patient:08}_{follow_up:03}.png")
+    return folder
+
+
+def run(data: Path, name: str, *launcher: str, options: tuple[str, ...] = ()) -> dict[str, Any]:
+    command = [*launcher, EXECUTABLE, "train", str(data), "-o", name, "--net", "lite", "--steps", "25"]
+    command += ["--batch-size", "4", "--patch-size", "32", "--precision", "fp32", "--device", "cpu", *options]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(command, cwd=data.parent, env=environment, check=True, timeout=300, capture_output=True)
+    state = checkpoint.read(data.parent / name, {})
+    assert state is not None
+    assert (data.parent / name / "lite.safetensors").exists()
+    return state
+
+
+def test_two_processes_compute_what_one_does(data: Path) -> None:
+    """Two gloo processes with two patches each, by --devices and by torchrun, against one with four.
+
+    The sums are in another order, so the weights differ by rounding, which Adam magnifies in 25 steps of up to
+    1e-3 each; other patches or a wrong mean would move every weight by far more than a tenth of a step.
+    """
+    one = run(data, "one")
+    torchrun = str(Path(sys.executable).with_name("torchrun"))
+    for two in (
+        run(data, "devices", options=("--devices", "2")),
+        run(data, "torchrun", torchrun, "--standalone", "--nproc-per-node", "2"),
+    ):
+        assert two["step"] == 25
+        difference = torch.cat([(two["net"][name] - value).abs().flatten() for name, value in one["net"].items()])
+        assert difference.mean() < 1e-5
+        assert two["history"][-1]["loss"] == pytest.approx(one["history"][-1]["loss"], rel=1e-3)
+
+
+def test_patients_are_not_split(data: Path) -> None:
+    train_images, held_out = train._images(train.Plan(data, data, "lite", PRESETS["fast"]))
+    assert len(train_images) == 4
+    assert len(held_out) == 2, "both images of one patient"
+
+
+def test_a_checkpoint_is_not_started_over_and_small_images_are_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="smaller than the 128x128"):
+        train.start(train.Plan(data, tmp_path / "run", "lite", PRESETS["fast"]))
+    (tmp_path / "run").mkdir(exist_ok=True)
+    (tmp_path / "run" / checkpoint.FILE_NAME).write_bytes(b"")
+    with pytest.raises(UsageError, match="holds a training"):
+        train.start(train.Plan(data, tmp_path / "run", "lite", PRESETS["fast"]))
