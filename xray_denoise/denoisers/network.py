@@ -22,8 +22,10 @@ from xray_denoise.nets.blind import BlindNet
 from xray_denoise.nets.level import WHITE
 from xray_denoise.physics.noise import NoiseLevel
 
-AUTO_TILE = 1024
-"""Side of a window where none is asked for: the size of most radiographs, so that those go whole."""
+WHOLE = 1024
+"""An image with no longer side goes whole where no tile is asked for: most radiographs do."""
+AUTO_TILE = 768
+"""Side of the windows of a larger image; X-BDCNN then stays below 2 GiB at 4096x4096 on the CPU."""
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Arithmetic of the convolutions; the correction is added to the image in 32 bits whatever is chosen."""
@@ -81,7 +83,7 @@ def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
         version=card.sha256,
         device=device,
         dtype=choose_precision(runtime.precision, device),
-        tile=runtime.tile or AUTO_TILE,
+        tile=runtime.tile,
         batch_size=runtime.batch_size,
     )
 
@@ -137,8 +139,8 @@ class NetworkDenoiser:
     """Hash of the weights."""
     device: torch.device
     dtype: torch.dtype = torch.float32
-    tile: int = AUTO_TILE
-    """Side of a window, pixels, its halo included; a multiple of the network's stride."""
+    tile: int | None = None
+    """Side of a window, pixels, its halo included; None chooses by the image."""
     halo: int = -1
     """Pixels around what is kept; -1 means the network's radius, with which tiles change nothing."""
     batch_size: int = 1
@@ -151,13 +153,11 @@ class NetworkDenoiser:
     def __post_init__(self) -> None:
         if self.halo < 0:
             self.halo = self.net.radius
-        smallest = 2 * self.halo + self.net.stride
-        if self.tile < smallest:
+        if self.tile is not None and self.tile < self._smallest_tile:
             raise UsageError(
                 f"a tile of {self.tile} pixels is smaller than what '{self.name}' sees around a pixel",
-                hint=f"use --tile {smallest} or more, or --tile auto",
+                hint=f"use --tile {self._smallest_tile} or more, or --tile auto",
             )
-        self.tile -= self.tile % self.net.stride
         self.net = self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
@@ -171,12 +171,13 @@ class NetworkDenoiser:
         seen = torch.from_numpy(noisy / np.float32(WHITE)).clamp_(0, 1)[None, None]
         image = _extend(seen, self.net.stride)
         while True:
+            tile = self._tile_for(image)
             try:
-                given = self._levels_of(image, level)
-                restored, deviation, mean_levels = self._restore(image, given)
+                given = self._levels_of(image, level, tile)
+                restored, deviation, mean_levels = self._restore(image, given, tile)
                 break
             except torch.cuda.OutOfMemoryError:
-                self._shrink()
+                self._shrink(tile)
         correction = restored[:height, :width] - seen[0, 0]
         return Denoised(
             image=np.asarray(noisy + correction.numpy() * np.float32(WHITE), dtype=np.float32),
@@ -184,14 +185,25 @@ class NetworkDenoiser:
             noise_map=deviation[:height, :width].numpy(),
         )
 
-    def _levels_of(self, image: Tensor, level: NoiseLevel | None) -> Tensor | None:
+    @property
+    def _smallest_tile(self) -> int:
+        """The halo on both sides, and something to keep between."""
+        return 2 * self.halo + self.net.stride
+
+    def _tile_for(self, image: Tensor) -> int:
+        """Side of the windows for an image, a multiple of the network's stride."""
+        longest = max(image.shape[2:])
+        tile = self.tile or (longest if longest <= WHOLE else AUTO_TILE)
+        return tile - tile % self.net.stride
+
+    def _levels_of(self, image: Tensor, level: NoiseLevel | None, tile: int) -> Tensor | None:
         """The level of the whole image, (1, 2, 1, 1): given, or the mean of the estimates; None if it is local."""
         if level is not None:
             return self.net.encoding.encode(torch.tensor([level.eta]), torch.tensor([level.sigma])).to(self.device)
         if not self.net.global_level:
             return None
         total, pixels = torch.zeros(1, 2, 1, 1, dtype=torch.float64), 0
-        for window in windows((image.shape[2], image.shape[3]), self.tile, self.halo):
+        for window in windows((image.shape[2], image.shape[3]), tile, self.halo):
             with self._arithmetic():
                 maps = self.net.estimate(self._on_device(image[:, :, *window.seen])).float()
             rows, columns = window.inside
@@ -201,11 +213,11 @@ class NetworkDenoiser:
             pixels += kept[0, 0].numel()
         return (total / pixels).float().to(self.device)
 
-    def _restore(self, image: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _restore(self, image: Tensor, given: Tensor | None, tile: int) -> tuple[Tensor, Tensor, Tensor]:
         """The denoised image and the deviation of its noise (H, W), on the CPU, and the mean levels (1, 2, 1, 1)."""
         shape = (image.shape[2], image.shape[3])
         restored, deviation, total = torch.empty(shape), torch.empty(shape), torch.zeros(1, 2, 1, 1)
-        tiles = list(windows(shape, self.tile, self.halo))
+        tiles = list(windows(shape, tile, self.halo))
         for first in range(0, len(tiles), self.batch_size):
             batch = tiles[first : first + self.batch_size]
             noisy = self._on_device(torch.cat([image[:, :, *window.seen] for window in batch]))
@@ -237,20 +249,19 @@ class NetworkDenoiser:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
-    def _shrink(self) -> None:
-        """Half the tile after the device ran out of memory.
+    def _shrink(self, tile: int) -> None:
+        """Halve the tile, from here on, after the device ran out of memory.
 
         Raises:
             CannotRunError: it is as small as it can be.
         """
         torch.cuda.empty_cache()
-        smaller = self.tile // 2 - self.tile // 2 % self.net.stride
-        if smaller < 2 * self.halo + self.net.stride:
+        if tile // 2 < self._smallest_tile:
             raise CannotRunError(
-                f"{self.device} has too little free memory for a tile of {self.tile} pixels",
+                f"{self.device} has too little free memory for a tile of {tile} pixels",
                 hint="close what else runs on it, or use --device cpu",
             )
-        self.tile, self.batch_size = smaller, 1
+        self.tile, self.batch_size = tile // 2, 1
 
 
 def _extend(image: Tensor, stride: int) -> Tensor:
