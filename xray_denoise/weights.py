@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xray_denoise.errors import CannotRunError
+from xray_denoise.files.extras import write_bytes
 
 if TYPE_CHECKING:
     from xray_denoise.nets.blind import BlindNet
@@ -114,7 +115,10 @@ def load(card: Card) -> "BlindNet":
 
     from xray_denoise import nets
 
-    data = card.path.read_bytes()
+    try:
+        data = card.path.read_bytes()
+    except OSError as error:
+        raise CannotRunError(f"cannot read {card.path}: {error.strerror}", hint="check its permissions") from error
     if hashlib.sha256(data).hexdigest() != card.sha256:
         raise CannotRunError(
             f"{card.path} is not the file that its card describes (its SHA-256 differs)",
@@ -123,7 +127,7 @@ def load(card: Card) -> "BlindNet":
     try:
         net = nets.build(card.net, **card.options)
         net.load_state_dict(safetensors.torch.load(data))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise CannotRunError(
             f"{card.path} does not fit the network '{card.net}' of this version: {error}",
             hint="update xray-denoise, or take weights made for this version",
@@ -150,10 +154,8 @@ def save(net: "BlindNet", path: Path, head: Mapping[str, Any], prose: str) -> Ca
     data = safetensors.torch.save(tensors)
     full_head = {**head, "sha256": hashlib.sha256(data).hexdigest()}
     text = f"{_FENCE}\n{_toml(full_head)}{_FENCE}\n{prose.strip()}\n"
-    for target, content in ((path, data), (path.with_suffix(".md"), text.encode())):
-        partial = target.with_name(target.name + ".partial")
-        partial.write_bytes(content)
-        partial.replace(target)
+    write_bytes(data, path)
+    write_bytes(text.encode(), path.with_suffix(".md"))
     return read_card(path)
 
 

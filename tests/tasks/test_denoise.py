@@ -11,20 +11,18 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from xray_denoise import files
+from xray_denoise import denoisers, files
 from xray_denoise.denoisers import Denoised
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks.denoise import (
     AHEAD,
-    Job,
     Options,
     Outcome,
     denoise_files,
-    noise_map_path,
-    plan_jobs,
 )
+from xray_denoise.tasks.jobs import Job, plan_jobs
 
 LEVEL = NoiseLevel(0.6, 10)
 
@@ -104,8 +102,10 @@ def test_a_tree_is_kept_and_a_broken_file_stops_nothing(tmp_path: Path) -> None:
 def test_on_error_stop_leaves_the_rest(tmp_path: Path) -> None:
     sources = [png(tmp_path / "a.png"), tmp_path / "missing.png", *(png(tmp_path / f"{i}.png") for i in range(20))]
     outcomes = run(sources, tmp_path / "out", stop_on_error=True)
-    assert [outcome.status for outcome in outcomes] == ["written", "failed"]
-    assert len(list((tmp_path / "out").iterdir())) <= 2 + 2 * AHEAD
+    assert [outcome.status for outcome in outcomes][:2] == ["written", "failed"]
+    reported = {outcome.job.target for outcome in outcomes if outcome.status == "written"}
+    assert set((tmp_path / "out").iterdir()) == reported
+    assert len(outcomes) <= 2 + 2 * AHEAD
 
 
 def test_existing_results(tmp_path: Path) -> None:
@@ -145,13 +145,15 @@ def test_lists_and_folders_and_errors_of_planning(tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     with pytest.raises(UsageError, match="no radiograph"):
         plan_jobs([str(tmp_path / "nothing")], tmp_path)
+    (tmp_path / "results").write_text("a file")
     with pytest.raises(UsageError, match="is a file"):
-        plan_jobs([str(tmp_path)], source)
+        plan_jobs([str(source)], tmp_path / "results")
 
 
 def test_reading_is_never_far_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most a handful of files are held at a time, however many there are."""
     sources = [png(tmp_path / f"{number:02}.png") for number in range(30)]
+    threads = threading.active_count()
     darker, read_so_far, ahead = Darker(), [0], []
     plain = files.read_frames
 
@@ -164,7 +166,7 @@ def test_reading_is_never_far_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     jobs, _ = plan_jobs([str(path) for path in sources], tmp_path / "out")
     assert sum(outcome.status == "written" for outcome in denoise_files(jobs, Options(darker))) == 30
     assert max(ahead) <= AHEAD + 1
-    assert threading.active_count() == 1
+    assert threading.active_count() == threads
 
 
 def test_a_derived_dicom_tells_what_was_done(tmp_path: Path) -> None:
@@ -175,6 +177,7 @@ def test_a_derived_dicom_tells_what_was_done(tmp_path: Path) -> None:
     assert "darker" in derived.DerivationDescription
     assert "strength 0.5" in derived.DerivationDescription
     assert "given eta 0.8 and sigma 5" in derived.DerivationDescription
+    assert "estimated" not in derived.DerivationDescription
     change = files.read(tmp_path / "out.dcm").stored.astype(int) - source.stored
     assert np.abs(change + 5 * (source.span[1] - source.span[0]) / 255).max() <= 1
 
@@ -188,7 +191,7 @@ def test_many_frames_go_through_one_by_one(tmp_path: Path) -> None:
         for page in range(9):
             result.seek(page)
             assert (np.asarray(result) == 20 * page + 10).all()
-    with Image.open(noise_map_path(tmp_path / "out.tif")) as maps:
+    with Image.open(Job(tmp_path, tmp_path / "out.tif").noise_map) as maps:
         assert maps.n_frames == 9
         assert (np.asarray(maps) == 7).all()
 
@@ -197,3 +200,65 @@ def test_description_names_what_changes_pixels() -> None:
     options = Options(Darker(), level=LEVEL, strength=0.25, span=(10, 4000))
     assert options.description == "strength 0.25, given eta 0.6 and sigma 10, range 10 to 4000"
     assert json.dumps(options.description)
+
+
+def test_a_result_never_takes_the_place_of_another_original(tmp_path: Path) -> None:
+    """The folder of the results lies inside that of the inputs and holds inputs of its own."""
+    png(tmp_path / "in" / "a.png")
+    png(tmp_path / "in" / "sub" / "a.png", 50)
+    with pytest.raises(UsageError, match="would replace"):
+        plan_jobs([str(tmp_path / "in" / "a.png"), str(tmp_path / "in" / "sub")], tmp_path / "in" / "sub")
+    jobs, _ = plan_jobs([str(tmp_path / "in")], tmp_path / "in" / "sub")
+    assert [job.source for job in jobs] == [tmp_path / "in" / "a.png"], "what lies in the output is no input"
+
+
+def test_a_second_run_does_not_take_its_results_for_inputs(tmp_path: Path) -> None:
+    png(tmp_path / "a.png")
+    for _ in range(2):
+        run([tmp_path], tmp_path / "out", existing="overwrite", save_noise_map=True)
+    written = sorted(path.name for path in (tmp_path / "out").rglob("*"))
+    assert written == ["a.png", "a.png.noise.tif"]
+
+
+def test_reports_beside_radiographs_are_left_alone(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(synth_dicom(tmp_path / "image.dcm"))
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
+    dataset.save_as(tmp_path / "report.dcm")
+    jobs, ignored = plan_jobs([str(tmp_path)], tmp_path / "out")
+    assert [job.source.name for job in jobs] == ["image.dcm"]
+    assert [path.name for path in ignored] == ["report.dcm"]
+
+
+def test_too_little_memory_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [png(tmp_path / f"{number}.png", number) for number in range(5)]
+    plain = Darker.__call__
+
+    def greedy(self: Darker, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+        if noisy[0, 0] == 2:
+            raise MemoryError
+        return plain(self, noisy, level)
+
+    monkeypatch.setattr(Darker, "__call__", greedy)
+    outcomes = run(sources, tmp_path / "out")
+    assert [outcome.status for outcome in outcomes] == ["written", "written", "failed", "written", "written"]
+    assert "too little memory" in outcomes[2].error
+
+
+def test_lists_with_a_byte_order_mark_and_a_name_that_cannot_be(tmp_path: Path) -> None:
+    source = png(tmp_path / "in.png")
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"\ufeff{source}\n{source}\n", encoding="utf-8")
+    assert len(plan_jobs([f"@{listed}"], tmp_path / "out")[0]) == 1
+    (outcome,) = run([Path("nul\0.png")], tmp_path / "out.png")
+    assert outcome.status == "failed"
+
+
+def test_noise_maps_are_not_written_over_and_their_lack_is_told(tmp_path: Path) -> None:
+    source = png(tmp_path / "in.png")
+    (tmp_path / "out.png.noise.tif").write_bytes(b"mine")
+    (outcome,) = run([source], tmp_path / "out.png", save_noise_map=True)
+    assert outcome.status == "failed"
+    assert (tmp_path / "out.png.noise.tif").read_bytes() == b"mine"
+    jobs, _ = plan_jobs([str(source)], tmp_path / "other.png")
+    (outcome,) = denoise_files(jobs, Options(denoisers.get("noisy"), save_noise_map=True))
+    assert "makes no noise map" in outcome.caveats[0]

@@ -1,5 +1,6 @@
 """Training from the command line on several processes, and what decides the split of the images."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from xray_denoise.errors import UsageError
+from xray_denoise.errors import TrainingError, UsageError
 from xray_denoise.tasks import train
 from xray_denoise.training import checkpoint
+from xray_denoise.training.images import training_images
 from xray_denoise.training.presets import PRESETS
 
 EXECUTABLE = str(Path(sys.executable).with_name("xray-denoise"))
@@ -46,7 +48,8 @@ def test_two_processes_compute_what_one_does(data: Path) -> None:
     """Two gloo processes with two patches each, by --devices and by torchrun, against one with four.
 
     The sums are in another order, so the weights differ by rounding, which Adam magnifies in 25 steps of up to
-    1e-3 each; other patches or a wrong mean would move every weight by far more than a tenth of a step.
+    1e-3 each; other patches would move every weight by far more. Adam does not see the scale of a gradient, so that
+    is compared in its moments.
     """
     one = run(data, "one")
     torchrun = str(Path(sys.executable).with_name("torchrun"))
@@ -55,13 +58,16 @@ def test_two_processes_compute_what_one_does(data: Path) -> None:
         run(data, "torchrun", torchrun, "--standalone", "--nproc-per-node", "2"),
     ):
         assert two["step"] == 25
+        for parameter, moments in one["optimizer"]["state"].items():  # a sum of gradients would be twice the mean
+            shared = two["optimizer"]["state"][parameter]["exp_avg"]
+            assert (shared - moments["exp_avg"]).norm() < 0.1 * moments["exp_avg"].norm()
         difference = torch.cat([(two["net"][name] - value).abs().flatten() for name, value in one["net"].items()])
         assert difference.mean() < 1e-5
         assert two["history"][-1]["loss"] == pytest.approx(one["history"][-1]["loss"], rel=1e-3)
 
 
 def test_patients_are_not_split(data: Path) -> None:
-    train_images, held_out = train._images(train.Plan(data, data, "lite", PRESETS["fast"]))
+    train_images, held_out = training_images(data, None)
     assert len(train_images) == 4
     assert len(held_out) == 2, "both images of one patient"
 
@@ -69,7 +75,17 @@ def test_patients_are_not_split(data: Path) -> None:
 def test_a_checkpoint_is_not_started_over_and_small_images_are_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="smaller than the 128x128"):
         train.start(train.Plan(data, tmp_path / "run", "lite", PRESETS["fast"]))
-    (tmp_path / "run").mkdir(exist_ok=True)
     (tmp_path / "run" / checkpoint.FILE_NAME).write_bytes(b"")
     with pytest.raises(UsageError, match="holds a training"):
         train.start(train.Plan(data, tmp_path / "run", "lite", PRESETS["fast"]))
+
+
+def test_what_cannot_be_taken_up_is_refused(data: Path, tmp_path: Path) -> None:
+    plan = train.Plan(data, tmp_path / "run", "lite", dataclasses.replace(PRESETS["fast"], patch=32), {"level": "std"})
+    with pytest.raises(UsageError, match="is a x-bdcnn"):
+        train.start(dataclasses.replace(plan, init="x-bdcnn"))
+    (tmp_path / "run" / checkpoint.FILE_NAME).write_bytes(b"cut off")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        train.start(dataclasses.replace(plan, resume=True))
+    with pytest.raises(UsageError, match="one device"):
+        train.start(dataclasses.replace(plan, run=tmp_path / "other", device="cpu:0", devices=2))

@@ -115,12 +115,28 @@ def test_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_pat
     assert kept["step"] == good["step"] == 25
 
 
+def test_weights_that_the_last_step_ruined_are_not_saved(tmp_path: Path) -> None:
+    """The loss of a row is that before its last step; a gradient that is no number shows in the weights only."""
+    one = training(tmp_path, dataclasses.replace(SMALL, steps=200))
+    rows = one.rows()
+    next(rows)
+    bias = one._net.denoiser.correction.bias
+    bias.register_hook(lambda gradient: gradient * (float("inf") if one.step == 49 else 1))
+    with pytest.raises(TrainingError, match="no longer finite at step 50"):
+        next(rows)
+    kept = checkpoint.read(tmp_path, {})
+    assert kept is not None
+    assert kept["step"] == 25
+    assert all(value.isfinite().all() for value in kept["net"].values())
+
+
 def test_time_limit_ends_the_schedule(tmp_path: Path) -> None:
     one = training(tmp_path, dataclasses.replace(SMALL, steps=10**9), limits=Limits(max_seconds=2))
-    rows = list(one.rows())
+    list(one.rows())
     assert one.done == 1
-    assert 1.9 < one.seconds < 10
-    assert rows[-1]["lr"] < rows[len(rows) // 4]["lr"], "the learning rate falls with the time"
+    assert one.seconds >= 2
+    assert one.step < 10**6
+    assert one.schedule.learning_rate(one.step, one.done) == pytest.approx(1e-5)
 
 
 def test_validation_runs_evenly_and_leaves_the_training_alone(tmp_path: Path) -> None:

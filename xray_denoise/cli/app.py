@@ -3,9 +3,9 @@
 import functools
 import os
 import sys
-import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
@@ -29,6 +29,7 @@ app = typer.Typer(
 P = ParamSpec("P")
 
 _verbosity = 0
+_bar: "Progress | None" = None
 
 
 def _print_version(wanted: bool) -> None:
@@ -61,11 +62,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except XrayDenoiseError as error:
             complain(str(error), error.hint)
-            if _verbosity > 0:
-                traceback.print_exc(file=sys.stderr)
             raise typer.Exit(error.exit_status) from error
         except KeyboardInterrupt:
-            complain("interrupted", "files that were finished stay")
+            complain("interrupted", "what was finished stays; a training goes on with --resume")
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader of our output has gone, `| head` for example
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -75,16 +74,32 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def complain(what: str, hint: str) -> None:
-    """Print an error, and what to do about it."""
-    typer.echo(f"error: {one_line(what)}", err=True)
+    """Print an error, and what to do about it; of several processes only the first one speaks."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return
+    _print(f"error: {one_line(what)}")
     if hint:
-        typer.echo(f"hint:  {one_line(hint)}", err=True)
+        _print(f"hint:  {one_line(hint)}")
 
 
 def say(text: str) -> None:
     """Tell people something, unless they asked for quiet; results go to stdout, this to stderr."""
     if _verbosity >= 0:
+        _print(text)
+
+
+def explain(text: str) -> None:
+    """Tell people more, if they asked for it."""
+    if _verbosity > 0:
+        _print(text)
+
+
+def _print(text: str) -> None:
+    """Print to stderr, above the progress bar where one is drawn."""
+    if _bar is None:
         typer.echo(text, err=True)
+    else:
+        _bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def one_line(text: str) -> str:
@@ -99,26 +114,34 @@ def console(*, stderr: bool = False, width: int | None = None) -> "Console":
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=width is None)
 
 
-def progress(*columns: str) -> "Progress":
+@contextmanager
+def progress(*columns: str, shown: bool = True) -> "Iterator[Progress]":
     """A progress bar on stderr with `columns` (rich markup), drawn on terminals only."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    shown = console(stderr=True)
-    return Progress(
+    global _bar  # noqa: PLW0603 - one terminal, one bar
+    terminal = console(stderr=True)
+    bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         *(TextColumn(column) for column in columns),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=shown,
-        disable=_verbosity < 0 or not shown.is_terminal,
+        console=terminal,
+        disable=not shown or _verbosity < 0 or not terminal.is_terminal,
         transient=True,
     )
+    with bar:
+        _bar = None if bar.disable else bar
+        try:
+            yield bar
+        finally:
+            _bar = None
 
 
-def pair(text: str, option: str) -> tuple[float, float]:
-    """`A,B` or one number for both.
+def pair(text: str, option: str, *, example: str = "0.4,1.9") -> tuple[float, float]:
+    """`A,B` or one number for both, A not above B.
 
     Raises:
         UsageError: it is neither.
@@ -127,8 +150,8 @@ def pair(text: str, option: str) -> tuple[float, float]:
         low, high = (float(part) for part in (text.split(",") if "," in text else (text, text)))
     except ValueError:
         raise UsageError(
-            f"{option} takes a number or LO,HI, got '{text}'", hint=f"for example {option} 0.4,1.9"
+            f"{option} takes a number or LO,HI, got '{text}'", hint=f"for example {option} {example}"
         ) from None
     if not low <= high:
-        raise UsageError(f"{option} goes from low to high, got '{text}'", hint=f"for example {option} 0.4,1.9")
+        raise UsageError(f"{option} goes from low to high, got '{text}'", hint=f"for example {option} {example}")
     return low, high

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import complain, guarded, one_line, pair, progress, say
+from xray_denoise.cli.app import complain, explain, guarded, one_line, pair, progress, say
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,12 +70,15 @@ def denoise(
 ) -> None:
     """Denoise radiographs; the originals are never touched."""
     from xray_denoise.tasks import denoise as task
+    from xray_denoise.tasks.jobs import plan_jobs
 
     if bits not in (None, 8, 16):
         raise UsageError(f"a picture has 8 or 16 bits, not {bits}", hint="use --bits 8 or --bits 16")
     level = _level(eta, sigma)
-    span = None if value_range == "auto" else pair(value_range, "--range")
-    jobs, ignored = task.plan_jobs(inputs, output)
+    span = None if value_range == "auto" else pair(value_range, "--range", example="0,4095")
+    jobs, ignored = plan_jobs(inputs, output)
+    if bits and any(job.target.suffix.lower() in (".dcm", ".dicom") for job in jobs):
+        raise UsageError("a DICOM file keeps the bits of its source", hint="leave out --bits, or write PNG or TIFF")
     if ignored:
         say(f"left alone: {len(ignored)} file{'s' * (len(ignored) > 1)} in folders that are no radiographs")
     if dry_run:
@@ -84,17 +87,19 @@ def denoise(
         return
     denoiser, model_hash, device_name = _method(model, device, precision, tile, batch_size, threads)
     say(f"denoising with {denoiser.name}" + (f" on {device_name}" if device_name else ""))
+    explain(f"weights {model_hash[:12] or 'none'}; {getattr(denoiser, 'settings', 'no settings')}")
     options = task.Options(
         denoiser,
         model_hash,
         level,
         strength,
-        span,
-        bits,
-        render,
-        existing,
-        on_error == "stop",
-        save_noise_map,
+        arithmetic=getattr(denoiser, "arithmetic", "fp32"),
+        span=span,
+        bits=bits,
+        render=render,
+        existing=existing,
+        stop_on_error=on_error == "stop",
+        save_noise_map=save_noise_map,
     )
     counts = {"written": 0, "skipped": 0, "failed": 0}
     with progress("{task.completed}/{task.total}") as bar:
@@ -128,12 +133,14 @@ def _method(
     """The denoiser, the hash of its weights, and the device it runs on (both empty for a classical method)."""
     from xray_denoise import denoisers
 
-    if tile != "auto" and not tile.isdecimal():
+    if tile != "auto" and not (tile.isdecimal() and int(tile)):
         raise UsageError(f"--tile takes auto or a number of pixels, got '{tile}'", hint="for example --tile 512")
     runtime = denoisers.Runtime(device, precision, None if tile == "auto" else int(tile), batch_size)
     if threads:
         denoisers.set_threads(threads)
     denoiser = denoisers.get(model or denoisers.DEFAULT, runtime)
+    if device not in ("auto", "cpu") and not hasattr(denoiser, "device"):
+        raise UsageError(f"'{denoiser.name}' runs on the CPU only", hint="leave out --device, or choose a network")
     return denoiser, getattr(denoiser, "version", ""), str(getattr(denoiser, "device", ""))
 
 

@@ -34,8 +34,10 @@ def synth(
     if bits not in (8, 16) and file_format != "dcm":
         raise UsageError(f"a {file_format.upper()} has 8 or 16 bits, not {bits}", hint="use --format dcm, or --bits 16")
     etas, sigmas = pair(eta, "--eta"), pair(sigma, "--sigma")
-    if not (etas[0] > 0 and math.isfinite(sigmas[1]) and math.isfinite(etas[1]) and sigmas[0] >= 0):
-        raise UsageError("--eta must be above 0 and --sigma at least 0", hint="for example --eta 0.6 --sigma 10")
+    if not (etas[0] > 0 and math.isfinite(sigmas[1]) and etas[1] <= 1e6 and sigmas[0] >= 0):
+        raise UsageError(
+            "--eta lies above 0, up to 1e6; --sigma is at least 0", hint="for example --eta 0.6 --sigma 10"
+        )
     recipe = task.Recipe(etas, sigmas, bits, seed, save_clean, file_format)
     subjects = task.radiographs(clean) if clean else task.phantoms(size, count, seed)
     for exposure in task.synthesise(subjects, recipe, output):

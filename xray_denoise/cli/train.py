@@ -29,7 +29,9 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1, help="Length in batches.")] = None,
     max_time: Annotated[
         str | None,
-        typer.Option(metavar="90s|30m|2h", help="Longest training time; the schedule ends with it."),
+        typer.Option(
+            metavar="90s|30m|2h", help="Longest time of training, validation apart; the schedule ends with it."
+        ),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Patches per step, over all processes.")] = None,
     patch_size: Annotated[int | None, typer.Option(min=16, help="Side of a patch, a multiple of 8.")] = None,
@@ -40,9 +42,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in RUN.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Processes, each with a device of its own.")] = 1,
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Arithmetic of the network.")
-    ] = "auto",
+    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and noise.")] = 0,
 ) -> None:
@@ -58,6 +58,8 @@ def train(
 
     if net not in nets.NETS:
         raise UsageError(f"no network is called '{net}'", hint=f"choose one of {', '.join(nets.NETS)}")
+    if epochs and steps:
+        raise UsageError("--epochs and --steps exclude each other", hint="give one of them")
     if (patch_size or 8) % 8:
         raise UsageError(f"a patch of {patch_size} pixels cannot be halved", hint="use a multiple of 8")
     if threads:
@@ -125,7 +127,11 @@ def _run(session: "Session") -> None:
     training = session.training
     if session.is_first_process:
         say(f"training on {session.device} in {session.precision}, from step {training.step}")
-    with progress("{task.fields[loss]}", "{task.fields[rate]}", "{task.fields[psnr]}") as bar:
+        if session.plan.resume and not training.step:
+            say(f"there was no checkpoint in {one_line(str(session.plan.run))}: this is the beginning")
+    with progress(
+        "{task.fields[loss]}", "{task.fields[rate]}", "{task.fields[psnr]}", shown=session.is_first_process
+    ) as bar:
         running = bar.add_task("train", total=1.0, loss="", rate="", psnr="")
         bar.update(running, completed=training.done)
         for row in session.rows():

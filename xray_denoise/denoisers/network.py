@@ -46,7 +46,7 @@ def choose_device(wanted: str) -> torch.device:
         "cuda": torch.cuda.device_count(),
         "mps": int(torch.backends.mps.is_available()),
     }
-    if kind not in available or not (number or "0").isdecimal():
+    if kind not in available or wanted.endswith(":") or not (number or "0").isdecimal():
         raise UsageError(f"no kind of device is called '{wanted}'", hint="use auto, cpu, cuda, cuda:N or mps")
     if int(number or 0) >= available[kind]:
         raise CannotRunError(
@@ -146,9 +146,14 @@ class NetworkDenoiser:
     batch_size: int = 1
 
     @property
+    def arithmetic(self) -> str:
+        """The precision by the name that `--precision` takes."""
+        return next(name for name, dtype in PRECISIONS.items() if dtype == self.dtype)
+
+    @property
     def settings(self) -> str:
         """What decides the result and its time besides the weights."""
-        return f"{self.device} {self.dtype} tile {self.tile} batch {self.batch_size}"
+        return f"{self.device} {self.arithmetic}, tile {self.tile or 'auto'}, batch {self.batch_size}"
 
     def __post_init__(self) -> None:
         if self.halo < 0:
@@ -177,7 +182,8 @@ class NetworkDenoiser:
                 restored, deviation, mean_levels = self._restore(image, given, tile)
                 break
             except torch.cuda.OutOfMemoryError:
-                self._shrink(tile)
+                pass  # the tensors of the failed try are freed with the exception, before the next one
+            self._shrink(tile)
         correction = restored[:height, :width] - seen[0, 0]
         return Denoised(
             image=np.asarray(noisy + correction.numpy() * np.float32(WHITE), dtype=np.float32),
@@ -209,7 +215,7 @@ class NetworkDenoiser:
             rows, columns = window.inside
             factor = (window.seen[0].stop - window.seen[0].start) // maps.shape[2]
             kept = maps[..., _shrunk(rows, factor), _shrunk(columns, factor)]
-            total += kept.double().sum(dim=(2, 3), keepdim=True).cpu()
+            total += kept.cpu().double().sum(dim=(2, 3), keepdim=True)
             pixels += kept[0, 0].numel()
         return (total / pixels).float().to(self.device)
 

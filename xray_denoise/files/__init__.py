@@ -61,9 +61,10 @@ def sniff(path: Path) -> Kind | None:
     try:
         with path.open("rb") as stream:
             head = stream.read(132)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        reason = getattr(error, "strerror", None) or "no file can have this name"
         raise UnreadableFileError(
-            f"cannot read {path}: {error.strerror or type(error).__name__}",
+            f"cannot read {path}: {reason}",
             hint="check the name and its permissions",
         ) from error
     if head[DICOM_MARK] == b"DICM":

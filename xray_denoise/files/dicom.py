@@ -63,9 +63,10 @@ class Layout:
 
 
 def is_radiograph_class(path: Path) -> bool:
-    """Whether the file's head names one of the classes that are read."""
+    """Whether the file's head names one of the classes that are read, or none that is known: that file is damaged."""
     with damage_named(path):
-        return str(read_file_meta_info(path).get("MediaStorageSOPClassUID", "")) in RADIOGRAPHS
+        uid = UID(str(read_file_meta_info(path).get("MediaStorageSOPClassUID", "")))
+    return uid in RADIOGRAPHS or uid.name == uid
 
 
 def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiograph]:

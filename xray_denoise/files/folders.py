@@ -1,20 +1,50 @@
 """Radiographs in folders."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from xray_denoise import files
-from xray_denoise.errors import UsageError
+from xray_denoise.errors import UnreadableFileError, UsageError
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Every file below a folder, sorted within each, and whether it should be read as a radiograph.
+
+    It should if its first bytes say so, or if its name does and its bytes say nothing else: such a file is damaged,
+    and reading it will tell how. Links to folders are not followed.
+
+    Raises:
+        UnreadableFileError: a folder may not be looked into.
+    """
+
+    def refuse(error: OSError) -> NoReturn:
+        raise UnreadableFileError(
+            f"cannot look into {error.filename}: {error.strerror}", hint="check its permissions, or leave it out"
+        ) from error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(parent, name)
+            yield path, files.is_radiograph(path) or _is_damaged(path)
+
+
+def _is_damaged(path: Path) -> bool:
+    return path.suffix.lower() in files.SUFFIXES and path.is_file() and files.sniff(path) is None
 
 
 def radiographs_in(folder: Path) -> list[Path]:
-    """Every radiograph below a folder, sorted.
+    """Every radiograph below a folder, damaged ones included, sorted.
 
     Raises:
         UsageError: it is no folder, or holds none.
+        UnreadableFileError: a folder below it may not be looked into.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder", hint="give a folder of radiographs")
-    paths = sorted(path for path in folder.rglob("*") if files.is_radiograph(path))
+    paths = sorted(path for path, wanted in walk(folder) if wanted)
     if not paths:
         raise UsageError(f"{folder} holds no radiograph", hint="give a folder of PNG, TIFF, WebP or DICOM files")
     return paths

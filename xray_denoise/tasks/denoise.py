@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,10 +16,11 @@ from numpy.typing import NDArray
 
 from xray_denoise import files
 from xray_denoise.denoisers import Denoised, Denoiser
-from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError, XrayDenoiseError
+from xray_denoise.errors import UnwritableFileError, UsageError, XrayDenoiseError
 from xray_denoise.files import Derivation, Render, extras
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
+from xray_denoise.tasks.jobs import Job
 
 AHEAD = 2
 """Files read before, and written after, the one that is being denoised; memory holds no more."""
@@ -28,14 +28,6 @@ LARGEST_HELD = 4
 """Frames of one file that are denoised in memory; a file with more goes through frame by frame."""
 
 Existing = Literal["error", "skip", "overwrite"]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One file to denoise."""
-
-    source: Path
-    target: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +40,8 @@ class Options:
     """The noise level where the user knows it; None means blind."""
     strength: float = 1.0
     """Share of the predicted change that is made, 0..1; 0 gives the input back bit by bit."""
+    arithmetic: str = "fp32"
+    """Precision that a network computes in."""
     span: tuple[float, float] | None = None
     """Stored values that are grey 0 and 255; None means what `files.read` chooses."""
     bits: int | None = None
@@ -66,6 +60,8 @@ class Options:
     def description(self) -> str:
         """Every option that changes the pixels, for the derived file and its identifiers."""
         parts = [f"strength {self.strength:g}"]
+        if self.arithmetic != "fp32":
+            parts.append(f"arithmetic {self.arithmetic}")
         if self.level is not None:
             parts.append(f"given eta {self.level.eta:g} and sigma {self.level.sigma:g}")
         if self.span is not None:
@@ -86,79 +82,14 @@ class Outcome:
     caveats: tuple[str, ...] = ()
     """What the user should know before trusting the result."""
     seconds: float = 0.0
-    """From the end of reading to the end of denoising."""
-
-
-def plan_jobs(inputs: Sequence[str], output: Path) -> tuple[list[Job], list[Path]]:
-    """Which file becomes which.
-
-    Args:
-        inputs: files, folders (searched to the bottom) and @lists of either, one path a line.
-        output: the result where there is one input file and this ends like a file; otherwise the folder of the
-            results. A folder's tree is kept below it.
-
-    Returns:
-        The jobs in a stable order, and the files in folders that are no radiographs and are left alone.
-
-    Raises:
-        UsageError: no file at all, several files for one result, or an output that is a file where a folder is due.
-    """
-    given = list(_expand(inputs))
-    sources, ignored = _collect(given)
-    if not sources:
-        raise UsageError(
-            "there is no radiograph among the inputs", hint="give DICOM, PNG, TIFF or WebP files or folders"
-        )
-    names_a_file = output.suffix[1:].isalpha() and not output.is_dir()
-    if len(sources) == 1 and sources[0][0] in given and names_a_file:
-        return [Job(sources[0][0], output)], ignored
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"{output} is a file, but the results need a folder", hint="name a folder with -o")
-    jobs = [Job(source, output / inside) for source, inside in sources]
-    claimed: dict[Path, Path] = {}
-    for job in jobs:
-        if job.target in claimed:
-            raise UsageError(
-                f"{claimed[job.target]} and {job.source} would both become {job.target}",
-                hint="denoise them into different folders, or give the folder above both",
-            )
-        claimed[job.target] = job.source
-    return jobs, ignored
-
-
-def _expand(inputs: Iterable[str]) -> Iterator[Path]:
-    """Inputs with every @list replaced by its lines."""
-    for text in inputs:
-        if not text.startswith("@"):
-            yield Path(text)
-            continue
-        try:
-            lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UnreadableFileError(f"cannot read the list {text[1:]}", hint="one path a line, in UTF-8") from error
-        yield from (Path(line) for line in lines if line.strip())
-
-
-def _collect(inputs: Iterable[Path]) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """(file, its place below the output folder) of every input, and what was found but is no radiograph."""
-    found: list[tuple[Path, Path]] = []
-    ignored: list[Path] = []
-    for given in inputs:
-        if not given.is_dir():
-            found.append((given, Path(given.name)))
-            continue
-        for path in sorted(path for path in given.rglob("*") if path.is_file()):
-            if path.suffix.lower() in files.SUFFIXES or files.is_radiograph(path):
-                found.append((path, path.relative_to(given)))
-            else:
-                ignored.append(path)
-    return found, ignored
+    """Of denoising; of a file that goes through frame by frame, of reading and writing too."""
 
 
 def denoise_files(jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
     """Denoise every job; outcomes come in order, each when its file is on disk.
 
-    A failure is an outcome, not an exception; with `stop_on_error` it is the last one.
+    A failure is an outcome, not an exception. With `stop_on_error` nothing new is begun after the first one; what
+    was being written by then is finished and reported.
     """
     waiting = deque(jobs)
     reading: deque[tuple[Job, Future[_Frames]]] = deque()
@@ -175,49 +106,53 @@ def denoise_files(jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
                     outcome = writing.popleft().result()
                     yield outcome
                     if options.stop_on_error and outcome.status == "failed":
-                        return
+                        waiting.clear()
+                        reading.clear()
         finally:
             reader.shutdown(cancel_futures=True)
 
 
-_Frames = list[Radiograph] | None
-"""All frames of a file; empty for a file that is skipped, None for one with too many to hold."""
+_Frames = list[Radiograph] | Literal["skip", "stream"]
+"""All frames of a file; `skip` where its result is there already, `stream` where it has too many to hold."""
 
 _Result = tuple[Radiograph, Denoised]
 """A frame with its change made, and what the denoiser said."""
+
+_FAILURES = (XrayDenoiseError, OSError, MemoryError)
+"""What costs one file only."""
 
 
 def _read(job: Job, options: Options) -> _Frames:
     """Read a whole file, unless its result is there already.
 
     Raises:
-        XrayDenoiseError: the source cannot be read, or the target exists.
+        XrayDenoiseError: the source cannot be read, or a target exists.
     """
-    if job.target.exists() and options.existing != "overwrite":
-        if options.existing == "skip":
-            return []
+    targets = [job.target, job.noise_map] if options.save_noise_map else [job.target]
+    there = [target for target in targets if target.exists()]
+    if there and options.existing != "overwrite":
+        if options.existing == "skip" and job.target in there:
+            return "skip"
         raise UnwritableFileError(
-            f"{job.target} exists already", hint="use --existing skip or overwrite, or another output"
+            f"{there[0]} exists already", hint="use --existing skip or overwrite, or another output"
         )
     frames = list(islice(files.read_frames(job.source, span=options.span), LARGEST_HELD + 1))
-    return frames if len(frames) <= LARGEST_HELD else None
+    return frames if len(frames) <= LARGEST_HELD else "stream"
 
 
 def _denoise_one(job: Job, reading: Future[_Frames], options: Options, writer: ThreadPoolExecutor) -> Future[Outcome]:
     """Denoise what was read in this thread, and hand it to the writer's."""
     try:
         frames = reading.result()
-        if frames == []:
+        if frames == "skip":
             return writer.submit(Outcome, job, "skipped")
-        start = time.perf_counter()
-        if frames is None:  # read, denoised and written frame by frame
+        if frames == "stream":  # read, denoised and written frame by frame, by the writer alone
             stream = (_denoised(frame, options) for frame in files.read_frames(job.source, span=options.span))
-            future: Future[Outcome] = Future()
-            future.set_result(_write(job, stream, options, start))
-            return future
+            return writer.submit(_write, job, stream, options)
+        start = time.perf_counter()
         results = [_denoised(frame, options) for frame in frames]
-        return writer.submit(_write, job, results, options, start)
-    except XrayDenoiseError as error:
+        return writer.submit(_write, job, results, options, time.perf_counter() - start)
+    except _FAILURES as error:
         return writer.submit(_failure, job, error)
 
 
@@ -230,38 +165,38 @@ def _denoised(radiograph: Radiograph, options: Options) -> _Result:
     return radiograph.with_grey(blended), denoised
 
 
-def _write(job: Job, results: Iterable[_Result], options: Options, start: float) -> Outcome:
+def _write(job: Job, results: Iterable[_Result], options: Options, seconds: float | None = None) -> Outcome:
     """Write the result of one file and, where asked for, its noise map beside it."""
     frames = iter(results)
+    start = time.perf_counter()
     try:
-        first = next(frames)
-        radiograph, denoised = first
-        seconds = time.perf_counter() - start
-        level = denoised.level
+        radiograph, denoised = next(frames)
+        estimated = denoised.level if options.level is None else None
         derivation = Derivation(
             options.denoiser.name,
             options.model_hash,
             options.description,
-            eta=level.eta if level else None,
-            sigma=level.sigma if level else None,
+            eta=estimated.eta if estimated else None,
+            sigma=estimated.sigma if estimated else None,
         )
-        job.target.parent.mkdir(parents=True, exist_ok=True)
+        caveats = [*files.caveats(radiograph)]
+        if options.save_noise_map and denoised.noise_map is None:
+            caveats.append(f"'{options.denoiser.name}' makes no noise map")
         maps: list[NDArray[np.float32]] = []
+        job.target.parent.mkdir(parents=True, exist_ok=True)
         files.write(
-            _keeping_maps(chain([first], frames), maps, keep=options.save_noise_map),
+            _keeping_maps(chain([(radiograph, denoised)], frames), maps, keep=options.save_noise_map),
             job.target,
             derivation=derivation,
             bits=options.bits,
             render=options.render,
         )
         if maps:
-            extras.write_maps(maps, noise_map_path(job.target))
-    except XrayDenoiseError as error:
+            extras.write_maps(maps, job.noise_map)
+    except _FAILURES as error:
         return _failure(job, error)
-    except OSError as error:  # the folder of the results cannot be made
-        reason = f"cannot make the folder {job.target.parent}: {error.strerror}"
-        return Outcome(job, "failed", reason, "choose another output")
-    return Outcome(job, "written", level=level, caveats=files.caveats(radiograph), seconds=seconds)
+    seconds = time.perf_counter() - start if seconds is None else seconds
+    return Outcome(job, "written", level=denoised.level, caveats=tuple(caveats), seconds=seconds)
 
 
 def _keeping_maps(results: Iterable[_Result], maps: list[NDArray[np.float32]], *, keep: bool) -> Iterator[Radiograph]:
@@ -271,10 +206,11 @@ def _keeping_maps(results: Iterable[_Result], maps: list[NDArray[np.float32]], *
         yield radiograph
 
 
-def noise_map_path(target: Path) -> Path:
-    """Where the noise map of a result goes: beside it, as 32-bit TIFF in grey levels."""
-    return target.with_name(target.name + ".noise.tif")
-
-
-def _failure(job: Job, error: XrayDenoiseError) -> Outcome:
-    return Outcome(job, "failed", str(error), error.hint)
+def _failure(job: Job, error: XrayDenoiseError | OSError | MemoryError) -> Outcome:
+    """What to tell of a file that failed."""
+    if isinstance(error, XrayDenoiseError):
+        return Outcome(job, "failed", str(error), error.hint)
+    if isinstance(error, MemoryError):
+        return Outcome(job, "failed", f"there is too little memory for {job.source}", "try a smaller --tile")
+    reason = f"{error.filename or job.target}: {error.strerror or type(error).__name__}"
+    return Outcome(job, "failed", reason, "check the names, the permissions and the space on the disk")

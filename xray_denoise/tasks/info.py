@@ -12,12 +12,13 @@ PACKAGES = (
     "numpy",
     "scikit-image",
     "pydicom",
-    "imageio",
     "pillow",
     "typer",
     "rich",
     "safetensors",
     "lightning-fabric",
+    "pytorch-msssim",
+    "matplotlib",
     "bm3d",
 )
 

@@ -5,13 +5,11 @@ data -> 8-bit images on the device -> Training.rows() -> checkpoint, history -> 
 
 import csv
 import dataclasses
-import hashlib
 import io
 import logging
 import math
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,19 +17,18 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 
-from xray_denoise import __version__, files, nets, weights
+from xray_denoise import __version__, nets, weights
 from xray_denoise.denoisers.network import NetworkDenoiser, choose_device
-from xray_denoise.errors import UsageError
+from xray_denoise.errors import CannotRunError, UnwritableFileError, UsageError
 from xray_denoise.files import extras
-from xray_denoise.files.folders import radiographs_in
 from xray_denoise.nets.blind import BlindNet
 from xray_denoise.physics import metrics
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.reports import history
 from xray_denoise.training import checkpoint
+from xray_denoise.training.images import GreyImages, digest, training_images
 from xray_denoise.training.loop import Limits, Row, Training
 from xray_denoise.training.patches import PatchSource
 from xray_denoise.training.presets import CROPS_PER_EPOCH, Schedule
@@ -40,12 +37,8 @@ from xray_denoise.training.validation import Validation, ValidationSet
 
 VALIDATION_IMAGES = 6
 """Images denoised whole at every validation during training: two at each of three noise levels."""
-HELD_OUT = 20
-"""Without a validation folder one patient in so many is held out."""
 GOLDEN_SIZE, GOLDEN_LEVEL = 256, NoiseLevel(0.6, 10)
 """The phantom (seed 0) and its noise (seed 0) on which a card states a result for the tests to repeat."""
-
-GreyImages = list[NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +76,20 @@ class Session:
     training: Training
     held_out: GreyImages
     is_first_process: bool
+    processes: int
     device: str
     precision: str
 
     def rows(self) -> Iterator[Row]:
-        """Train; the history is on disk after every row that is yielded with a validation, and at the end."""
-        for row in self.training.rows():
-            if self.is_first_process and ("val_psnr" in row or self.training.done >= 1):
+        """Train; the history is on disk after every validation and however it ends."""
+        try:
+            for row in self.training.rows():
+                if self.is_first_process and "val_psnr" in row:
+                    _write_history(self.training.history, self.plan.run)
+                yield row
+        finally:
+            if self.is_first_process and self.training.history:
                 _write_history(self.training.history, self.plan.run)
-            yield row
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +113,18 @@ def start(plan: Plan) -> Session:
     """
     if not plan.resume and (plan.run / checkpoint.FILE_NAME).exists():
         raise UsageError(f"{plan.run} holds a training", hint="go on with it with --resume, or choose another with -o")
+    _make_folder(plan.run)
     fabric = _fabric(plan)
     fabric.launch()
-    images, held_out = _images(plan)
+    images, held_out = training_images(plan.data, plan.validation)
     if plan.epochs:
         patches = plan.epochs * CROPS_PER_EPOCH * len(images)
         steps = math.ceil(patches / plan.schedule.batch)
         plan = dataclasses.replace(plan, schedule=dataclasses.replace(plan.schedule, steps=steps))
-    plan.run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(plan.seed)
     net = nets.build(plan.net, **plan.options)
     if plan.init:
-        net.load_state_dict(weights.load(weights.find(plan.init)).state_dict())
+        net.load_state_dict(_initial_weights(plan.init, plan))
     training = Training(
         net,
         _source(images, plan, fabric.device),
@@ -137,7 +135,7 @@ def start(plan: Plan) -> Session:
             "net": plan.net,
             "options": plan.options,
             "schedule": dataclasses.asdict(plan.schedule),
-            "images": _digest(images),
+            "images": digest(images),
             "seed": plan.seed,
         },
         seed=plan.seed,
@@ -145,7 +143,7 @@ def start(plan: Plan) -> Session:
         validate=ValidationSet(held_out[:VALIDATION_IMAGES], plan.seed) if held_out else None,
     )
     precision = str(fabric._precision.precision)
-    return Session(plan, training, held_out, fabric.is_global_zero, str(fabric.device), precision)
+    return Session(plan, training, held_out, fabric.is_global_zero, fabric.world_size, str(fabric.device), precision)
 
 
 def finish(session: Session, command: str) -> Finished:
@@ -180,7 +178,7 @@ def finish(session: Session, command: str) -> Finished:
     _write_history(training.history, plan.run)
     rate = float(np.median([row["patches_per_second"] for row in training.history]))
     peak = matrix_rate(training.device)
-    share = training_rate(training.result, rate, schedule.patch) / peak if peak else None
+    share = training_rate(training.result, rate, schedule.patch) / (peak * session.processes) if peak else None
     return Finished(card, judged, rate, share)
 
 
@@ -196,13 +194,44 @@ def golden_of(net: BlindNet) -> dict[str, float]:
     }
 
 
+def _make_folder(run: Path) -> None:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableFileError(
+            f"cannot make the folder {run}: {error.strerror}", hint="choose another with -o"
+        ) from error
+
+
+def _initial_weights(model: str, plan: Plan) -> Mapping[str, torch.Tensor]:
+    """The weights of a model of the same architecture and options."""
+    card = weights.find(model)
+    if card.net != plan.net or dict(card.options) != plan.options:
+        raise UsageError(
+            f"'{model}' is a {card.net} with {dict(card.options)}, not a {plan.net} with {plan.options}",
+            hint="choose the --net and --level that it has",
+        )
+    return weights.load(card).state_dict()
+
+
 def _fabric(plan: Plan) -> Fabric:
     """Device, processes and precision, by Lightning Fabric."""
-    device = choose_device(plan.device)
+    wanted = plan.device
+    if wanted == "auto":  # a Mac's GPU cannot draw Poisson noise
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device(wanted)
+    if device.type == "mps":
+        raise CannotRunError("training draws noise that this GPU cannot draw", hint="use --device cpu or cuda")
+    if plan.devices > 1 and device.index is not None:
+        raise UsageError(f"--device {wanted} is one device, not {plan.devices}", hint=f"use --device {device.type}")
+    if device.type == "cuda" and plan.devices > torch.cuda.device_count():
+        raise CannotRunError(
+            f"this machine has {torch.cuda.device_count()} GPUs, not {plan.devices}", hint="use fewer --devices"
+        )
     precision = plan.precision
     if precision == "auto":
         precision = "bf16" if device.type == "cuda" or _fast_bf16_on_cpu(device) else "fp32"
-    names = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+    names = {"fp32": "32-true", "bf16": "bf16-mixed"}
     if precision not in names:
         raise UsageError(f"no precision is called '{precision}'", hint=f"use auto, {', '.join(names)}")
     if device.type == "cuda":
@@ -210,8 +239,8 @@ def _fabric(plan: Plan) -> Fabric:
         torch.set_float32_matmul_precision("high")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", plan.devices))  # torchrun has started them already
-    nodes = int(os.environ.get("WORLD_SIZE", processes)) // processes
-    one = [device.index] if device.index is not None else 1
+    nodes = int(os.environ["WORLD_SIZE"]) // processes if "LOCAL_WORLD_SIZE" in os.environ else 1
+    one = [device.index] if device.type == "cuda" and device.index is not None else 1
     return Fabric(
         accelerator=device.type,
         devices=processes if processes > 1 else one,
@@ -222,34 +251,8 @@ def _fabric(plan: Plan) -> Fabric:
 
 
 def _fast_bf16_on_cpu(device: torch.device) -> bool:
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def _images(plan: Plan) -> tuple[GreyImages, GreyImages]:
-    """Training images, and those of other patients to validate on."""
-    paths = radiographs_in(plan.data)
-    if plan.validation is not None:
-        return _read_all(paths), _read_all(radiographs_in(plan.validation))
-    patients = sorted({_patient(path) for path in paths})
-    held = set(patients[:: max(HELD_OUT, 1)]) if len(patients) > 1 else set()
-    train = [path for path in paths if _patient(path) not in held]
-    return _read_all(train), _read_all([path for path in paths if _patient(path) in held])
-
-
-def _patient(path: Path) -> str:
-    """Who an image shows: `patient_follow-up` names, as in ChestX-ray8; other images are patients of their own."""
-    patient, _, follow_up = path.stem.rpartition("_")
-    return patient if patient and follow_up.isdecimal() else path.stem
-
-
-def _read_all(paths: Sequence[Path]) -> GreyImages:
-    """Every image as 8-bit grey; several decode at a time."""
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(_read_grey, paths))
-
-
-def _read_grey(path: Path) -> NDArray[np.uint8]:
-    return np.asarray(np.rint(files.read(path).grey.clip(0, 255)), dtype=np.uint8)
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return device.type == "cpu" and bool(supported())
 
 
 def _source(images: GreyImages, plan: Plan, device: torch.device) -> PatchSource:
@@ -257,14 +260,6 @@ def _source(images: GreyImages, plan: Plan, device: torch.device) -> PatchSource
         return PatchSource(images, plan.schedule.patch, plan.schedule.noise, device)
     except ValueError as error:
         raise UsageError(f"cannot train on {plan.data}: {error}", hint="use larger images or --patch-size") from error
-
-
-def _digest(images: GreyImages) -> str:
-    digest = hashlib.sha256()
-    for image in images:
-        digest.update(repr(image.shape).encode())
-        digest.update(image.tobytes())
-    return digest.hexdigest()
 
 
 def _write_history(rows: Sequence[Row], run: Path) -> None:

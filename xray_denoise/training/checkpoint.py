@@ -1,6 +1,8 @@
 """The whole state of a training on disk, written so that a kill at any moment leaves the last one intact."""
 
+import io
 import os
+import pickle
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,13 +14,26 @@ FILE_NAME = "checkpoint.pt"
 
 
 def write(run: Path, state: dict[str, Any]) -> None:
-    """Replace the checkpoint of `run`: first a file beside it, flushed to the disk, then one rename."""
+    """Replace the checkpoint of `run`: first a file beside it, flushed to the disk, then one rename.
+
+    Raises:
+        TrainingError: the disk refuses; the last checkpoint stays.
+    """
+    content = io.BytesIO()
+    torch.save(state, content)
     partial = run / (FILE_NAME + ".partial")
-    with partial.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(run / FILE_NAME)
+    try:
+        with partial.open("wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(run / FILE_NAME)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise TrainingError(
+            f"cannot write the checkpoint in {run}: {error.strerror}",
+            hint="make room, then go on from the last one with --resume",
+        ) from error
 
 
 def read(run: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
@@ -34,8 +49,13 @@ def read(run: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     path = run / FILE_NAME
     if not path.exists():
         return None
-    state = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
-    differing = sorted(key for key in identity if state["identity"].get(key) != identity[key])
+    try:
+        state = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
+        differing = sorted(key for key in identity if state["identity"].get(key) != identity[key])
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, LookupError, TypeError) as error:
+        raise TrainingError(
+            f"the checkpoint in {run} cannot be read", hint="remove it, or choose another folder with -o"
+        ) from error
     if differing:
         raise TrainingError(
             f"the checkpoint in {run} was made with another {', '.join(differing)}",

@@ -29,6 +29,9 @@ REPORT_EVERY = 25
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
+REPORT_SECONDS = 10.0
+"""Longest time between two rows on one process, however slow its steps."""
+
 Row = dict[str, float]
 """One line of the history: mean loss terms since the last row, learning rate, progress and validation figures."""
 
@@ -46,7 +49,7 @@ class Limits:
     """When to stop, save and validate."""
 
     max_seconds: float = math.inf
-    """Training time over all resumed parts; the learning rate is planned to end with it."""
+    """Time of training steps over all resumed parts, validation not counted; the learning rate ends with it."""
     checkpoint_seconds: float = 60.0
     """Time between two checkpoints; 0 writes one after every row of the history."""
     validations: int = 20
@@ -124,27 +127,27 @@ class Training:
             terms = self._train_step()
             sums, count = terms if sums is None else sums + terms, count + 1
             self.step += 1
-            if self.step % REPORT_EVERY and self.step < self.schedule.steps:
+            if not self._row_is_due(clock):
                 continue
             means = self._over_processes(sums / count).tolist()
-            if not all(map(math.isfinite, means)):
+            if not (all(map(math.isfinite, means)) and self._weights_are_finite()):
                 raise TrainingError(
-                    f"the loss is no longer finite at step {self.step}",
+                    f"the loss or the weights are no longer finite at step {self.step}",
                     hint="go on from the last checkpoint with --resume and a lower --lr, or with --precision fp32",
                 )
             now = time.monotonic()
             self.seconds = self._agree(self.seconds + now - clock)
             row = self._row(means, count * self.schedule.batch / (now - clock))
-            clock, sums, count = now, None, 0
+            sums, count = None, 0
             if self._validation_is_due(before):
                 row |= self._validation()
-                clock = time.monotonic()
             before = self.done
             self.history.append(row)
             if time.monotonic() - saved >= self.limits.checkpoint_seconds or self.done >= 1:
                 self._save()
                 saved = time.monotonic()
             yield row
+            clock = time.monotonic()
 
     def _train_step(self) -> Tensor:
         """One step of Adam; returns the loss and its four terms, detached, on the device."""
@@ -173,10 +176,21 @@ class Training:
         mine = slice(self._fabric.global_rank * share, (self._fabric.global_rank + 1) * share)
         return Batch(batch.noisy[mine], batch.clean[mine], batch.eta[mine], batch.sigma[mine])
 
-    def _average(self, means: Tensors, weights: Tensors, count: Tensor | int) -> None:
+    def _weights_are_finite(self) -> bool:
+        """Whether the step that this row ends with has left numbers; its own loss was computed before it."""
+        norms = torch._foreach_norm(list(self._net.parameters()))
+        return bool(torch.stack(list(norms)).isfinite().all())
+
+    def _average(self, means: Tensors, weights: Tensors, _count: Tensor | int) -> None:
         """Move the running mean: over few steps at first, so that it forgets the fresh weights quickly."""
-        decay = min(self.schedule.ema, (1 + int(count)) / (10 + int(count)))
+        decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(means, weights, 1 - decay)
+
+    def _row_is_due(self, since: float) -> bool:
+        """Every `REPORT_EVERY` steps; one slow process reports by the clock too, several must stay in step."""
+        if self.step % REPORT_EVERY == 0 or self.step >= self.schedule.steps:
+            return True
+        return self._fabric.world_size == 1 and time.monotonic() - since > REPORT_SECONDS
 
     def _row(self, means: list[float], rate: float) -> Row:
         loss, mse, structure, asymmetric, variation = means

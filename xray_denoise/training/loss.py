@@ -3,6 +3,7 @@
 Images are (B, 1, H, W), grey level / 255; level maps are (B, 2, H, W) or (B, 2, 1, 1). Every term is a mean.
 """
 
+import functools
 from dataclasses import dataclass
 
 import pytorch_msssim
@@ -60,8 +61,17 @@ def ssim(estimate: Tensor, clean: Tensor) -> Tensor:
     Reference:
         Wang et al., "Image quality assessment", 2004.
     """
-    value: Tensor = pytorch_msssim.ssim(estimate, clean, data_range=1.0, win_size=11, win_sigma=1.5)
+    window = _gaussian_window(estimate.device, estimate.dtype)
+    value: Tensor = pytorch_msssim.ssim(estimate, clean, data_range=1.0, win=window)
     return value
+
+
+@functools.cache
+def _gaussian_window(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(1, 1, 1, 11), of sum 1; made once for each device, as a copy at every step would make a GPU wait."""
+    offsets = torch.arange(-5.0, 6.0, dtype=torch.float64)
+    weights = torch.exp(-offsets.square() / (2 * 1.5**2))
+    return (weights / weights.sum()).to(device, dtype)[None, None, None]
 
 
 def denoising_loss(restored: Tensor, levels: Tensor, clean: Tensor, true_levels: Tensor, weights: LossWeights) -> Loss:
