@@ -60,7 +60,7 @@ def test_formats_and_depths(tmp_path: Path, file_format: synth.Format, bits: int
 def test_own_radiographs(tmp_path: Path) -> None:
     Image.fromarray(np.full((32, 32), 128, np.uint8)).save(tmp_path / "flat.png")
     recipe = synth.Recipe((0.5, 0.5), (0, 0), save_clean=False)
-    (exposure,) = synth.synthesise(synth.radiographs([tmp_path / "flat.png"]), recipe, tmp_path / "out")
+    (exposure,) = synth.synthesise(synth.radiographs([tmp_path / "flat.png"], 0), recipe, tmp_path / "out")
     assert exposure.clean is None
     assert exposure.noisy.name == "flat_eta0.5_sigma0_noisy.png"
     counts = files.read(exposure.noisy).stored

@@ -39,7 +39,7 @@ def synth(
             "--eta lies above 0, up to 1e6; --sigma is at least 0", hint="for example --eta 0.6 --sigma 10"
         )
     recipe = task.Recipe(etas, sigmas, bits, seed, save_clean, file_format)
-    subjects = task.radiographs(clean) if clean else task.phantoms(size, count, seed)
+    subjects = task.radiographs(clean, seed) if clean else task.phantoms(size, count, seed)
     for exposure in task.synthesise(subjects, recipe, output):
         typer.echo(one_line(str(exposure.noisy)))
         if exposure.clean:

@@ -4,6 +4,7 @@ An image is cut into windows of one fixed size, each with a halo as wide as the 
 that of the whole image and memory does not grow with it.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -77,12 +78,15 @@ def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
         CannotRunError: the device is missing, or the weights cannot be used.
     """
     device = choose_device(runtime.device)
+    dtype = choose_precision(runtime.precision, device)
+    if device.type == "cuda" and dtype == torch.float32:
+        torch.backends.cudnn.allow_tf32 = False  # fp32 means 32 bits
     return NetworkDenoiser(
         net=weights.load(card),
         name=card.name,
         version=card.sha256,
         device=device,
-        dtype=choose_precision(runtime.precision, device),
+        dtype=dtype,
         tile=runtime.tile,
         batch_size=runtime.batch_size,
     )
@@ -106,16 +110,16 @@ class Window(NamedTuple):
         return rows, columns
 
 
-def windows(shape: tuple[int, int], tile: int, halo: int) -> Iterator[Window]:
+def windows(shape: tuple[int, int], tile: tuple[int, int], halo: int) -> Iterator[Window]:
     """Tiles that cover an image once, all of one size.
 
     Args:
         shape: (H, W) of the image.
-        tile: side of what the network sees; a side of the image that is no longer is seen whole.
+        tile: height and width of what the network sees; a side of the image that is no longer is seen whole.
         halo: pixels at each inner edge that are seen but not kept; less than half of `tile`.
     """
-    for rows in _spans(shape[0], tile, halo):
-        for columns in _spans(shape[1], tile, halo):
+    for rows in _spans(shape[0], tile[0], halo):
+        for columns in _spans(shape[1], tile[1], halo):
             yield Window((rows[0], columns[0]), (rows[1], columns[1]))
 
 
@@ -140,7 +144,7 @@ class NetworkDenoiser:
     device: torch.device
     dtype: torch.dtype = torch.float32
     tile: int | None = None
-    """Side of a window, pixels, its halo included; None chooses by the image."""
+    """Longest side of a window, pixels, its halo included; None chooses by the image."""
     halo: int = -1
     """Pixels around what is kept; -1 means the network's radius, with which tiles change nothing."""
     batch_size: int = 1
@@ -183,7 +187,7 @@ class NetworkDenoiser:
                 break
             except torch.cuda.OutOfMemoryError:
                 pass  # the tensors of the failed try are freed with the exception, before the next one
-            self._shrink(tile)
+            self._shrink(max(tile))
         correction = restored[:height, :width] - seen[0, 0]
         return Denoised(
             image=np.asarray(noisy + correction.numpy() * np.float32(WHITE), dtype=np.float32),
@@ -196,13 +200,23 @@ class NetworkDenoiser:
         """The halo on both sides, and something to keep between."""
         return 2 * self.halo + self.net.stride
 
-    def _tile_for(self, image: Tensor) -> int:
-        """Side of the windows for an image, a multiple of the network's stride."""
-        longest = max(image.shape[2:])
-        tile = self.tile or (longest if longest <= WHOLE else AUTO_TILE)
-        return tile - tile % self.net.stride
+    def _tile_for(self, image: Tensor) -> tuple[int, int]:
+        """Height and width of the windows for an image: as many as needed, and then as small as they can be."""
+        sides = (image.shape[2], image.shape[3])
+        limit = self.tile or (WHOLE if max(sides) <= WHOLE else AUTO_TILE)
+        height, width = (self._even_side(side, limit - limit % self.net.stride) for side in sides)
+        return height, width
 
-    def _levels_of(self, image: Tensor, level: NoiseLevel | None, tile: int) -> Tensor | None:
+    def _even_side(self, length: int, limit: int) -> int:
+        """Side, up to `limit` and a multiple of the stride, of the fewest equal windows along `length` pixels."""
+        if length <= limit:
+            return length
+        overlap = 2 * self.halo
+        count = math.ceil((length - overlap) / (limit - overlap))
+        side = math.ceil((length + overlap * (count - 1)) / count)
+        return side + -side % self.net.stride
+
+    def _levels_of(self, image: Tensor, level: NoiseLevel | None, tile: tuple[int, int]) -> Tensor | None:
         """The level of the whole image, (1, 2, 1, 1): given, or the mean of the estimates; None if it is local."""
         if level is not None:
             return self.net.encoding.encode(torch.tensor([level.eta]), torch.tensor([level.sigma])).to(self.device)
@@ -219,7 +233,7 @@ class NetworkDenoiser:
             pixels += kept[0, 0].numel()
         return (total / pixels).float().to(self.device)
 
-    def _restore(self, image: Tensor, given: Tensor | None, tile: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _restore(self, image: Tensor, given: Tensor | None, tile: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """The denoised image and the deviation of its noise (H, W), on the CPU, and the mean levels (1, 2, 1, 1)."""
         shape = (image.shape[2], image.shape[3])
         restored, deviation, total = torch.empty(shape), torch.empty(shape), torch.zeros(1, 2, 1, 1)

@@ -46,6 +46,8 @@ class Subject:
     name: str
     grey: NDArray[np.float32]
     """(H, W), grey levels 0..255."""
+    seed: tuple[int, ...]
+    """Of its noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +66,17 @@ class Exposure:
 def phantoms(size: int, count: int, seed: int) -> Iterator[Subject]:
     """`count` chest phantoms of `size` x `size` pixels; phantom i depends on seed + i only."""
     for number in range(seed, seed + count):
-        yield Subject(f"phantom-{number}", chest_phantom(size, rng=np.random.default_rng(number)))
+        yield Subject(f"phantom-{number}", chest_phantom(size, rng=np.random.default_rng(number)), (number, 0))
 
 
-def radiographs(paths: Sequence[Path]) -> Iterator[Subject]:
-    """Clean radiographs from files; their grey levels are clipped to 0..255.
+def radiographs(paths: Sequence[Path], seed: int) -> Iterator[Subject]:
+    """Clean radiographs from files; their grey levels are clipped to 0..255, the noise depends on `seed` and place.
 
     Raises:
         UnreadableFileError: one cannot be read.
     """
-    for path in paths:
-        yield Subject(path.stem, files.read(path).grey.clip(0, GREY_MAX))
+    for place, path in enumerate(paths):
+        yield Subject(path.stem, files.read(path).grey.clip(0, GREY_MAX), (seed, place))
 
 
 def synthesise(subjects: Iterator[Subject], recipe: Recipe, output: Path) -> Iterator[Exposure]:
@@ -87,8 +89,8 @@ def synthesise(subjects: Iterator[Subject], recipe: Recipe, output: Path) -> Ite
         UnwritableFileError: a file of that name exists and holds something else.
     """
     _make_folder(output)
-    for index, subject in enumerate(subjects):
-        rng = np.random.default_rng((recipe.seed, index))
+    for subject in subjects:
+        rng = np.random.default_rng(subject.seed)
         level = NoiseLevel(rng.uniform(*recipe.eta), rng.uniform(*recipe.sigma))
         clean = Radiograph.from_grey(subject.grey, bits=recipe.bits)
         noisy = Radiograph.from_grey(add_noise(clean.grey, level, rng), bits=recipe.bits)
