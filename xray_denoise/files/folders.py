@@ -1,4 +1,4 @@
-"""Radiographs in folders."""
+"""Folders: what radiographs they hold, and making one for results."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from xray_denoise import files
-from xray_denoise.errors import UnreadableFileError, UsageError
+from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
@@ -48,3 +48,17 @@ def radiographs_in(folder: Path) -> list[Path]:
     if not paths:
         raise UsageError(f"{folder} holds no radiograph", hint="give a folder of PNG, TIFF, WebP or DICOM files")
     return paths
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, and those above it, unless it is there.
+
+    Raises:
+        UnwritableFileError: the disk refuses, or a file has this name.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableFileError(
+            f"cannot make the folder {folder}: {error.strerror}", hint="choose another with -o"
+        ) from error

@@ -18,6 +18,7 @@ from xray_denoise import files
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UnwritableFileError, UsageError, XrayDenoiseError
 from xray_denoise.files import Derivation, Render, extras
+from xray_denoise.files.folders import make_folder
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks.jobs import Job
@@ -183,7 +184,7 @@ def _write(job: Job, results: Iterable[_Result], options: Options, seconds: floa
         if options.save_noise_map and denoised.noise_map is None:
             caveats.append(f"'{options.denoiser.name}' makes no noise map")
         maps: list[NDArray[np.float32]] = []
-        job.target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(job.target.parent)
         files.write(
             _keeping_maps(chain([(radiograph, denoised)], frames), maps, keep=options.save_noise_map),
             job.target,

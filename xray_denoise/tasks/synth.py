@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xray_denoise import __version__, files
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
+from xray_denoise.files.folders import make_folder
 from xray_denoise.physics import metrics
 from xray_denoise.physics.noise import GREY_MAX, NoiseLevel, add_noise
 from xray_denoise.physics.phantom import chest_phantom
@@ -88,7 +89,7 @@ def synthesise(subjects: Iterator[Subject], recipe: Recipe, output: Path) -> Ite
     Raises:
         UnwritableFileError: a file of that name exists and holds something else.
     """
-    _make_folder(output)
+    make_folder(output)
     for subject in subjects:
         rng = np.random.default_rng(subject.seed)
         level = NoiseLevel(rng.uniform(*recipe.eta), rng.uniform(*recipe.sigma))
@@ -111,15 +112,6 @@ def synthesise(subjects: Iterator[Subject], recipe: Recipe, output: Path) -> Ite
         )
         _append(exposure, recipe, output / MANIFEST)
         yield exposure
-
-
-def _make_folder(output: Path) -> None:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnwritableFileError(
-            f"cannot make the folder {output}: {error.strerror}", hint="choose another with -o"
-        ) from error
 
 
 def _write(radiograph: Radiograph, target: Path) -> None:

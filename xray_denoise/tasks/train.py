@@ -20,8 +20,9 @@ from lightning_fabric import Fabric
 
 from xray_denoise import __version__, nets, weights
 from xray_denoise.denoisers.network import NetworkDenoiser, choose_device
-from xray_denoise.errors import CannotRunError, UnwritableFileError, UsageError
+from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.files import extras
+from xray_denoise.files.folders import make_folder
 from xray_denoise.nets.blind import BlindNet
 from xray_denoise.physics import metrics
 from xray_denoise.physics.noise import NoiseLevel, add_noise
@@ -113,7 +114,7 @@ def start(plan: Plan) -> Session:
     """
     if not plan.resume and (plan.run / checkpoint.FILE_NAME).exists():
         raise UsageError(f"{plan.run} holds a training", hint="go on with it with --resume, or choose another with -o")
-    _make_folder(plan.run)
+    make_folder(plan.run)
     fabric = _fabric(plan)
     fabric.launch()
     images, held_out = training_images(plan.data, plan.validation)
@@ -192,15 +193,6 @@ def golden_of(net: BlindNet) -> dict[str, float]:
         "noisy_db": round(metrics.psnr(noisy, clean), 3),
         "denoised_db": round(metrics.psnr(denoised.image, clean), 3),
     }
-
-
-def _make_folder(run: Path) -> None:
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnwritableFileError(
-            f"cannot make the folder {run}: {error.strerror}", hint="choose another with -o"
-        ) from error
 
 
 def _initial_weights(model: str, plan: Plan) -> Mapping[str, torch.Tensor]:
