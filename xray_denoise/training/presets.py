@@ -50,7 +50,7 @@ PAPER_PATCHES = 320_000 * 7 // 10 * 40
 """Patches that the paper trains on: 70 % of 320 000 crops, 40 times."""
 
 BALANCED = LossWeights(mse=1.0, ssim=0.001)
-"""Near 40 dB both image terms are of one size; with the paper's weights SSIM is a thousand times the MSE, whose
+"""Near 40 dB both image terms are of one size; with the paper's weights SSIM is six hundred times the MSE, whose
 part that SSIM hardly sees, slow drifts of brightness, is then learnt late."""
 
 PRESETS: Mapping[str, Schedule] = {
