@@ -7,6 +7,7 @@ refuses a file whose hash differs. Adding a model is adding these two files to t
 
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from xray_denoise.errors import CannotRunError
 from xray_denoise.files.extras import write_bytes
+from xray_denoise.physics.levels import Calibration
 
 if TYPE_CHECKING:
-    from xray_denoise.nets.blind import BlindNet
+    from xray_denoise.nets.blind import DenoisingNet
 
 _FENCE = "+++"
 
@@ -40,6 +42,14 @@ class Card:
     """Electronic noise, grey levels, range seen in training."""
     head: Mapping[str, Any]
     """Everything that the head says, the above included."""
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Of the noise level that the network estimates; None where it was not measured."""
+        measured = self.head.get("level_calibration")
+        if measured is None:
+            return None
+        return Calibration(tuple(measured["estimated"]), tuple(measured["factors"]))
 
     @property
     def name(self) -> str:
@@ -105,7 +115,7 @@ def read_card(path: Path) -> Card:
         ) from error
 
 
-def load(card: Card) -> "BlindNet":
+def load(card: Card) -> "DenoisingNet":
     """The network that a card describes, on the CPU, in 32-bit floats, ready for inference.
 
     Raises:
@@ -135,8 +145,8 @@ def load(card: Card) -> "BlindNet":
     return net.eval().requires_grad_(False)
 
 
-def save(net: "BlindNet", path: Path, head: Mapping[str, Any], prose: str) -> Card:
-    """Write weights as 16-bit floats, and their card.
+def save(net: "DenoisingNet", path: Path, head: Mapping[str, Any], prose: str) -> Card:
+    """Write weights as 16-bit floats (running means as they are), and their card.
 
     Args:
         net: the network; copied to the CPU.
@@ -150,11 +160,20 @@ def save(net: "BlindNet", path: Path, head: Mapping[str, Any], prose: str) -> Ca
     import safetensors.torch
     import torch
 
-    tensors = {key: value.detach().to("cpu", torch.float16).contiguous() for key, value in net.state_dict().items()}
+    halved = {name for name, _ in net.named_parameters()}  # running means keep their range, counters are whole
+    tensors = {
+        key: value.detach().to("cpu", torch.float16 if key in halved else value.dtype).contiguous()
+        for key, value in net.state_dict().items()
+    }
     data = safetensors.torch.save(tensors)
     full_head = {**head, "sha256": hashlib.sha256(data).hexdigest()}
-    text = f"{_FENCE}\n{_toml(full_head)}{_FENCE}\n{prose.strip()}\n"
     write_bytes(data, path)
+    return write_card(path, full_head, prose)
+
+
+def write_card(path: Path, head: Mapping[str, Any], prose: str) -> Card:
+    """Write the card of the weights file `path`; `head` has everything, sha256 included."""
+    text = f"{_FENCE}\n{_toml(head)}{_FENCE}\n{prose.strip()}\n"
     write_bytes(text.encode(), path.with_suffix(".md"))
     return read_card(path)
 
@@ -174,4 +193,6 @@ def _toml_value(value: object) -> str:
         return "{ " + ", ".join(f"{key} = {_toml_value(entry)}" for key, entry in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml_value, value)) + "]"
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
     return json.dumps(value, ensure_ascii=False)

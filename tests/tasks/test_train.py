@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
+from xray_denoise import nets, weights
+from xray_denoise.cli import app
 from xray_denoise.errors import TrainingError, UsageError
+from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.tasks import train
 from xray_denoise.training import checkpoint
 from xray_denoise.training.images import training_images
-from xray_denoise.training.presets import PRESETS
+from xray_denoise.training.presets import PRESETS, SYSTEMS, System
 
 EXECUTABLE = str(Path(sys.executable).with_name("xray-denoise"))
 
@@ -66,6 +70,49 @@ def test_two_processes_compute_what_one_does(data: Path) -> None:
         assert two["history"][-1]["loss"] == pytest.approx(one["history"][-1]["loss"], rel=1e-3)
 
 
+def test_networks_are_trained_alike_within_a_budget_and_taken_up_again(data: Path) -> None:
+    """A budget that is over after the first rows pauses; with the next one each gets all of its steps."""
+    names = ["x-recnn", "x-bdcnn-no-ssim", "lite"]
+    command = [EXECUTABLE, "train", str(data), "-o", "runs", "--nets", ",".join(names), "--steps", "30", "--resume"]
+    command += ["--batch-size", "2", "--patch-size", "32", "--precision", "fp32", "--device", "cpu", "--threads", "1"]
+    first = subprocess.run([*command, "--max-time", "0.01s"], cwd=data.parent, check=True, timeout=300,
+                           capture_output=True, text=True)  # fmt: skip
+    assert "the time is over" in first.stderr
+    state = checkpoint.read(data.parent / "runs" / names[0], {})
+    assert state is not None
+    assert 0 < state["step"] < 30, "it was paused"
+    assert not (data.parent / "runs" / names[1]).exists()
+
+    subprocess.run(command, cwd=data.parent, check=True, timeout=300, capture_output=True)
+    cards = {name: weights.find(str(data.parent / "runs" / name / f"{name}.safetensors")) for name in names}
+    assert {card.head["steps"] for card in cards.values()} == {30}
+    assert {card.head["data"] for card in cards.values()} == {cards["lite"].head["data"]}
+    assert "val_psnr" in cards["x-recnn"].head
+    assert cards["x-recnn"].calibration is None
+    assert cards["lite"].calibration is not None
+    again = subprocess.run(command, cwd=data.parent, check=True, timeout=300, capture_output=True, text=True)
+    assert again.stderr.count("is trained") == 3
+
+
+@pytest.mark.parametrize(("names", "message"), [("lite,drunet", "'drunet'"), ("lite,lite", "named twice")])
+def test_lists_of_networks_are_checked(data: Path, names: str, message: str) -> None:
+    outcome = CliRunner().invoke(app, ["train", str(data), "-o", str(data / "runs"), "--nets", names])
+    assert outcome.exit_code == 2
+    assert message in outcome.stderr
+
+
+def test_each_system_has_the_loss_of_its_authors() -> None:
+    full = PRESETS["paper"].loss
+    for name, system in SYSTEMS.items():
+        has_ssim = name in ("x-bdcnn", "x-bdcnn-no-nle", "lite")
+        assert system.loss(full) == (full if has_ssim else dataclasses.replace(full, ssim=0.0)), name
+        assert system.levels == isinstance(nets_of(system), BlindNet), name
+
+
+def nets_of(system: System) -> DenoisingNet:
+    return nets.build(system.net, **system.options)
+
+
 def test_patients_are_not_split(data: Path) -> None:
     train_images, held_out = training_images(data, None)
     assert len(train_images) == 4
@@ -81,7 +128,7 @@ def test_a_checkpoint_is_not_started_over_and_small_images_are_refused(data: Pat
 
 
 def test_what_cannot_be_taken_up_is_refused(data: Path, tmp_path: Path) -> None:
-    plan = train.Plan(data, tmp_path / "run", "lite", dataclasses.replace(PRESETS["fast"], patch=32), {"level": "std"})
+    plan = train.Plan(data, tmp_path / "run", "lite", dataclasses.replace(PRESETS["fast"], patch=32))
     with pytest.raises(UsageError, match="is a x-bdcnn"):
         train.start(dataclasses.replace(plan, init="x-bdcnn"))
     (tmp_path / "run" / checkpoint.FILE_NAME).write_bytes(b"cut off")

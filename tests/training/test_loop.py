@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 
 from xray_denoise import nets
 from xray_denoise.errors import TrainingError
+from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.training import checkpoint
 from xray_denoise.training.loop import Limits, Training
 from xray_denoise.training.patches import NoiseRange, PatchSource
@@ -31,7 +32,7 @@ def source(schedule: Schedule = SMALL) -> PatchSource:
     return PatchSource([image, image[::-1]], schedule.patch, NoiseRange(), torch.device("cpu"))
 
 
-def training(run: Path, schedule: Schedule = SMALL, **changes: Any) -> Training:
+def training(run: Path, schedule: Schedule = SMALL, net: DenoisingNet | None = None, **changes: Any) -> Training:
     run.mkdir(exist_ok=True)
     torch.manual_seed(0)
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
@@ -40,7 +41,7 @@ def training(run: Path, schedule: Schedule = SMALL, **changes: Any) -> Training:
         "fabric": fabric, "run": run, "identity": {"schedule": dataclasses.asdict(schedule)}, "seed": 0,
         "limits": Limits(checkpoint_seconds=0),
     }  # fmt: skip
-    return Training(nets.build("lite", **LITE), source(schedule), schedule, **(options | changes))
+    return Training(net or nets.build("lite", **LITE), source(schedule), schedule, **(options | changes))
 
 
 def weights_of(one: Training) -> dict[str, torch.Tensor]:
@@ -128,6 +129,38 @@ def test_weights_that_the_last_step_ruined_are_not_saved(tmp_path: Path) -> None
     assert kept is not None
     assert kept["step"] == 25
     assert all(value.isfinite().all() for value in kept["net"].values())
+
+
+def test_pause_leaves_the_schedule_alone(tmp_path: Path) -> None:
+    """Paused after every row and taken up again, the same weights as in one go; batch normalisation included."""
+    schedule = dataclasses.replace(SMALL, steps=100)
+
+    def dncnn() -> DenoisingNet:
+        torch.manual_seed(0)
+        return nets.build("dncnn", depth=4)
+
+    whole = training(tmp_path / "whole", schedule, dncnn())
+    list(whole.rows())
+    parts = 0
+    while True:
+        part = training(tmp_path / "parts", schedule, dncnn(), limits=Limits(pause_seconds=0))
+        list(part.rows())
+        parts += 1
+        if part.done == 1:
+            break
+    assert parts == 4
+    for name, value in weights_of(whole).items():
+        assert torch.equal(value, weights_of(part)[name]), name
+    assert int(weights_of(whole)["noise.1.1.num_batches_tracked"]) == 100
+
+
+def test_batch_normalisation_is_not_shared_on_the_cpu(tmp_path: Path) -> None:
+    class TwoProcesses:
+        world_size = 2
+        device = torch.device("cpu")
+
+    with pytest.raises(TrainingError, match="batch normalisation"):
+        training(tmp_path, net=nets.build("dncnn"), fabric=TwoProcesses())
 
 
 def test_time_limit_ends_the_schedule(tmp_path: Path) -> None:

@@ -86,5 +86,7 @@ def test_total_is_the_weighted_sum_of_equation_8() -> None:
     assert loss.total.item() == pytest.approx(by_hand.item(), rel=1e-12)
     perfect = denoising_loss(clean, true, clean, true, LossWeights())
     assert math.isclose(perfect.total.item(), 0, abs_tol=1e-12)
+    blind = denoising_loss(restored, None, clean, None, LossWeights())
+    assert blind.total.item() == pytest.approx((0.4 * loss.mse + 0.6 * loss.ssim).item(), rel=1e-12)
     without_ssim = denoising_loss(restored, levels, clean, true, LossWeights(ssim=0))
     assert without_ssim.total.item() == pytest.approx((loss.total - 0.6 * loss.ssim).item(), rel=1e-12)

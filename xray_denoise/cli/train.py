@@ -1,6 +1,7 @@
 """`xray-denoise train`."""
 
 import dataclasses
+import math
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +12,8 @@ from xray_denoise.cli.app import guarded, one_line, pair, progress, say
 from xray_denoise.errors import CannotRunError, UsageError
 
 if TYPE_CHECKING:
-    from xray_denoise.tasks.train import Finished, Session
+    from xray_denoise.tasks.train import Finished, Plan, Session
+    from xray_denoise.training.patches import NoiseRange, WideRange
     from xray_denoise.training.presets import Schedule
 
 
@@ -19,8 +21,12 @@ if TYPE_CHECKING:
 def train(
     data: Annotated[Path, typer.Argument(help="Folder of noise-free radiographs.")],
     run: Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder for the results.")],
-    net: Annotated[str, typer.Option(help="Architecture: x-bdcnn or lite.")] = "x-bdcnn",
-    preset: Annotated[str, typer.Option(help="Schedule: paper, standard (GPU) or fast (a few CPU cores).")] = "fast",
+    nets: Annotated[
+        str, typer.Option("--nets", "--net", metavar="A,B", help="What to train; several alike, one after another.")
+    ] = "x-bdcnn",
+    preset: Annotated[
+        str, typer.Option(help="Schedule: paper, standard (GPU), fast (a few CPU cores) or brief (half an hour).")
+    ] = "fast",
     level: Annotated[Literal["std", "paper"], typer.Option(help="How noise levels are encoded.")] = "std",
     val: Annotated[
         Path | None, typer.Option(help="Other patients' radiographs. Default: a twentieth of the patients.")
@@ -30,12 +36,18 @@ def train(
     max_time: Annotated[
         str | None,
         typer.Option(
-            metavar="90s|30m|2h", help="Longest time of training, validation apart; the schedule ends with it."
+            metavar="90s|30m|2h",
+            help="Longest time, validation apart. One network: its schedule ends with it. "
+            "Several: training pauses, and --resume goes on.",
         ),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Patches per step, over all processes.")] = None,
     patch_size: Annotated[int | None, typer.Option(min=16, help="Side of a patch, a multiple of 8.")] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Highest learning rate.")] = None,
+    noise: Annotated[
+        Literal["paper", "wide"],
+        typer.Option(help="wide: down to none, correlated too, in negatives, spans varied; sets eta and sigma."),
+    ] = "paper",
     eta: Annotated[str, typer.Option(metavar="LO,HI", help="Photons per grey level.")] = "0.4,1.9",
     sigma: Annotated[str, typer.Option(metavar="LO,HI", help="Electronic noise, grey levels.")] = "0,20",
     init: Annotated[str, typer.Option(help="scratch, or a model whose weights to begin with.")] = "scratch",
@@ -46,7 +58,7 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and noise.")] = 0,
 ) -> None:
-    """Train a network; writes weights, card, history and checkpoints into RUN."""
+    """Train a network; writes weights, card, history and checkpoints into RUN (into RUN/NET if there are several)."""
     try:
         from xray_denoise.tasks import train as task
         from xray_denoise.training.loop import Limits
@@ -54,26 +66,26 @@ def train(
         raise CannotRunError(
             f"training needs the package '{error.name}'", hint="pip install 'xray-denoise[train]'"
         ) from error
-    from xray_denoise import denoisers, nets
+    from xray_denoise import denoisers
 
-    if net not in nets.NETS:
-        raise UsageError(f"no network is called '{net}'", hint=f"choose one of {', '.join(nets.NETS)}")
+    systems = _systems(nets)
     if epochs and steps:
         raise UsageError("--epochs and --steps exclude each other", hint="give one of them")
     if (patch_size or 8) % 8:
         raise UsageError(f"a patch of {patch_size} pixels cannot be halved", hint="use a multiple of 8")
     if threads:
         denoisers.set_threads(threads)
-    limits = Limits(max_seconds=_seconds(max_time)) if max_time else Limits()
+    budget = _seconds(max_time) if max_time else math.inf
+    one = len(systems) == 1
     plan = task.Plan(
         data=data,
         run=run,
-        net=net,
-        schedule=_schedule(preset, steps, batch_size, patch_size, lr, eta, sigma),
-        options={"level": level},
+        system=systems[0],
+        schedule=_schedule(preset, steps, batch_size, patch_size, lr, _noise(noise, eta, sigma)),
+        level=level,
         validation=val,
         init=None if init == "scratch" else init,
-        limits=limits,
+        limits=Limits(max_seconds=budget) if one else Limits(),
         epochs=epochs,
         seed=seed,
         device=device,
@@ -81,10 +93,59 @@ def train(
         precision=precision,
         resume=resume,
     )
+    if one:
+        _train_one(plan, preset, max_time)
+    else:
+        _train_alike(plan, systems, preset, budget)
+
+
+def _systems(names: str) -> list[str]:
+    """The networks of --nets."""
+    from xray_denoise.training.presets import SYSTEMS
+
+    systems = names.split(",")
+    for name in systems:
+        if name not in SYSTEMS:
+            raise UsageError(f"no network is called '{name}'", hint=f"choose from {', '.join(SYSTEMS)}")
+    if len(set(systems)) < len(systems):
+        raise UsageError("a network is named twice", hint="name each of --nets once")
+    return systems
+
+
+def _train_alike(plan: "Plan", systems: list[str], preset: str, budget: float) -> None:
+    """Train networks one after another on the same patches, each to the end of its schedule, while `budget` lasts.
+
+    Args:
+        plan: of all of them; each has a folder of its own in its `run`.
+        systems: what to train.
+        preset: name of the schedule, for the cards.
+        budget: seconds of training steps of this call.
+    """
+    from xray_denoise.tasks import train as task
+    from xray_denoise.training.loop import Limits
+
+    for name in systems:
+        mine = dataclasses.replace(plan, system=name, run=plan.run / name, limits=Limits(pause_seconds=budget))
+        if plan.resume and task.is_finished(mine):
+            say(f"{name} is trained")
+            continue
+        say(f"{name}:")
+        budget -= _train_one(mine, preset, None)
+        if budget <= 0:
+            say("the time is over: go on with --resume")
+            return
+
+
+def _train_one(plan: "Plan", preset: str, max_time: str | None) -> float:
+    """Train one network, to its end or to the pause that the plan sets; returns the seconds of its steps."""
+    from xray_denoise.tasks import train as task
+
     session = task.start(plan)
+    before = session.training.seconds
     _run(session)
-    if session.is_first_process:
+    if session.is_first_process and session.training.done >= 1:
         _tell(task.finish(session, _command(session.plan, preset, max_time)))
+    return session.training.seconds - before
 
 
 def _schedule(
@@ -93,21 +154,27 @@ def _schedule(
     batch: int | None,
     patch: int | None,
     lr: float | None,
-    eta: str,
-    sigma: str,
+    noise: "NoiseRange | WideRange",
 ) -> "Schedule":
     """The preset with what was asked for changed."""
-    from xray_denoise.training.patches import NoiseRange
     from xray_denoise.training.presets import PRESETS
 
     if preset not in PRESETS:
         raise UsageError(f"no preset is called '{preset}'", hint=f"choose one of {', '.join(PRESETS)}")
     asked: dict[str, Any] = {"steps": steps, "batch": batch, "patch": patch, "lr": lr}
     changes = {name: value for name, value in asked.items() if value is not None}
+    return dataclasses.replace(PRESETS[preset], noise=noise, **changes)
+
+
+def _noise(kind: str, eta: str, sigma: str) -> "NoiseRange | WideRange":
+    from xray_denoise.training.patches import NoiseRange, WideRange
+
+    if kind == "wide":
+        return WideRange()
     noise = NoiseRange(pair(eta, "--eta"), pair(sigma, "--sigma"))
     if noise.eta[0] <= 0 or noise.sigma[0] < 0:
         raise UsageError("--eta must be above 0 and --sigma at least 0", hint="for example --eta 0.4,1.9 --sigma 0,20")
-    return dataclasses.replace(PRESETS[preset], noise=noise, **changes)
+    return noise
 
 
 def _seconds(text: str) -> float:
@@ -151,13 +218,15 @@ def _tell(finished: "Finished") -> None:
     say(f"  {finished.patches_per_second:.1f} patches per second")
     if finished.share_of_peak is not None:
         say(f"  {finished.share_of_peak:.0%} of the matrix rate measured on this device")
-    if finished.validation:
-        say(f"  held-out images: {finished.validation.psnr:.2f} dB, level {finished.validation.level_error:.1%} off")
+    if "val_psnr" in finished.card.head:
+        say(f"  held-out images: {finished.card.head['val_psnr']:.2f} dB")
     say(f"  use it with: xray-denoise denoise IMAGE -o RESULT --model {shlex.quote(str(finished.card.path))}")
 
 
-def _command(plan: Any, preset: str, max_time: str | None) -> str:
+def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
     """The line that repeats this training, with the folder's name for its path."""
+    from xray_denoise.training.patches import WideRange
+
     schedule = plan.schedule
     words = [
         "xray-denoise",
@@ -165,26 +234,19 @@ def _command(plan: Any, preset: str, max_time: str | None) -> str:
         plan.data.resolve().name,
         "-o",
         "RUN",
-        "--net",
-        plan.net,
+        "--nets",
+        plan.system,
         "--preset",
         preset,
     ]
-    words += [
-        "--level",
-        plan.options["level"],
-        "--steps",
-        str(schedule.steps),
-        "--batch-size",
-        str(schedule.batch),
-    ]
+    words += ["--level", plan.level] if "level" in plan.options else []
+    words += ["--steps", str(schedule.steps), "--batch-size", str(schedule.batch)]
     words += ["--patch-size", str(schedule.patch), "--lr", f"{schedule.lr:g}"]
-    words += [
-        "--eta",
-        "{:g},{:g}".format(*schedule.noise.eta),
-        "--sigma",
-        "{:g},{:g}".format(*schedule.noise.sigma),
-    ]
+    if isinstance(schedule.noise, WideRange):
+        words += ["--noise", "wide"]
+    else:
+        words += ["--eta", "{:g},{:g}".format(*schedule.noise.eta)]
+        words += ["--sigma", "{:g},{:g}".format(*schedule.noise.sigma)]
     words += ["--val", plan.validation.resolve().name] if plan.validation else []
     words += ["--max-time", max_time] if max_time else []
     words += ["--init", plan.init] if plan.init else []

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -19,8 +19,9 @@ from torch import Tensor
 from xray_denoise import weights
 from xray_denoise.denoisers import Denoised, Runtime
 from xray_denoise.errors import CannotRunError, UsageError
-from xray_denoise.nets.blind import BlindNet
+from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.nets.level import WHITE
+from xray_denoise.physics.levels import Calibration, level_of, scaled
 from xray_denoise.physics.noise import NoiseLevel
 
 WHOLE = 1024
@@ -89,6 +90,7 @@ def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
         dtype=dtype,
         tile=runtime.tile,
         batch_size=runtime.batch_size,
+        calibration=card.calibration,
     )
 
 
@@ -135,9 +137,9 @@ def _spans(length: int, tile: int, halo: int) -> Iterator[tuple[slice, slice]]:
 
 @dataclass(slots=True)
 class NetworkDenoiser:
-    """A blind network as a `Denoiser`; give it the true level and it is a non-blind one."""
+    """A network as a `Denoiser`; give one that works with noise levels the true one and it is non-blind."""
 
-    net: BlindNet
+    net: DenoisingNet
     name: str
     version: str
     """Hash of the weights."""
@@ -148,6 +150,8 @@ class NetworkDenoiser:
     halo: int = -1
     """Pixels around what is kept; -1 means the network's radius, with which tiles change nothing."""
     batch_size: int = 1
+    calibration: Calibration | None = None
+    """Of the level that is reported; None reports it as it is estimated."""
 
     @property
     def arithmetic(self) -> str:
@@ -174,7 +178,14 @@ class NetworkDenoiser:
         """Remove the noise of a 2-D image in grey levels (see `Denoiser`).
 
         What lies outside 0..255 is shown to the network as 0 or 255, and gets the correction made there.
+
+        Raises:
+            UsageError: `level` is given to a network that takes none.
         """
+        if level is not None and not isinstance(self.net, BlindNet):
+            raise UsageError(
+                f"'{self.name}' cannot be told a noise level", hint="leave the level out, or choose x-bdcnn"
+            )
         height, width = noisy.shape
         noisy = np.asarray(noisy, dtype=np.float32)
         seen = torch.from_numpy(noisy / np.float32(WHITE)).clamp_(0, 1)[None, None]
@@ -183,17 +194,27 @@ class NetworkDenoiser:
             tile = self._tile_for(image)
             try:
                 given = self._levels_of(image, level, tile)
-                restored, deviation, mean_levels = self._restore(image, given, tile)
+                restored, noise = self._restore(image, given, tile)
                 break
             except torch.cuda.OutOfMemoryError:
                 pass  # the tensors of the failed try are freed with the exception, before the next one
             self._shrink(max(tile))
         correction = restored[:height, :width] - seen[0, 0]
-        return Denoised(
-            image=np.asarray(noisy + correction.numpy() * np.float32(WHITE), dtype=np.float32),
-            level=level or self._decode(mean_levels),
-            noise_map=deviation[:height, :width].numpy(),
-        )
+        denoised = np.asarray(noisy + correction.numpy() * np.float32(WHITE), dtype=np.float32)
+        if noise is None:
+            return Denoised(denoised)
+        deviation = noise[:height, :width].numpy()
+        if level is None:
+            level, deviation = self._whole_level(denoised, deviation)
+        return Denoised(denoised, level, deviation)
+
+    def _whole_level(
+        self, denoised: NDArray[np.float32], deviation: NDArray[np.float32]
+    ) -> tuple[NoiseLevel, NDArray[np.float32]]:
+        """The level of the whole image, and the map of the noise, both calibrated."""
+        level = level_of(denoised, deviation)
+        factor = self.calibration.factor(level) if self.calibration else 1.0
+        return scaled(level, factor), deviation * np.float32(factor)
 
     @property
     def _smallest_tile(self) -> int:
@@ -217,7 +238,12 @@ class NetworkDenoiser:
         return side + -side % self.net.stride
 
     def _levels_of(self, image: Tensor, level: NoiseLevel | None, tile: tuple[int, int]) -> Tensor | None:
-        """The level of the whole image, (1, 2, 1, 1): given, or the mean of the estimates; None if it is local."""
+        """The level of the whole image, (1, 2, 1, 1): given, or the mean of the estimates.
+
+        None where the network estimates it locally, or not at all.
+        """
+        if not isinstance(self.net, BlindNet):
+            return None
         if level is not None:
             return self.net.encoding.encode(torch.tensor([level.eta]), torch.tensor([level.sigma])).to(self.device)
         if not self.net.global_level:
@@ -233,33 +259,41 @@ class NetworkDenoiser:
             pixels += kept[0, 0].numel()
         return (total / pixels).float().to(self.device)
 
-    def _restore(self, image: Tensor, given: Tensor | None, tile: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        """The denoised image and the deviation of its noise (H, W), on the CPU, and the mean levels (1, 2, 1, 1)."""
+    def _restore(
+        self, image: Tensor, given: Tensor | None, tile: tuple[int, int]
+    ) -> tuple[Tensor, Tensor | None]:
+        """The denoised image and the deviation of its noise, if that is known, both (H, W), on the CPU."""
         shape = (image.shape[2], image.shape[3])
-        restored, deviation, total = torch.empty(shape), torch.empty(shape), torch.zeros(1, 2, 1, 1)
+        restored, deviation = torch.empty(shape), None
         tiles = list(windows(shape, tile, self.halo))
         for first in range(0, len(tiles), self.batch_size):
             batch = tiles[first : first + self.batch_size]
             noisy = self._on_device(torch.cat([image[:, :, *window.seen] for window in batch]))
             with self._arithmetic():
-                levels = self.net.estimate(noisy) if given is None else given.expand(len(batch), -1, -1, -1)
-                clean = self.net.restore(noisy, levels).float()
-            levels = levels.float().expand(-1, -1, *noisy.shape[2:])
-            noise = self._deviation(clean, levels)
+                clean, levels = self._run(noisy, given)
             for index, window in enumerate(batch):
-                restored[window.kept] = clean[index, 0, *window.inside].cpu()
+                restored[window.kept] = clean[index, 0, *window.inside].float().cpu()
+            if levels is None:
+                continue
+            deviation = torch.empty(shape) if deviation is None else deviation
+            levels = levels.float().expand(-1, -1, *noisy.shape[2:])
+            noise = self._deviation(clean.float(), levels)
+            for index, window in enumerate(batch):
                 deviation[window.kept] = noise[index, *window.inside].cpu()
-                total += levels[index : index + 1, :, *window.inside].sum(dim=(2, 3), keepdim=True).cpu()
-        return restored, deviation, total / (shape[0] * shape[1])
+        return restored, deviation
+
+    def _run(self, noisy: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """One forward pass: the denoised windows, and the levels that were given or estimated."""
+        if isinstance(self.net, BlindNet) and given is not None:
+            levels = given.expand(len(noisy), -1, -1, -1)
+            return self.net.restore(noisy, levels), levels
+        restored, estimated = self.net(noisy)
+        return restored, estimated
 
     def _deviation(self, clean: Tensor, levels: Tensor) -> Tensor:
         """Standard deviation of the noise at every pixel, grey levels: sqrt(g / eta + sigma^2), (B, H, W)."""
-        inverse_eta, sigma = self.net.encoding.decode(levels)
+        inverse_eta, sigma = cast(BlindNet, self.net).encoding.decode(levels)
         return (clean[:, 0].clamp_min(0) * WHITE * inverse_eta + sigma.square()).sqrt()
-
-    def _decode(self, levels: Tensor) -> NoiseLevel:
-        inverse_eta, sigma = (float(value) for value in self.net.encoding.decode(levels))
-        return NoiseLevel(1 / inverse_eta if inverse_eta > 0 else float("inf"), max(sigma, 0.0))
 
     def _on_device(self, batch: Tensor) -> Tensor:
         return batch.to(self.device).contiguous(memory_format=torch.channels_last)

@@ -4,15 +4,26 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from xray_denoise.nets.blind import BlindNet
+from xray_denoise.nets.blind import DenoisingNet
+from xray_denoise.nets.dncnn import DnCNN
 from xray_denoise.nets.lite import Lite
-from xray_denoise.nets.xbdcnn import XBDCNN
+from xray_denoise.nets.skidnet import SkiDNet
+from xray_denoise.nets.xbdcnn import XBDCNN, WithoutLevels, cbdnet
+from xray_denoise.nets.xrecnn import XReCNN
 
-NETS: Mapping[str, Callable[..., BlindNet]] = {"x-bdcnn": XBDCNN, "lite": Lite}
+NETS: Mapping[str, Callable[..., DenoisingNet]] = {
+    "x-bdcnn": XBDCNN,
+    "x-bdcnn-no-nle": WithoutLevels,
+    "cbdnet": cbdnet,
+    "dncnn": DnCNN,
+    "x-recnn": XReCNN,
+    "skidnet": SkiDNet,
+    "lite": Lite,
+}
 """Every architecture by the name that cards and `train --net` use."""
 
 
-def build(name: str, **options: Any) -> BlindNet:
+def build(name: str, **options: Any) -> DenoisingNet:
     """Make the network `name` with fresh weights from torch's global generator.
 
     Raises:
@@ -22,6 +33,6 @@ def build(name: str, **options: Any) -> BlindNet:
     return NETS[name](**options)
 
 
-def copy_of(net: BlindNet) -> BlindNet:
+def copy_of(net: DenoisingNet) -> DenoisingNet:
     """An independent network with the same weights."""
     return copy.deepcopy(net)

@@ -1,4 +1,4 @@
-"""What every blind denoising network offers: estimate the level, restore the image, or both at once."""
+"""What every denoising network offers, and what those that know the noise level offer besides."""
 
 import abc
 
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from xray_denoise.nets.level import LevelEncoding
 
 
-class BlindNet(nn.Module, abc.ABC):
-    """A network that estimates the noise level of an image, then removes noise of that level.
+class DenoisingNet(nn.Module, abc.ABC):
+    """A network that removes noise of any level in its range without being told the level.
 
     Images are (B, 1, H, W), grey level / 255, with H and W multiples of `stride`.
     """
@@ -17,7 +17,20 @@ class BlindNet(nn.Module, abc.ABC):
     stride: int
     """H and W of an input must be multiples of this."""
     radius: int
-    """No output pixel of `restore` (or of a local `estimate`) depends on an input pixel farther away than this."""
+    """No output pixel depends on an input pixel farther away than this, a global level apart."""
+
+    @abc.abstractmethod
+    def forward(self, noisy: Tensor, *, joint: bool = True) -> tuple[Tensor, Tensor | None]:
+        """The denoised image, (B, 1, H, W) of (B, 1, H, W), and the noise levels that were estimated on the way.
+
+        A network without a level estimator gives None for the levels. With `joint` false no gradient flows from
+        the denoised image back into the levels.
+        """
+
+
+class BlindNet(DenoisingNet):
+    """A network that estimates the noise level of an image, then removes noise of that level."""
+
     global_level: bool
     """Whether `restore` wants the mean of `estimate` over the whole image instead of the map itself."""
     encoding: LevelEncoding
@@ -32,23 +45,25 @@ class BlindNet(nn.Module, abc.ABC):
         """Denoised (B, 1, H, W) of (B, 1, H, W), given levels (B, 2, H, W) or (B, 2, 1, 1)."""
 
     def forward(self, noisy: Tensor, *, joint: bool = True) -> tuple[Tensor, Tensor]:
-        """Blind denoising: (B, 1, H, W) -> the denoised image, and the levels that `restore` was given.
-
-        With `joint` false no gradient flows from the denoised image back into the levels.
-        """
+        """Blind denoising: (B, 1, H, W) -> the denoised image, and the levels that `restore` was given."""
         levels = self.estimate(noisy)
         if self.global_level:
             levels = levels.mean(dim=(2, 3), keepdim=True)
         return self.restore(noisy, levels if joint else levels.detach()), levels
 
 
+def conv(inputs: int, outputs: int, size: int) -> nn.Conv2d:
+    """Convolution of odd `size` with zero padding to the same shape and a bias, drawn for ReLU (He et al. 2015)."""
+    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
 def conv3(inputs: int, outputs: int) -> nn.Conv2d:
-    """3x3 convolution with zero padding of one pixel and a bias, drawn for ReLU (He et al. 2015)."""
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return conv
+    """3x3 convolution (see `conv`)."""
+    return conv(inputs, outputs, 3)
 
 
 def conv3_relu(inputs: int, outputs: int, count: int = 1) -> nn.Sequential:
@@ -59,13 +74,21 @@ def conv3_relu(inputs: int, outputs: int, count: int = 1) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def start_levels(conv: nn.Conv2d, encoding: LevelEncoding) -> None:
+def conv3_bn_relu(inputs: int, outputs: int, count: int = 1) -> nn.Sequential:
+    """`count` 3x3 convolutions, each followed by batch normalisation and a ReLU."""
+    layers: list[nn.Module] = []
+    for index in range(count):
+        layers += [conv3(inputs if index == 0 else outputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def start_levels(last: nn.Conv2d, encoding: LevelEncoding) -> None:
     """Let a level estimator begin at the middle of the paper's noise range.
 
     The bias starts well above zero, so the closing ReLU cannot die and leave the maps at zero for ever.
     """
     middle = encoding.encode(torch.tensor([0.8]), torch.tensor([10.0])).flatten()
     with torch.no_grad():
-        conv.weight.mul_(0.01)
-        if conv.bias is not None:
-            conv.bias.copy_(middle)
+        last.weight.mul_(0.01)
+        if last.bias is not None:
+            last.bias.copy_(middle)

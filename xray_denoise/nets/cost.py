@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xray_denoise.nets.blind import BlindNet
+from xray_denoise.nets.blind import DenoisingNet
 
 
 def parameters(net: nn.Module) -> int:
@@ -13,7 +13,7 @@ def parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 
-def multiply_adds_per_pixel(net: BlindNet, size: int = 64) -> float:
+def multiply_adds_per_pixel(net: DenoisingNet, size: int = 64) -> float:
     """Multiply-adds of the convolutions of one forward pass, per pixel of the image.
 
     Counted on a `size` x `size` image (a multiple of the stride), zero padding counted as if it were image.
@@ -28,6 +28,8 @@ def multiply_adds_per_pixel(net: BlindNet, size: int = 64) -> float:
             total += output[0].numel() * module.in_channels
 
     hooks = [module.register_forward_hook(count) for module in net.modules()]
+    was_training = net.training
+    net.eval()  # running means of batch normalisation stay as they are
     try:
         with torch.no_grad():
             device = next(net.parameters()).device
@@ -35,4 +37,5 @@ def multiply_adds_per_pixel(net: BlindNet, size: int = 64) -> float:
     finally:
         for hook in hooks:
             hook.remove()
+        net.train(was_training)
     return total / size**2

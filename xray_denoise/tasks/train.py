@@ -19,27 +19,23 @@ import torch
 from lightning_fabric import Fabric
 
 from xray_denoise import __version__, nets, weights
-from xray_denoise.denoisers.network import NetworkDenoiser, choose_device
+from xray_denoise.denoisers.network import choose_device
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.files import extras
 from xray_denoise.files.folders import make_folder
-from xray_denoise.nets.blind import BlindNet
-from xray_denoise.physics import metrics
-from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.reports import history
+from xray_denoise.tasks.appraisal import appraised
 from xray_denoise.training import checkpoint
 from xray_denoise.training.images import GreyImages, digest, training_images
 from xray_denoise.training.loop import Limits, Row, Training
 from xray_denoise.training.patches import PatchSource
-from xray_denoise.training.presets import CROPS_PER_EPOCH, Schedule
+from xray_denoise.training.presets import CROPS_PER_EPOCH, SYSTEMS, Schedule
 from xray_denoise.training.throughput import matrix_rate, training_rate
-from xray_denoise.training.validation import Validation, ValidationSet
+from xray_denoise.training.validation import ValidationSet
 
-VALIDATION_IMAGES = 6
-"""Images denoised whole at every validation during training: two at each of three noise levels."""
-GOLDEN_SIZE, GOLDEN_LEVEL = 256, NoiseLevel(0.6, 10)
-"""The phantom (seed 0) and its noise (seed 0) on which a card states a result for the tests to repeat."""
+VALIDATION_IMAGES, VALIDATION_SIZE = 6, 512
+"""Images whose middle is denoised at every validation during training, two at each of three noise levels, and the
+side of that middle, pixels; at the end all are denoised whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +46,11 @@ class Plan:
     """Folder of noise-free radiographs."""
     run: Path
     """Folder for weights, card, history and checkpoint."""
-    net: str
-    """Name of an architecture (`nets.NETS`)."""
+    system: str
+    """What to train (`training.presets.SYSTEMS`)."""
     schedule: Schedule
-    options: dict[str, Any] = field(default_factory=dict)
-    """Options of the architecture, for example {"level": "std"}."""
+    level: str = "std"
+    """Encoding of noise levels, where the system estimates them."""
     validation: Path | None = None
     """Folder of other patients' radiographs; None holds out a twentieth of the patients of `data`."""
     epochs: int | None = None
@@ -67,6 +63,17 @@ class Plan:
     devices: int = 1
     precision: str = "auto"
     resume: bool = False
+
+    @property
+    def net(self) -> str:
+        """Architecture (`nets.NETS`)."""
+        return SYSTEMS[self.system].net
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the architecture."""
+        system = SYSTEMS[self.system]
+        return dict(system.options) | ({"level": self.level} if system.levels else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,6 @@ class Finished:
     """What a training leaves behind."""
 
     card: weights.Card
-    validation: Validation | None
     patches_per_second: float
     share_of_peak: float | None
     """Of the measured matrix rate of the device; None on a CPU."""
@@ -115,6 +121,8 @@ def start(plan: Plan) -> Session:
     if not plan.resume and (plan.run / checkpoint.FILE_NAME).exists():
         raise UsageError(f"{plan.run} holds a training", hint="go on with it with --resume, or choose another with -o")
     make_folder(plan.run)
+    own_loss = SYSTEMS[plan.system].loss(plan.schedule.loss)
+    plan = dataclasses.replace(plan, schedule=dataclasses.replace(plan.schedule, loss=own_loss))
     fabric = _fabric(plan)
     fabric.launch()
     images, held_out = training_images(plan.data, plan.validation)
@@ -141,10 +149,15 @@ def start(plan: Plan) -> Session:
         },
         seed=plan.seed,
         limits=plan.limits,
-        validate=ValidationSet(held_out[:VALIDATION_IMAGES], plan.seed) if held_out else None,
+        validate=ValidationSet(held_out[:VALIDATION_IMAGES], plan.seed, VALIDATION_SIZE) if held_out else None,
     )
     precision = str(fabric._precision.precision)
     return Session(plan, training, held_out, fabric.is_global_zero, fabric.world_size, str(fabric.device), precision)
+
+
+def is_finished(plan: Plan) -> bool:
+    """Whether the folder of the run holds the weights of `plan.system` already."""
+    return (plan.run / f"{plan.system}.md").exists()
 
 
 def finish(session: Session, command: str) -> Finished:
@@ -155,8 +168,7 @@ def finish(session: Session, command: str) -> Finished:
         command: the line that made it, for the card.
     """
     plan, training = session.plan, session.training
-    name = f"{plan.net}.safetensors"
-    judged = ValidationSet(session.held_out, plan.seed)(training.result) if session.held_out else None
+    name = f"{plan.system}.safetensors"
     schedule = plan.schedule
     head: dict[str, Any] = {
         "net": plan.net,
@@ -172,27 +184,13 @@ def finish(session: Session, command: str) -> Finished:
         "precision": session.precision,
         "version": __version__,
     }
-    if judged:
-        head |= {"val_psnr": round(judged.psnr, 3), "val_level_error": round(judged.level_error, 4)}
-    head["golden"] = golden_of(training.result)
-    card = weights.save(training.result, plan.run / name, head, _prose(plan.net, head))
+    head |= appraised(training.result, session.held_out, schedule.noise, plan.seed)
+    card = weights.save(training.result, plan.run / name, head, _prose(plan.system, head))
     _write_history(training.history, plan.run)
     rate = float(np.median([row["patches_per_second"] for row in training.history]))
     peak = matrix_rate(training.device)
     share = training_rate(training.result, rate, schedule.patch) / (peak * session.processes) if peak else None
-    return Finished(card, judged, rate, share)
-
-
-def golden_of(net: BlindNet) -> dict[str, float]:
-    """PSNR before and after denoising a fixed noisy phantom on the CPU, dB: what `tests/test_weights.py` repeats."""
-    clean = np.rint(chest_phantom(GOLDEN_SIZE, rng=np.random.default_rng(0)))
-    noisy = add_noise(clean, GOLDEN_LEVEL, np.random.default_rng(0))
-    on_cpu = nets.copy_of(net).to("cpu", torch.float16).float().eval()  # the rounding that the file will have
-    denoised = NetworkDenoiser(on_cpu, "golden", "", torch.device("cpu"))(noisy)
-    return {
-        "noisy_db": round(metrics.psnr(noisy, clean), 3),
-        "denoised_db": round(metrics.psnr(denoised.image, clean), 3),
-    }
+    return Finished(card, rate, share)
 
 
 def _initial_weights(model: str, plan: Plan) -> Mapping[str, torch.Tensor]:
@@ -201,7 +199,7 @@ def _initial_weights(model: str, plan: Plan) -> Mapping[str, torch.Tensor]:
     if card.net != plan.net or dict(card.options) != plan.options:
         raise UsageError(
             f"'{model}' is a {card.net} with {dict(card.options)}, not a {plan.net} with {plan.options}",
-            hint="choose the --net and --level that it has",
+            hint="choose the --nets and --level that it has",
         )
     return weights.load(card).state_dict()
 
@@ -264,13 +262,13 @@ def _write_history(rows: Sequence[Row], run: Path) -> None:
     extras.write_bytes(history.plot(rows), run / "history.svg")
 
 
-def _prose(net: str, head: dict[str, Any]) -> str:
+def _prose(system: str, head: dict[str, Any]) -> str:
     judged = (
         f"On the held-out images, at three noise levels of Table II in turn, its mean PSNR is {head['val_psnr']} dB."
         if "val_psnr" in head
         else "It was not judged on held-out images."
     )
-    return f"""# {net}
+    return f"""# {system}
 
 Trained with {head["patches"]} patches of {head["data"]} for {head["seconds"]} s on {head["device"]}.
 {judged} The golden result in the head is that of a built-in phantom, for the tests.

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from xray_denoise.errors import TrainingError
-from xray_denoise.nets.blind import BlindNet
+from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.training import checkpoint
 from xray_denoise.training.loss import Loss, denoising_loss
 from xray_denoise.training.patches import Batch
@@ -52,6 +52,8 @@ class Limits:
     """Time of training steps over all resumed parts, validation not counted; the learning rate ends with it."""
     checkpoint_seconds: float = 60.0
     """Time between two checkpoints; 0 writes one after every row of the history."""
+    pause_seconds: float = math.inf
+    """Time after which this call saves its state and stops, the training unfinished; not part of the schedule."""
     validations: int = 20
     """Validations spread evenly over the training, the last at its end."""
 
@@ -61,7 +63,7 @@ class Training:
 
     def __init__(
         self,
-        net: BlindNet,
+        net: DenoisingNet,
         source: Source,
         schedule: Schedule,
         *,
@@ -70,7 +72,7 @@ class Training:
         identity: dict[str, Any],
         seed: int,
         limits: Limits,
-        validate: Callable[[BlindNet], Validation] | None = None,
+        validate: Callable[[DenoisingNet], Validation] | None = None,
     ) -> None:
         """Prepare a training, or take up the one whose checkpoint lies in `run`.
 
@@ -98,6 +100,7 @@ class Training:
         self.step, self.seconds = 0, 0.0
         self.identity, self.device = identity, fabric.device
         self._fabric, self._source, self._validate = fabric, source, validate
+        net = _of_all_processes(net, fabric)
         self._net = net.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._ema = AveragedModel(self._net, multi_avg_fn=self._average, use_buffers=True)
         self._generator = torch.Generator(fabric.device).manual_seed(seed)
@@ -105,9 +108,9 @@ class Training:
         self._resume()
 
     @property
-    def result(self) -> BlindNet:
+    def result(self) -> DenoisingNet:
         """The network as it would be shipped now: the running mean of the weights where the schedule keeps one."""
-        return cast(BlindNet, self._ema.module) if self.schedule.ema else self._net
+        return cast(DenoisingNet, self._ema.module) if self.schedule.ema else self._net
 
     @property
     def done(self) -> float:
@@ -122,7 +125,7 @@ class Training:
         """
         self._model.train()
         clock, saved, sums, count = time.monotonic(), time.monotonic(), None, 0
-        before = self.done
+        before, begun = self.done, clock
         while self.done < 1:
             terms = self._train_step()
             sums, count = terms if sums is None else sums + terms, count + 1
@@ -143,10 +146,13 @@ class Training:
                 row |= self._validation()
             before = self.done
             self.history.append(row)
-            if time.monotonic() - saved >= self.limits.checkpoint_seconds or self.done >= 1:
+            paused = self._agree(time.monotonic() - begun) >= self.limits.pause_seconds
+            if time.monotonic() - saved >= self.limits.checkpoint_seconds or self.done >= 1 or paused:
                 self._save()
                 saved = time.monotonic()
             yield row
+            if paused:
+                return
             clock = time.monotonic()
 
     def _train_step(self) -> Tensor:
@@ -155,10 +161,11 @@ class Training:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         batch = self._share(self._source.draw(self.schedule.batch, self._generator))
-        true_levels = self._net.encoding.encode(batch.eta, batch.sigma)
+        true_levels = self._net.encoding.encode(batch.eta, batch.sigma) if isinstance(self._net, BlindNet) else None
         noisy = batch.noisy.contiguous(memory_format=torch.channels_last)
         restored, levels = self._model(noisy, joint=self.schedule.joint)
-        loss = denoising_loss(restored.float(), levels.float(), batch.clean, true_levels, self.schedule.loss)
+        levels = levels if levels is None else levels.float()
+        loss = denoising_loss(restored.float(), levels, batch.clean, true_levels, self.schedule.loss)
         self._fabric.backward(loss.total)
         if math.isfinite(self.schedule.clip):
             self._fabric.clip_gradients(
@@ -184,7 +191,10 @@ class Training:
     def _average(self, means: Tensors, weights: Tensors, _count: Tensor | int) -> None:
         """Move the running mean: over few steps at first, so that it forgets the fresh weights quickly."""
         decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(means, weights, 1 - decay)
+        if means[0].is_floating_point():
+            torch._foreach_lerp_(means, weights, 1 - decay)
+        else:  # the counters of batch normalisation
+            torch._foreach_copy_(means, weights)
 
     def _row_is_due(self, since: float) -> bool:
         """Every `REPORT_EVERY` steps; one slow process reports by the clock too, several must stay in step."""
@@ -214,7 +224,8 @@ class Training:
         if self._validate is None or not self._fabric.is_global_zero:
             return {}
         outcome = self._validate(self.result)
-        return {"val_psnr": outcome.psnr, "val_level_error": outcome.level_error}
+        levels = {} if outcome.level_error is None else {"val_level_error": outcome.level_error}
+        return {"val_psnr": outcome.psnr, **levels}
 
     def _over_processes(self, means: Tensor) -> Tensor:
         """The mean over all processes, so that they report, and stop at, the same loss."""
@@ -248,6 +259,22 @@ class Training:
         self._ema.load_state_dict(state["ema"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._generator.set_state(state["generator"])
+
+
+def _of_all_processes(net: DenoisingNet, fabric: Fabric) -> DenoisingNet:
+    """The network with batch normalisation over the whole batch, however many processes share it.
+
+    Raises:
+        TrainingError: the CPU cannot share it.
+    """
+    if fabric.world_size == 1 or not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in net.modules()):
+        return net
+    if fabric.device.type != "cuda":
+        raise TrainingError(
+            "a network with batch normalisation is trained by one process on the CPU", hint="leave --devices at 1"
+        )
+    synced = torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
+    return cast(DenoisingNet, synced)
 
 
 def _terms(loss: Loss) -> Tensor:

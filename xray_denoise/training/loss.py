@@ -74,19 +74,23 @@ def _gaussian_window(device: torch.device, dtype: torch.dtype) -> Tensor:
     return (weights / weights.sum()).to(device, dtype)[None, None, None]
 
 
-def denoising_loss(restored: Tensor, levels: Tensor, clean: Tensor, true_levels: Tensor, weights: LossWeights) -> Loss:
+def denoising_loss(
+    restored: Tensor, levels: Tensor | None, clean: Tensor, true_levels: Tensor | None, weights: LossWeights
+) -> Loss:
     """The loss of one batch.
 
     Args:
         restored: the network's estimate of `clean`, (B, 1, H, W).
-        levels: the estimated level maps, (B, 2, H, W) or (B, 2, 1, 1).
+        levels: the estimated level maps, (B, 2, H, W) or (B, 2, 1, 1); None: their terms are 0.
         clean: noise-free patches, (B, 1, H, W).
-        true_levels: encoded true levels, (B, 2, 1, 1).
-        weights: how much each term counts; a term of weight 0 is still reported.
+        true_levels: encoded true levels, (B, 2, 1, 1), where `levels` are given.
+        weights: how much each term counts; the SSIM is not computed where it counts nothing, and is then 0.
     """
     mse = (restored - clean).square().mean()
-    structure = 1 - ssim(restored, clean)
-    asymmetric = asymmetric_loss(levels, true_levels)
-    variation = total_variation_loss(levels)
+    none = mse.new_zeros(())
+    structure = 1 - ssim(restored, clean) if weights.ssim else none
+    asymmetric = variation = none
+    if levels is not None and true_levels is not None:
+        asymmetric, variation = asymmetric_loss(levels, true_levels), total_variation_loss(levels)
     total = weights.mse * mse + weights.ssim * structure + weights.asymmetric * asymmetric + weights.tv * variation
     return Loss(total, mse, structure, asymmetric, variation)

@@ -1,10 +1,12 @@
 """Training patches made on the device: random crops, flips and quarter turns of held images, with fresh noise."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +21,35 @@ class NoiseRange:
     """Photons per grey level, lowest and highest, > 0."""
     sigma: tuple[float, float] = (0.0, 20.0)
     """Electronic noise, grey levels, lowest and highest, >= 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class WideRange:
+    """Noise from none at all to the strongest of the paper, and radiographs as they come from many detectors.
+
+    Each share is that of the patches, 0..1, and drawn per patch.
+    """
+
+    inverse_eta: tuple[float, float] = (0.0, 2.5)
+    """Grey levels per detected photon, lowest and highest, >= 0, drawn uniformly."""
+    sigma: tuple[float, float] = (0.0, 20.0)
+    """Electronic noise, grey levels, lowest and highest, >= 0, drawn uniformly."""
+    clean: float = 0.1
+    """Share without any noise."""
+    negative: float = 0.5
+    """Share whose noise is added to the inverted image: raw detector data shown in negative."""
+    varied: float = 0.5
+    """Share whose span is narrowed (to at least half) and whose grey levels are bent by a gamma of 1/2 to 2."""
+    correlated: float = 0.25
+    """Share whose noise is blurred by the detector, its variance kept."""
+    blur: float = 0.7
+    """Widest blur, standard deviation of a Gaussian, pixels; the narrowest is none."""
+
+    @property
+    def eta(self) -> tuple[float, float]:
+        """Photons per grey level, lowest and highest, without the patches that have no noise."""
+        low, high = self.inverse_eta
+        return 1 / high, 1 / low if low else math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +84,21 @@ def add_noise(clean: Tensor, eta: Tensor, sigma: Tensor, generator: torch.Genera
     return (photons + sigma[:, None, None, None] / WHITE * electronics).clamp_(0, 1)
 
 
+def blurred(noise: Tensor, widths: Tensor) -> Tensor:
+    """Noise as a detector correlates it: each image under a Gaussian whose squares sum to 1, so its variance stays.
+
+    Args:
+        noise: white noise, (B, 1, H, W), H and W at least 3.
+        widths: (B,), standard deviation of the Gaussian, pixels, 0..0.7; beyond two pixels it is cut off.
+    """
+    offsets = torch.arange(-2.0, 3.0, device=noise.device)
+    lines = torch.exp(-offsets.square() / (2 * widths.clamp_min(1e-3).square()[:, None]))
+    lines = lines / lines.square().sum(dim=1, keepdim=True).sqrt()
+    kernels = lines[:, None, :, None] * lines[:, None, None, :]
+    padded = F.pad(noise, (2, 2, 2, 2), mode="reflect").transpose(0, 1)
+    return F.conv2d(padded, kernels, groups=len(noise)).transpose(0, 1)
+
+
 class PatchSource:
     """All training images as 8-bit grey on the device, and the batches drawn from them.
 
@@ -63,7 +109,7 @@ class PatchSource:
     """
 
     def __init__(
-        self, images: Sequence[NDArray[np.uint8]], patch: int, noise: NoiseRange, device: torch.device
+        self, images: Sequence[NDArray[np.uint8]], patch: int, noise: NoiseRange | WideRange, device: torch.device
     ) -> None:
         if not images:
             raise ValueError("no image to train on")
@@ -86,9 +132,41 @@ class PatchSource:
     def draw(self, count: int, generator: torch.Generator) -> Batch:
         """`count` patches, each with its own place, turn and noise level."""
         clean = self._crops(count, generator)[:, None].to(torch.float32) / WHITE
+        if isinstance(self.noise, WideRange):
+            return self._wide(clean, self.noise, generator)
         eta = self._uniform(self.noise.eta, count, generator)
         sigma = self._uniform(self.noise.sigma, count, generator)
         return Batch(add_noise(clean, eta, sigma, generator), clean, eta, sigma)
+
+    def _wide(self, crops: Tensor, wide: WideRange, generator: torch.Generator) -> Batch:
+        """`crops` as radiographs of many kinds, under noise of many kinds."""
+        count = len(crops)
+        varied = self._share(wide.varied, count, generator)
+        low = self._uniform((0.0, 0.25), count, generator)
+        high = self._uniform((0.75, 1.0), count, generator)
+        gamma = self._uniform((-1.0, 1.0), count, generator).exp2()
+        bent = low[:, None, None, None] + (high - low)[:, None, None, None] * crops ** gamma[:, None, None, None]
+        clean = torch.where(varied, bent, crops)
+
+        negative = self._share(wide.negative, count, generator)
+        noiseless = self._share(wide.clean, count, generator)
+        inverse_eta = self._uniform(wide.inverse_eta, count, generator)
+        sigma = self._uniform(wide.sigma, count, generator)
+        exposed = torch.where(negative, 1 - clean, clean)
+        photons = torch.poisson(exposed * WHITE / _safe(inverse_eta), generator=generator)
+        noise = photons * _safe(inverse_eta) / WHITE - exposed
+        noise += sigma[:, None, None, None] / WHITE * torch.randn(clean.shape, generator=generator, device=self.device)
+        widths = self._uniform((0.0, wide.blur), count, generator)
+        noise = torch.where(self._share(wide.correlated, count, generator), blurred(noise, widths), noise)
+        noise = torch.where(noiseless, 0.0, torch.where(negative, -noise, noise))
+
+        quiet = noiseless[:, 0, 0, 0]
+        eta = torch.where(quiet, math.inf, inverse_eta.reciprocal())
+        return Batch((clean + noise).clamp_(0, 1), clean, eta, torch.where(quiet, 0.0, sigma))
+
+    def _share(self, share: float, count: int, generator: torch.Generator) -> Tensor:
+        """(count, 1, 1, 1), true with the probability `share`."""
+        return self._uniform((0.0, 1.0), count, generator)[:, None, None, None] < share
 
     def _crops(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, P, P) uint8: every image, place and one of the eight turns of the square equally likely."""
@@ -113,3 +191,8 @@ class PatchSource:
         low, high = bounds
         unit = torch.rand(count, generator=generator, device=self.device)
         return low + (high - low) * unit
+
+
+def _safe(inverse_eta: Tensor) -> Tensor:
+    """(B, 1, 1, 1), grey levels per photon, away from zero: below a thousandth Poisson noise is nobody's concern."""
+    return inverse_eta.clamp_min(1e-3)[:, None, None, None]

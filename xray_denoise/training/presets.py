@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from xray_denoise.training.loss import LossWeights
-from xray_denoise.training.patches import NoiseRange
+from xray_denoise.training.patches import NoiseRange, WideRange
 
 CROPS_PER_EPOCH = 32
 """Patches that one image gives in one epoch (Yin et al., section III)."""
@@ -34,7 +34,7 @@ class Schedule:
     """Highest norm of the gradient."""
     joint: bool = True
     """Whether the error of the image trains the level estimator too; if not, it learns from its own terms only."""
-    noise: NoiseRange = field(default_factory=NoiseRange)
+    noise: NoiseRange | WideRange = field(default_factory=NoiseRange)
     loss: LossWeights = field(default_factory=LossWeights)
 
     def learning_rate(self, step: int, done: float) -> float:
@@ -59,5 +59,38 @@ PRESETS: Mapping[str, Schedule] = {
         steps=PAPER_PATCHES // 64, batch=64, warmup=500, ema=0.9995, clip=1.0, joint=False, loss=BALANCED
     ),
     "fast": Schedule(steps=20_000, batch=8, warmup=200, ema=0.999, clip=1.0, joint=False, loss=BALANCED),
+    "brief": Schedule(steps=6_000, batch=4, patch=64, warmup=200, ema=0.999, clip=1.0, joint=False, loss=BALANCED),
 }
-"""`paper`: the schedule of Yin et al. `standard`: ours, as long, for a GPU. `fast`: ours, for a few CPU cores."""
+"""`paper`: the schedule of Yin et al. `standard`: ours, as long, for a GPU. `fast`: ours, for a few CPU cores.
+`brief`: half an hour of one core; many steps of few pixels bring a short training farthest."""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What is trained under one name: an architecture, and the terms of the loss that its authors give it."""
+
+    net: str
+    """Architecture (`nets.NETS`)."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the architecture besides the level encoding."""
+    ssim: bool = False
+    """Whether its loss has the SSIM term; the MSE is in every loss, the terms of levels wherever levels are."""
+    levels: bool = False
+    """Whether it estimates noise levels."""
+
+    def loss(self, weights: LossWeights) -> LossWeights:
+        """The schedule's weights, without the terms that this system does not have."""
+        return weights if self.ssim else replace(weights, ssim=0.0)
+
+
+SYSTEMS: Mapping[str, System] = {
+    "x-bdcnn": System("x-bdcnn", ssim=True, levels=True),
+    "x-bdcnn-no-nle": System("x-bdcnn-no-nle", ssim=True),
+    "x-bdcnn-no-ssim": System("x-bdcnn", levels=True),
+    "cbdnet": System("cbdnet", levels=True),
+    "dncnn": System("dncnn"),
+    "x-recnn": System("x-recnn"),
+    "skidnet": System("skidnet"),
+    "lite": System("lite", ssim=True, levels=True),
+}
+"""Everything that `train` knows, by the name that it takes."""

@@ -4,14 +4,14 @@ import time
 
 import torch
 
-from xray_denoise.nets.blind import BlindNet
+from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.nets.cost import multiply_adds_per_pixel
 
 FORWARD_AND_BACKWARD = 3
 """A backward pass costs two forward passes: one for the inputs, one for the weights."""
 
 
-def training_rate(net: BlindNet, patches_per_second: float, patch: int) -> float:
+def training_rate(net: DenoisingNet, patches_per_second: float, patch: int) -> float:
     """Floating-point operations per second of a training, two per multiply-add, convolutions only."""
     return patches_per_second * patch**2 * multiply_adds_per_pixel(net) * FORWARD_AND_BACKWARD * 2
 

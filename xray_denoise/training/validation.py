@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xray_denoise.nets.blind import BlindNet
+from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.nets.level import WHITE
 from xray_denoise.physics import metrics, noise
+from xray_denoise.physics.levels import MID_GREY, level_of
 
 LEVELS = (noise.NoiseLevel(0.4, 15), noise.NoiseLevel(0.6, 10), noise.NoiseLevel(0.8, 5))
 """The worst, the middle and the best cell of Table II; the images take turns."""
@@ -21,8 +22,9 @@ class Validation:
 
     psnr: float
     """dB, of the denoised images."""
-    level_error: float
-    """Relative error of the estimated standard deviation of the noise at mid-grey, absolute value."""
+    level_error: float | None
+    """Relative error of the estimated standard deviation of the noise at mid-grey, absolute value; None where the
+    network estimates no level."""
 
 
 class ValidationSet:
@@ -31,12 +33,15 @@ class ValidationSet:
     Args:
         images: (H, W), 8-bit grey; each is cut to a multiple of 8 pixels at the bottom and the right.
         seed: of the noise.
+        size: side of the middle part of each image that is looked at, pixels; None looks at the whole.
     """
 
-    def __init__(self, images: Sequence[NDArray[np.uint8]], seed: int = 0) -> None:
+    def __init__(self, images: Sequence[NDArray[np.uint8]], seed: int = 0, size: int | None = None) -> None:
         self._pairs: list[tuple[noise.NoiseLevel, NDArray[np.uint8], NDArray[np.float32]]] = []
         for index, image in enumerate(images):
-            clean = image[: image.shape[0] // 8 * 8, : image.shape[1] // 8 * 8]
+            top, left = (max(0, (side - (size or side)) // 2) for side in image.shape)
+            height, width = (min(side, size or side) // 8 * 8 for side in image.shape)
+            clean = image[top : top + height, left : left + width]
             level = LEVELS[index % len(LEVELS)]
             noisy = noise.add_noise(clean, level, np.random.default_rng((seed, index)))
             self._pairs.append((level, clean, noisy))
@@ -45,7 +50,7 @@ class ValidationSet:
         return len(self._pairs)
 
     @torch.no_grad()
-    def __call__(self, net: BlindNet) -> Validation:
+    def __call__(self, net: DenoisingNet) -> Validation:
         """Denoise every image with `net` on the device that it is on, in 32-bit floats."""
         was_training, device = net.training, next(net.parameters()).device
         net.eval()
@@ -54,9 +59,12 @@ class ValidationSet:
             batch = torch.from_numpy(noisy / np.float32(WHITE))[None, None].to(device)
             restored, levels = net(batch.contiguous(memory_format=torch.channels_last))
             decibels.append(metrics.psnr(restored[0, 0].float().cpu().numpy() * WHITE, clean))
-            inverse_eta, sigma = net.encoding.decode(levels.float().mean(dim=(2, 3), keepdim=True))
-            estimated = float((inverse_eta * WHITE / 2 + sigma.square()).sqrt())
-            true = level.effective_sigma(WHITE / 2)
-            errors.append(abs(estimated / true - 1))
+            if not isinstance(net, BlindNet) or levels is None:
+                continue
+            inverse_eta, sigma = net.encoding.decode(levels.float())
+            grey = restored[:, 0].float() * WHITE
+            deviation = (grey.clamp_min(0) * inverse_eta + sigma.square()).sqrt()
+            estimated = level_of(grey[0].cpu().numpy(), deviation[0].cpu().numpy()).effective_sigma(MID_GREY)
+            errors.append(abs(estimated / level.effective_sigma(MID_GREY) - 1))
         net.train(was_training)
-        return Validation(float(np.mean(decibels)), float(np.mean(errors)))
+        return Validation(float(np.mean(decibels)), float(np.mean(errors)) if errors else None)

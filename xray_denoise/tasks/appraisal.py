@@ -1,0 +1,91 @@
+"""What a model card says about its weights: how good they are, how they err, and a result for the tests to repeat."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from xray_denoise import nets
+from xray_denoise.denoisers.network import NetworkDenoiser
+from xray_denoise.nets.blind import BlindNet, DenoisingNet
+from xray_denoise.physics import metrics
+from xray_denoise.physics.levels import MID_GREY, Calibration
+from xray_denoise.physics.noise import NoiseLevel, add_noise
+from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.training.images import GreyImages
+from xray_denoise.training.patches import NoiseRange, WideRange
+from xray_denoise.training.validation import Validation, ValidationSet
+
+GOLDEN_SIZE, GOLDEN_LEVEL = 256, NoiseLevel(0.6, 10)
+"""The phantom (seed 0) and its noise (seed 0) on which a card states a result for the tests to repeat."""
+CALIBRATION_SIZE, CALIBRATIONS = 512, 2
+"""Middle of each held-out image that the level is calibrated on, pixels a side, and the levels drawn for each."""
+
+
+def appraised(net: DenoisingNet, held_out: GreyImages, noise: NoiseRange | WideRange, seed: int) -> dict[str, Any]:
+    """Entries for the head of a card.
+
+    Args:
+        net: as it will be shipped; stays on its device.
+        held_out: images of patients that it was not trained on; without any only the golden result is given.
+        noise: what it was trained for.
+        seed: of the noise.
+    """
+    head: dict[str, Any] = {}
+    if held_out:
+        judged: Validation = ValidationSet(held_out, seed)(net)
+        head["val_psnr"] = round(judged.psnr, 3)
+        if judged.level_error is not None:
+            head["val_level_error"] = round(judged.level_error, 4)
+    if held_out and isinstance(net, BlindNet):
+        measured = calibration_of(net, held_out, noise, seed)
+        head["level_calibration"] = {
+            "estimated": [round(value, 3) for value in measured.estimated],
+            "factors": [round(value, 4) for value in measured.factors],
+        }
+    return head | {"golden": golden_of(net)}
+
+
+def golden_of(net: DenoisingNet) -> dict[str, float]:
+    """PSNR before and after denoising a fixed noisy phantom on the CPU, dB: what `tests/test_weights.py` repeats."""
+    clean = np.rint(chest_phantom(GOLDEN_SIZE, rng=np.random.default_rng(0)))
+    noisy = add_noise(clean, GOLDEN_LEVEL, np.random.default_rng(0))
+    denoised = NetworkDenoiser(_rounded(net), "golden", "", torch.device("cpu"))(noisy)
+    return {
+        "noisy_db": round(metrics.psnr(noisy, clean), 3),
+        "denoised_db": round(metrics.psnr(denoised.image, clean), 3),
+    }
+
+
+def calibration_of(net: BlindNet, images: GreyImages, noise: NoiseRange | WideRange, seed: int) -> Calibration:
+    """Measure the level estimate against the truth at random levels of the range that `net` was trained for."""
+    rng = np.random.default_rng((seed, 1))
+    device = next(net.parameters()).device
+    denoiser = NetworkDenoiser(nets.copy_of(net).eval(), "calibration", "", device)
+    estimated, true = [], []
+    for image in images:
+        top, left = (max(0, (side - CALIBRATION_SIZE) // 2) for side in image.shape)
+        clean = image[top : top + CALIBRATION_SIZE, left : left + CALIBRATION_SIZE]
+        for _ in range(CALIBRATIONS):
+            level = _drawn(noise, rng)
+            denoised = denoiser(add_noise(clean, level, rng))
+            if denoised.level is not None:
+                estimated.append(denoised.level.effective_sigma(MID_GREY))
+                true.append(level.effective_sigma(MID_GREY))
+    return Calibration.of(np.array(estimated), np.array(true), knots=min(8, len(true)))
+
+
+def _drawn(noise: NoiseRange | WideRange, rng: np.random.Generator) -> NoiseLevel:
+    sigma = rng.uniform(*noise.sigma)
+    if isinstance(noise, WideRange):
+        return NoiseLevel(1 / max(rng.uniform(*noise.inverse_eta), 1e-3), sigma)
+    return NoiseLevel(rng.uniform(*noise.eta), sigma)
+
+
+def _rounded(net: DenoisingNet) -> DenoisingNet:
+    """A copy on the CPU whose weights are rounded as the file rounds them."""
+    copy = nets.copy_of(net).to("cpu").float().eval()
+    with torch.no_grad():
+        for parameter in copy.parameters():
+            parameter.copy_(parameter.half().float())
+    return copy
