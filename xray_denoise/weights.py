@@ -52,6 +52,12 @@ class Card:
         return Calibration(tuple(measured["estimated"]), tuple(measured["factors"]))
 
     @property
+    def training(self) -> str:
+        """How long it was trained, in words; empty where the card does not say."""
+        patches, side = self.head.get("patches"), self.head.get("patch_size")
+        return f"{patches} patches of {side}x{side}" if patches and side else ""
+
+    @property
     def name(self) -> str:
         """The name that `--model` takes."""
         return self.path.stem

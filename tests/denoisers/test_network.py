@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xray_denoise import nets
-from xray_denoise.denoisers.network import NetworkDenoiser, choose_device, choose_precision, windows
+from xray_denoise.denoisers.network import NetworkDenoiser, choose_device, choose_precision
+from xray_denoise.denoisers.tiles import windows
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.nets.unet import UNet

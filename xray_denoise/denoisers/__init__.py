@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,10 @@ from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 
 DEFAULT = "x-bdcnn"
-"""What `denoise` uses: the model with the highest PSNR on the validation radiographs (`val_psnr` of its card)."""
+"""What `denoise` uses: the model for exposures of any noise, down to none (docs/decisions/0007)."""
+
+BM3D_INSTALL = "pip install 'xray-denoise[bm3d]'"
+"""BM3D is an optional extra: its licence allows non-commercial use only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,14 @@ def get(name: str, runtime: Runtime | None = None) -> Denoiser:
     return load(weights.find(name), runtime or Runtime())
 
 
+def missing(name: str) -> str:
+    """The command that installs the package a method still needs; empty where `name` can run.
+
+    Nothing is imported to find out.
+    """
+    return BM3D_INSTALL if name.endswith("bm3d") and find_spec("bm3d") is None else ""
+
+
 def set_threads(count: int) -> None:
     """Let networks compute on `count` CPU threads."""
     import torch
@@ -109,7 +121,20 @@ def set_threads(count: int) -> None:
 
 
 def _classical() -> Mapping[str, Denoiser]:
+    from xray_denoise.denoisers.bm3d import Bm3d
     from xray_denoise.denoisers.classical import Noisy, NonLocalMeans, TotalVariation
+    from xray_denoise.denoisers.nlpca import NonLocalPca
+    from xray_denoise.denoisers.vst import GAT_NLM, GAT_TV, IterativeStabilised, Stabilised
 
-    methods: list[Denoiser] = [TotalVariation(), NonLocalMeans(), Noisy()]
+    methods: list[Denoiser] = [
+        IterativeStabilised(Bm3d()),
+        Stabilised(Bm3d()),
+        Stabilised(GAT_NLM),
+        Stabilised(GAT_TV),
+        NonLocalPca(),
+        Bm3d(),
+        TotalVariation(),
+        NonLocalMeans(),
+        Noisy(),
+    ]
     return {method.name: method for method in methods}

@@ -5,10 +5,9 @@ that of the whole image and memory does not grow with it.
 """
 
 import math
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from xray_denoise import weights
 from xray_denoise.denoisers import Denoised, Runtime
+from xray_denoise.denoisers.tiles import windows
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.nets.level import WHITE
@@ -91,48 +91,8 @@ def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
         tile=runtime.tile,
         batch_size=runtime.batch_size,
         calibration=card.calibration,
+        training=card.training,
     )
-
-
-class Window(NamedTuple):
-    """One tile: what the network sees, and the part of it that is kept."""
-
-    seen: tuple[slice, slice]
-    """In the image."""
-    kept: tuple[slice, slice]
-    """In the image."""
-
-    @property
-    def inside(self) -> tuple[slice, slice]:
-        """`kept`, counted from the corner of `seen`."""
-        rows, columns = (
-            slice(kept.start - seen.start, kept.stop - seen.start)
-            for seen, kept in zip(self.seen, self.kept, strict=True)
-        )
-        return rows, columns
-
-
-def windows(shape: tuple[int, int], tile: tuple[int, int], halo: int) -> Iterator[Window]:
-    """Tiles that cover an image once, all of one size.
-
-    Args:
-        shape: (H, W) of the image.
-        tile: height and width of what the network sees; a side of the image that is no longer is seen whole.
-        halo: pixels at each inner edge that are seen but not kept; less than half of `tile`.
-    """
-    for rows in _spans(shape[0], tile[0], halo):
-        for columns in _spans(shape[1], tile[1], halo):
-            yield Window((rows[0], columns[0]), (rows[1], columns[1]))
-
-
-def _spans(length: int, tile: int, halo: int) -> Iterator[tuple[slice, slice]]:
-    """(seen, kept) along one axis."""
-    kept_to = 0
-    while kept_to < length:
-        start = max(0, min(kept_to - halo, length - tile))
-        stop = min(start + tile, length)
-        kept_from, kept_to = kept_to, length if stop == length else stop - halo
-        yield slice(start, stop), slice(kept_from, kept_to)
 
 
 @dataclass(slots=True)
@@ -152,6 +112,8 @@ class NetworkDenoiser:
     batch_size: int = 1
     calibration: Calibration | None = None
     """Of the level that is reported; None reports it as it is estimated."""
+    training: str = ""
+    """How long the network was trained, in words."""
 
     @property
     def arithmetic(self) -> str:
@@ -161,7 +123,8 @@ class NetworkDenoiser:
     @property
     def settings(self) -> str:
         """What decides the result and its time besides the weights."""
-        return f"{self.device} {self.arithmetic}, tile {self.tile or 'auto'}, batch {self.batch_size}"
+        calibrated = f", calibrated {self.calibration.factors}" if self.calibration else ""
+        return f"{self.device} {self.arithmetic}, tile {self.tile or 'auto'}, batch {self.batch_size}{calibrated}"
 
     def __post_init__(self) -> None:
         if self.halo < 0:
@@ -259,9 +222,7 @@ class NetworkDenoiser:
             pixels += kept[0, 0].numel()
         return (total / pixels).float().to(self.device)
 
-    def _restore(
-        self, image: Tensor, given: Tensor | None, tile: tuple[int, int]
-    ) -> tuple[Tensor, Tensor | None]:
+    def _restore(self, image: Tensor, given: Tensor | None, tile: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """The denoised image and the deviation of its noise, if that is known, both (H, W), on the CPU."""
         shape = (image.shape[2], image.shape[3])
         restored, deviation = torch.empty(shape), None

@@ -179,6 +179,7 @@ def finish(session: Session, command: str) -> Finished:
         "data": f"{plan.data.resolve().name}: SHA-256 of the pixels {training.identity['images'][:16]}",
         "steps": training.step,
         "patches": training.step * schedule.batch,
+        "patch_size": schedule.patch,
         "seconds": round(training.seconds),
         "device": session.device,
         "precision": session.precision,
