@@ -75,7 +75,7 @@ def test_denoise_a_dicom_file_to_png_and_to_dicom(here: Path) -> None:
     result = call("denoise", noisy, "-o", "out.png")
     assert result.exit_code == 0, result.stderr
     assert result.stdout == ""
-    assert "denoising with x-bdcnn on " in result.stderr
+    assert "denoising with x-bdcnn-wide on " in result.stderr
     shown = np.asarray(Image.open(here / "out.png"))
     assert shown.shape == (128, 128)
     clean = files.read(here / "phantom-0_clean.dcm").grey
@@ -84,7 +84,7 @@ def test_denoise_a_dicom_file_to_png_and_to_dicom(here: Path) -> None:
     result = call("denoise", noisy, "-o", "out.dcm", "--json")
     record = json.loads(result.stdout)
     assert record["status"] == "written"
-    assert record["model"] == "x-bdcnn"
+    assert record["model"] == "x-bdcnn-wide"
     assert len(record["model_sha256"]) == 64
     assert 0.3 < record["eta"] < 2
     assert files.read(here / "out.dcm").bits == 12
@@ -170,7 +170,7 @@ def test_version_and_info() -> None:
     assert call("--version").stdout.startswith("xray-denoise ")
     sections = json.loads(call("info", "--json").stdout)
     assert "x-bdcnn" in sections["models"]
-    assert "the default" in sections["models"]["x-bdcnn"]
+    assert "the default" in sections["models"]["x-bdcnn-wide"]
     assert "cpu" in sections["devices"]
 
 
@@ -205,7 +205,17 @@ def test_bench_quick_shows_our_numbers_beside_the_papers(here: Path) -> None:
     images.mkdir()
     call("synth", "--size", 64, "-o", images)
     (images / "phantom-0_eta0.6_sigma10_noisy.png").unlink()
-    line = ["bench", "--images", images, "--methods", "noisy,tv,x-bdcnn", "--json", "log.jsonl", "--csv", "table.csv"]
+    line = [
+        "bench",
+        "--images",
+        images,
+        "--methods",
+        "noisy,tv+level,x-bdcnn",
+        "--json",
+        "log.jsonl",
+        "--csv",
+        "table.csv",
+    ]
     result = call(*line, "--markdown", "table.md")
     assert result.exit_code == 0, result.stderr
     for needed in ("x-bdcnn", "TV (true level)", "paper", "40.19", "SSIM"):

@@ -1,5 +1,7 @@
 """Cards are obeyed: what ships loads and repeats its golden result, and anything else is refused."""
 
+import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,26 @@ from xray_denoise.physics.phantom import chest_phantom
 SHIPPED = weights.names()
 
 
-def test_something_ships_and_the_default_is_the_best_of_it() -> None:
-    assert denoisers.DEFAULT in SHIPPED
+def test_the_default_knows_images_without_noise_and_is_close_to_the_best() -> None:
+    """0.2 dB on the paper's levels are what its wider range may cost (docs/decisions/0007)."""
+    assert weights.find(denoisers.DEFAULT).eta[1] == math.inf
     scores = {name: weights.find(name).head["val_psnr"] for name in SHIPPED}
-    assert scores[denoisers.DEFAULT] == max(scores.values())
+    assert scores[denoisers.DEFAULT] >= max(scores.values()) - 0.2
+
+
+def test_all_weights_together_are_small() -> None:
+    assert sum(weights.find(name).path.stat().st_size for name in SHIPPED) <= 60e6
+
+
+def test_compared_networks_were_trained_alike() -> None:
+    """Same data, patches, batch, steps, noise and precision; each with the options of its own."""
+    alike = [weights.find(name).head for name in SHIPPED if " --preset brief " in weights.find(name).head["command"]]
+    alike = [head for head in alike if "--init" not in head["command"]]
+    assert {head["net"] for head in alike} >= {"x-bdcnn", "x-bdcnn-no-nle", "dncnn", "x-recnn", "cbdnet", "skidnet"}
+    for entry in ("data", "patches", "steps", "eta", "sigma", "precision"):
+        assert len({repr(head[entry]) for head in alike}) == 1, entry
+    settings = {re.sub(r" --(nets|level) \S+", "", head["command"]) for head in alike}
+    assert len(settings) == 1
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -32,6 +50,9 @@ def test_card_states_what_the_weights_do(name: str) -> None:
     assert metrics.psnr(noisy, clean) == pytest.approx(golden["noisy_db"], abs=0.001)
     assert metrics.psnr(denoised.image, clean) == pytest.approx(golden["denoised_db"], abs=0.02)
     assert golden["denoised_db"] > golden["noisy_db"] + 10
+    if card.calibration is None:
+        assert denoised.level is None, "only networks without a level are not calibrated"
+        return
     assert denoised.level is not None
     assert denoised.level.effective_sigma(127.5) == pytest.approx(NoiseLevel(0.6, 10).effective_sigma(127.5), rel=0.15)
 
@@ -66,6 +87,19 @@ def test_saved_weights_come_back_rounded_to_16_bits(saved: weights.Card) -> None
     assert saved.head["command"] == 'made "here"'
     assert saved.head["golden"] == {"noisy_db": 1.5}
     assert not list(saved.path.parent.glob("*.partial"))
+
+
+def test_batch_normalisation_keeps_its_range(tmp_path: Path) -> None:
+    """Running variances may be far smaller than what 16 bits hold, and the counter is a whole number."""
+    net = nets.build("dncnn", depth=4)
+    net.noise[1][1].running_var.fill_(1e-9)
+    net.noise[1][1].num_batches_tracked.fill_(123_456)
+    head = {"net": "dncnn", "options": {"depth": 4}, "eta": [0.4, math.inf], "sigma": [0.0, 20.0]}
+    saved = weights.save(net, tmp_path / "bn.safetensors", head, "# BN\n")
+    assert saved.eta == (0.4, math.inf)
+    loaded = weights.load(saved).state_dict()
+    assert torch.equal(loaded["noise.1.1.running_var"], torch.full((64,), 1e-9))
+    assert int(loaded["noise.1.1.num_batches_tracked"]) == 123_456
 
 
 def test_changed_file_is_refused(saved: weights.Card) -> None:

@@ -30,15 +30,16 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "env"
 
 
-def test_wheel_denoises_with_its_own_weights(environment: Path, tmp_path: Path) -> None:
-    for line in ("synth --size 128", "denoise phantom-0_eta0.6_sigma10_noisy.png -o out.png"):
+def test_wheel_denoises_and_reports_by_itself(environment: Path, tmp_path: Path) -> None:
+    noisy_name = "phantom-0_eta0.6_sigma10_noisy.png"
+    for line in ("synth --size 128", f"denoise {noisy_name} -o out.png --report out.html"):
         command = [str(environment / "bin" / "xray-denoise"), *line.split()]
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     noisy, clean, out = (
-        np.asarray(Image.open(tmp_path / name), dtype=float)
-        for name in ("phantom-0_eta0.6_sigma10_noisy.png", "phantom-0_clean.png", "out.png")
+        np.asarray(Image.open(tmp_path / name), dtype=float) for name in (noisy_name, "phantom-0_clean.png", "out.png")
     )
     assert ((out - clean) ** 2).mean() < 0.1 * ((noisy - clean) ** 2).mean()
+    assert (tmp_path / "out.html").read_bytes().startswith(b"<!doctype html>"), "its template is in the wheel too"
 
 
 def test_wheel_is_what_was_run(environment: Path, tmp_path: Path) -> None:

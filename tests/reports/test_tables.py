@@ -2,12 +2,13 @@
 
 import csv
 import io
+import json
+import math
 
-import pytest
 from rich.console import Console
 
 from xray_denoise.reports import paper
-from xray_denoise.reports.tables import Column, Report, Row, Table, csv_text, markdown, renderable
+from xray_denoise.reports.tables import Column, Report, Row, Table, csv_text, json_text, markdown, renderable
 
 COLUMNS = (Column(0.4, 5.0), Column(0.8, 15.0), Column())
 TABLE = Table(
@@ -28,22 +29,26 @@ def printed(report: Report, width: int = 100) -> str:
 
 def long_report() -> Report:
     """Make every method as long as they come, with the longest numbers."""
-    methods = [
-        paper.Method(title, name, dict.fromkeys(paper.QUANTITIES, (worst,) * 9))
-        for title, name, worst in (
-            ("noisy", "noisy", 22.5),
-            ("X-ReCNN (reconstructed)", "x-recnn", 0.1234),
-            ("GAT + BM3D (estimated level)", "gat-bm3d", 140.123),
-        )
-    ]
-    return paper.table_2(methods, paper.CELLS, [("device", "some processor " * 12)])
+    methods = []
+    for title, name, worst in (
+        ("noisy", "noisy", 22.5),
+        ("X-ReCNN (reconstructed)", "x-recnn", 0.1234),
+        ("GAT + BM3D (estimated level)", "gat-bm3d", 140.123),
+    ):
+        figures = paper.Figures((worst,) * 10, (12.345,) * 10)
+        gaps = {"psnr": paper.Figures((-worst,) * 10, (), (12.345,) * 10)}
+        methods.append(paper.Method(title, name, dict.fromkeys(paper.QUANTITIES, figures), gaps))
+    return paper.table_2(methods, paper.CELLS, paper.Run((("device", "some processor " * 12),), images=10))
 
 
 def test_nine_levels_fit_a_hundred_columns() -> None:
     text = printed(long_report())
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
     assert "…" not in text
-    assert text.count("140.12 140.12 140.12 140.12 140.12 140.12 140.12 140.12 140.12 140.12") == 2
+    assert text.count(" ".join(["140.12"] * 10)) == 2
+    assert text.count(" ".join(["-140.12"] * 10)) == 1
+    assert text.count(" ".join([" ±12.35"] * 10)) == 3, "below the differences"
+    assert "(12.35)" not in text, "no room"
     assert text.count("140.123 140.123 140.123 140.123 140.123 140.123 140.123 140.123 140.123") == 1
 
 
@@ -86,38 +91,49 @@ def test_csv_has_every_digit_and_no_missing_value() -> None:
     assert {row["quantity"] for row in rows} == {"PSNR, dB"}
 
 
-@pytest.mark.parametrize("name", ["dncnn", "x-recnn", "x-bdcnn"])
-def test_the_papers_rows_are_plausible_once_unswapped(name: str) -> None:
-    """Every PSNR falls with sigma, rises with eta, and lies far above the noisy one."""
-    values = dict(zip(paper.CELLS, paper.TABLE_2_PSNR[name], strict=True))
-    noisy = dict(zip(paper.CELLS, paper.TABLE_2_PSNR["noisy"], strict=True))
-    for eta in (0.4, 0.6, 0.8):
-        assert values[eta, 5.0] > values[eta, 10.0] > values[eta, 15.0]
-    for sigma in (5.0, 10.0, 15.0):
-        assert values[0.4, sigma] < values[0.6, sigma] < values[0.8, sigma]
-    assert all(values[cell] > noisy[cell] + 10 for cell in paper.CELLS)
+WIDE = Table(
+    "Means",
+    "Several quantities.",
+    (Column(title="PSNR, dB"), Column(title="SSIM", digits=4)),
+    (Row("a", (40.125, 0.98765), spreads=(1.5, None), margins=(None, 0.00321)), Row("b", (None, 0.5))),
+    digits=1,
+)
 
 
-def test_cells_stand_where_the_paper_has_them() -> None:
-    assert dict(zip(paper.CELLS, paper.TABLE_2_PSNR["x-bdcnn"], strict=True))[0.8, 5.0] == 41.2326
-    assert dict(zip(paper.CELLS, paper.TABLE_2_PSNR["x-bdcnn"], strict=True))[0.4, 15.0] == 39.3198
-    assert dict(zip(paper.CELLS, paper.TABLE_2_PSNR["noisy"], strict=True))[0.6, 10.0] == 23.0213
-
-
-def test_the_papers_snr_is_its_psnr_less_a_constant() -> None:
-    psnr, snr, *others = paper.table_2([], paper.CELLS, []).tables
-    assert [row.title for row in psnr.rows] == [
-        "paper: noisy",
-        "paper: DnCNN",
-        "paper: X-ReCNN",
-        "paper: X-BDCNN",
+def test_columns_of_several_quantities_have_their_own_digits() -> None:
+    text = markdown(Report("T", (), (WIDE,)))
+    assert [line for line in text.splitlines() if line.startswith("|")] == [
+        "| method | PSNR / dB | SSIM |",
+        "| --- | ---: | ---: |",
+        "| a | 40.1 (1.5) | 0.9877 ±0.0032 |",
+        "| b | - | 0.5000 |",
     ]
-    for left, right in zip(psnr.rows, snr.rows, strict=True):
-        differences = [b - a for a, b in zip(left.values, right.values, strict=True) if a and b]
-        assert differences == pytest.approx([-4.2829] * 10)
-    assert all(not table.rows for table in others)
+    lines = [line.split() for line in printed(Report("T", (), (WIDE,))).splitlines()]
+    at = lines.index(["a", "40.1", "0.9877"])
+    assert lines[at + 1] == ["(1.5)", "±0.0032"]
+    assert ["method", "dB"] in lines
 
 
-def test_the_notes_tell_of_the_swapped_columns() -> None:
-    assert "swapped" in printed(long_report())
-    assert "swapped" in markdown(long_report())
+def test_records_name_the_quantity_and_keep_what_is_uncertain() -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_text(Report("T", (), (WIDE,))))))
+    assert [tuple(one.values()) for one in rows] == [
+        ("Means: PSNR, dB", "a", "ours", "", "", "40.125", "1.5", ""),
+        ("Means: SSIM", "a", "ours", "", "", "0.98765", "", "0.00321"),
+        ("Means: SSIM", "b", "ours", "", "", "0.5", "", ""),
+    ]
+
+
+def test_json_says_what_csv_says() -> None:
+    report = Report("T", (("seed", "0"),), (WIDE, TABLE), ("A note.",))
+    content = json.loads(json_text(report))
+    assert (content["title"], content["facts"], content["notes"]) == ("T", {"seed": "0"}, ["A note."])
+    assert content["definitions"] == {"Means": "Several quantities.", "PSNR, dB": "How near."}
+    lines = csv.DictReader(io.StringIO(csv_text(report)))
+    assert [
+        {name: "" if value is None else str(value) for name, value in record.items()} for record in content["values"]
+    ] == list(lines)
+
+
+def test_an_infinite_value_is_valid_json() -> None:
+    table = Table("PSNR, dB", "", (Column(),), (Row("perfect", (math.inf,)),), 2)
+    assert json.loads(json_text(Report("T", (), (table,))))["values"][0]["value"] == "inf"

@@ -14,10 +14,13 @@ from xray_denoise.denoisers import Denoised
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
 from xray_denoise.physics.metrics import mean_squared_error
 from xray_denoise.physics.noise import NoiseLevel
-from xray_denoise.tasks import bench
-from xray_denoise.tasks.bench import CleanImage, Entry, Log, Measurement
+from xray_denoise.tasks.bench.cases import SMALLEST, Case, CleanImage, at_levels
+from xray_denoise.tasks.bench.log import Log, Measurement
+from xray_denoise.tasks.bench.rows import Entry
+from xray_denoise.tasks.bench.run import Pace, measurements
 
 LEVELS = (NoiseLevel(0.4, 5.0), NoiseLevel(0.8, 15.0))
+CASES = at_levels(LEVELS)
 Grey = NDArray[np.floating]
 
 
@@ -78,7 +81,7 @@ NOISY = Entry("noisy", Nothing(), fingerprint="nothing")
 
 
 def run(entries: Sequence[Entry], log: Log | None = None, seed: int = 0) -> list[Measurement]:
-    return list(bench.measurements(entries, IMAGES, log or Log(), levels=LEVELS, seed=seed))
+    return list(measurements(entries, IMAGES, log or Log(), cases=CASES, seed=seed))
 
 
 def without_time(found: Sequence[Measurement]) -> list[Measurement]:
@@ -88,7 +91,7 @@ def without_time(found: Sequence[Measurement]) -> list[Measurement]:
 def test_a_known_error_gives_its_psnr() -> None:
     image = clean_image()
     entry = Entry("off by 25.5", Planted(image.grey))
-    found = list(bench.measurements([entry], [image], Log(), levels=LEVELS))
+    found = list(measurements([entry], [image], Log(), cases=CASES))
     assert [(one.method, one.image, one.eta, one.sigma) for one in found] == [
         ("off by 25.5", "image 0", 0.4, 5.0),
         ("off by 25.5", "image 0", 0.8, 15.0),
@@ -123,7 +126,7 @@ def test_only_an_oracle_is_told_the_level() -> None:
 
 def test_every_entry_sees_the_same_noise_clipped_and_not_rounded() -> None:
     one, two = Witness(), Witness()
-    list(bench.measurements([Entry("one", one), Entry("two", two)], IMAGES, Log(), levels=LEVELS, warmup=0))
+    list(measurements([Entry("one", one), Entry("two", two)], IMAGES, Log(), cases=CASES, warmup=0))
     assert len(one.images) == 6
     for first, second in zip(one.images, two.images, strict=True):
         np.testing.assert_array_equal(first, second)
@@ -137,7 +140,7 @@ def test_noise_has_the_level_asked_for() -> None:
     """MSE of n pixels of one variance is known to 5 sqrt(2 / n); grey levels are far from clipping."""
     flat = CleanImage("flat", np.full((400, 400), 120.0, dtype=np.float32))
     level = NoiseLevel(4.0, 6.0)
-    found = mean_squared_error(bench.noisy_image(flat, level, 0), flat.grey)
+    found = mean_squared_error(Case(flat, level).noisy(0), flat.grey)
     assert found == pytest.approx(120 / 4 + 36, rel=5 * math.sqrt(2 / flat.grey.size))
 
 
@@ -151,14 +154,14 @@ def test_another_seed_is_other_noise() -> None:
 
 
 def test_a_case_does_not_depend_on_the_others() -> None:
-    alone = list(bench.measurements([NOISY], IMAGES[2:], Log(), levels=LEVELS[1:]))
+    alone = list(measurements([NOISY], IMAGES[2:], Log(), cases=at_levels(LEVELS[1:])))
     assert without_time(alone) == without_time(run([Entry("other", Nothing()), NOISY]))[-1:]
 
 
 def test_the_first_call_is_on_a_small_crop_and_not_timed() -> None:
     witness = Witness()
     image = clean_image(size=100)
-    list(bench.measurements([Entry("w", witness)], [image], Log(), levels=LEVELS, warmup=2, repeat=3))
+    list(measurements([Entry("w", witness)], [image], Log(), cases=CASES, warmup=2, repeat=3))
     assert [seen.shape[0] for seen in witness.images] == [64, 64, 100, 100, 100, 100, 100, 100]
 
 
@@ -188,7 +191,7 @@ def test_resuming_measures_nothing_again(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    running = bench.measurements([NOISY], IMAGES, Log(path), levels=LEVELS)
+    running = measurements([NOISY], IMAGES, Log(path), cases=CASES)
     first = [next(running) for _ in range(4)]
     assert len(path.read_text().splitlines()) == 4
     witness = Witness(name="noisy")
@@ -254,10 +257,10 @@ def test_an_infinite_psnr_survives_the_log(tmp_path: Path) -> None:
     path, image = tmp_path / "run.jsonl", clean_image()
     entry = Entry("perfect", Planted(image.grey, 0.0))
     level = NoiseLevel(math.inf, 0.0)
-    found = list(bench.measurements([entry], [image], Log(path), levels=[level]))
+    found = list(measurements([entry], [image], Log(path), cases=at_levels([level])))
     assert found[0].psnr == math.inf
     assert "Infinity" not in path.read_text()
-    assert list(bench.measurements([entry], [image], Log(path, resume=True), levels=[level])) == found
+    assert list(measurements([entry], [image], Log(path, resume=True), cases=at_levels([level]))) == found
 
 
 def test_a_file_is_not_written_over(tmp_path: Path) -> None:
@@ -286,103 +289,32 @@ def test_resuming_without_a_file_starts_one(tmp_path: Path) -> None:
     assert len(run([NOISY], Log(tmp_path / "run.jsonl", resume=True))) == 6
 
 
-def measured(method: str, cell: tuple[float, float], image: int, psnr: float) -> Measurement:
-    return Measurement(method, *cell, f"image {image}", psnr, psnr - 4, psnr / 50, psnr / 49, 0.5)
+def test_the_smallest_image_can_be_measured() -> None:
+    smallest = CleanImage("s", np.full((SMALLEST, SMALLEST), 99.0, dtype=np.float32))
+    assert len(list(measurements([NOISY], [smallest], Log(), cases=CASES))) == 2
 
 
-def test_means_are_over_images_and_then_over_levels() -> None:
-    cells = [(level.eta, level.sigma) for level in bench.TABLE_2]
-    done = [measured("noisy", cell, image, 20 + i + image) for i, cell in enumerate(cells) for image in (0, 2)]
-    report = bench.table_2(done, [NOISY], [("images", "2")])
-    psnr, snr, ssim, ssim_paper, seconds = (table.rows[0].values for table in report.tables)
-    assert psnr == pytest.approx((21, 22, 23, 24, 25, 26, 27, 28, 29, 25))
-    assert snr == pytest.approx([value - 4 for value in psnr if value])
-    assert ssim == pytest.approx([value / 50 for value in psnr if value])
-    assert ssim_paper == pytest.approx([value / 49 for value in psnr if value])
-    assert seconds == (0.5,) * 10
-    assert report.facts[0] == ("images", "2")
-    assert report.facts[-1][0] == "versions"
-    assert not any("not complete" in note for note in report.notes)
+def timed(method: str, seconds: float) -> Measurement:
+    return Measurement(method, 0.4, 5.0, "image 0", 30.0, 26.0, 0.9, 0.9, seconds)
 
 
-def test_the_nine_columns_are_those_of_table_2() -> None:
-    report = bench.table_2([], [NOISY], [])
-    heads = [(column.eta, column.sigma) for column in report.tables[0].columns]
-    assert heads == [*((e, s) for e in (0.4, 0.6, 0.8) for s in (5, 10, 15)), (None, None)]
+def test_time_left_is_judged_row_by_row() -> None:
+    pace = Pace(["quick", "slow"], cases=10)
+    assert pace.left is None
+    pace.add(timed("quick", 0.9), wall=1.0)
+    assert pace.left is None, "nobody knows how long a slow row takes"
+    assert pace.share(1.0) == 0.0
+    pace.add(timed("slow", 99.0), wall=100.0)
+    assert pace.left == pytest.approx(9 * 1 + 9 * 100)
+    assert pace.share(101.0) == pytest.approx(0.1)
+    pace.add(timed("quick", 2.9), wall=3.0)
+    assert pace.left == pytest.approx(8 * 2 + 9 * 100)
 
 
-def test_what_is_missing_has_no_mean() -> None:
-    cells = [(level.eta, level.sigma) for level in bench.TABLE_2]
-    done = [measured("noisy", cell, 0, 20.0) for cell in cells[:5]]
-    report = bench.table_2(done, [NOISY], [])
-    assert report.tables[0].rows[0].values == (20.0,) * 5 + (None,) * 5
-    assert any("not complete" in note for note in report.notes)
-
-
-def test_the_papers_row_stands_below_ours() -> None:
-    entries = [NOISY, Entry("our X-BDCNN", Nothing(name="x-bdcnn")), Entry("TV", Nothing(name="tv"))]
-    rows = bench.table_2([], entries, []).tables[0].rows
-    assert [row.title for row in rows] == [
-        "noisy",
-        "paper: noisy",
-        "our X-BDCNN",
-        "paper: X-BDCNN",
-        "TV",
-        "paper: DnCNN",
-        "paper: X-ReCNN",
-    ]
-    assert [row.quoted for row in rows] == [row.title.startswith("paper") for row in rows]
-
-
-def test_other_levels_have_no_numbers_of_the_paper() -> None:
-    rows = bench.table_2([], [NOISY], [], levels=[NoiseLevel(0.4, 5.0), NoiseLevel(2.0, 1.0)]).tables[0].rows
-    assert rows[1].values == (22.5162, None, None)
-
-
-def test_phantoms_are_whole_grey_levels_and_repeat() -> None:
-    drawing = bench.phantoms(size=256)
-    first, second = next(drawing), next(drawing)
-    for image in (first, second):
-        assert image.grey.shape == (256, 256)
-        assert image.grey.dtype == np.float32
-        assert (image.grey == np.rint(image.grey)).all()
-        assert 0 <= image.grey.min() < image.grey.max() <= 255
-    assert first.sha256 != second.sha256
-    quick = next(bench.phantoms(size=300, quick=True))
-    assert quick.grey.shape == (bench.QUICK_SIZE, bench.QUICK_SIZE)
-    assert next(bench.phantoms(size=256)).sha256 == first.sha256
-
-
-def test_radiographs_are_read_one_at_a_time_and_clipped() -> None:
-    read: list[str] = []
-
-    def grey(path: Path) -> NDArray[np.float32]:
-        read.append(path.name)
-        return np.linspace(-20, 300, 20 * 30, dtype=np.float32).reshape(20, 30)
-
-    found = bench.radiographs([Path("a.png"), Path("b.png")], grey)
-    image = next(found)
-    assert read == ["a.png"]
-    assert image.name == "a.png"
-    assert (image.grey.min(), image.grey.max(), image.grey.shape) == (0, 255, (20, 30))
-
-
-def test_quick_takes_the_centres_of_the_first() -> None:
-    grey = np.add.outer(np.arange(300), np.zeros(280)).clip(0, 255).astype(np.float32)
-    found = list(bench.radiographs([Path(f"{i}.png") for i in range(9)], lambda _: grey, quick=True))
-    assert [image.name for image in found] == ["0.png", "1.png", "2.png"]
-    assert found[0].grey.shape == (256, 256)
-    np.testing.assert_array_equal(found[0].grey, grey[22:278, 12:268])
-    assert clean_image(size=24).centre(256).grey.shape == (24, 24)
-
-
-def test_an_image_too_small_for_ssim_is_refused() -> None:
-    with pytest.raises(UnreadableFileError, match="small"):
-        list(bench.radiographs([Path("a.png")], lambda _: np.zeros((10, 40), dtype=np.float32)))
-    smallest = CleanImage("s", np.full((bench.SMALLEST, bench.SMALLEST), 99.0, dtype=np.float32))
-    assert len(list(bench.measurements([NOISY], [smallest], Log(), levels=LEVELS))) == 2
-
-
-def test_versions_are_named() -> None:
-    for name in ("xray-denoise 0", "Python 3", "numpy ", "scikit-image "):
-        assert name in bench.versions()
+def test_what_comes_from_the_log_takes_no_time_but_tells_how_long_it_took() -> None:
+    pace = Pace(["slow"], cases=4)
+    pace.add(timed("slow", 50.0), wall=0.001)
+    assert pace.left == pytest.approx(150)
+    assert pace.share(0.001) < 0.0001
+    pace.add(timed("slow", 60.0), wall=70.0)
+    assert pace.left == pytest.approx(140), "this machine's own time counts, where there is one"

@@ -12,7 +12,9 @@ from xray_denoise.errors import UsageError
 if TYPE_CHECKING:
     from xray_denoise.denoisers import Denoiser
     from xray_denoise.physics.noise import NoiseLevel
-    from xray_denoise.tasks.denoise import Outcome
+    from xray_denoise.tasks.denoise import Existing, Options, Outcome
+    from xray_denoise.tasks.denoise_report import DenoiseReport
+    from xray_denoise.tasks.jobs import Job
 
 
 @guarded
@@ -65,6 +67,14 @@ def denoise(
         bool,
         typer.Option("--save-noise-map", help="Also write the noise at every pixel (TIFF, grey levels)."),
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Also write a page that shows the images before and after."),
+    ] = None,
+    report_names: Annotated[
+        bool,
+        typer.Option("--report-names", help="Name the files on the page; names may tell who a patient is."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would become what, and stop.")] = False,
 ) -> None:
@@ -81,11 +91,13 @@ def denoise(
         raise UsageError("a DICOM file keeps the bits of its source", hint="leave out --bits, or write PNG or TIFF")
     if ignored:
         say(f"left alone: {len(ignored)} file{'s' * (len(ignored) > 1)} in folders that are no radiographs")
+    page = _page(report, jobs, existing, names=report_names)
     if dry_run:
-        for job in jobs:
-            typer.echo(f"{one_line(str(job.source))} -> {one_line(str(job.target))}")
+        _announce(jobs, page)
         return
     denoiser, model_hash, device_name = _method(model, device, precision, tile, batch_size, threads)
+    if page:
+        page.prepare()
     say(f"denoising with {denoiser.name}" + (f" on {device_name}" if device_name else ""))
     explain(f"weights {model_hash[:12] or 'none'}; {getattr(denoiser, 'settings', 'no settings')}")
     options = task.Options(
@@ -100,18 +112,54 @@ def denoise(
         existing=existing,
         stop_on_error=on_error == "stop",
         save_noise_map=save_noise_map,
+        show=page.show if page else None,
     )
+    if _run(jobs, options, device_name, page, as_json=as_json):
+        raise typer.Exit(1)
+
+
+def _announce(jobs: "list[Job]", page: "DenoiseReport | None") -> None:
+    """Print what would become what."""
+    for job in jobs:
+        typer.echo(f"{one_line(str(job.source))} -> {one_line(str(job.target))}")
+    if page:
+        say(f"report: {one_line(str(page.target))}")
+
+
+def _run(jobs: "list[Job]", options: "Options", device: str, page: "DenoiseReport | None", *, as_json: bool) -> int:
+    """Denoise every file, tell of each, and write the page; returns how many failed."""
+    from xray_denoise.tasks import denoise as task
+
     counts = {"written": 0, "skipped": 0, "failed": 0}
     with progress("{task.completed}/{task.total}") as bar:
         running = bar.add_task("denoise", total=len(jobs))
         for outcome in task.denoise_files(jobs, options):
             counts[outcome.status] += 1
             bar.advance(running)
-            _report(outcome, record=_record(outcome, denoiser.name, model_hash, device_name) if as_json else None)
+            if page:
+                page.add(outcome)
+            _report(outcome, record=_record(outcome, options, device) if as_json else None)
     if len(jobs) > 1:
         say(", ".join(f"{count} {status}" for status, count in counts.items()))
-    if counts["failed"]:
-        raise typer.Exit(1)
+    if page:
+        page.write(options, device)
+        say(f"report: {one_line(str(page.target))}")
+    return counts["failed"]
+
+
+def _page(target: Path | None, jobs: "list[Job]", existing: "Existing", *, names: bool) -> "DenoiseReport | None":
+    """The page to make, if one is wanted and not there already."""
+    if target is None:
+        if names:
+            raise UsageError("--report-names goes with --report", hint="add --report FILE.html, or leave it out")
+        return None
+    from xray_denoise.tasks.denoise_report import DenoiseReport
+
+    page = DenoiseReport(target, jobs, existing, names=names)
+    if page.skipped:
+        say(f"report: {one_line(str(target))} (there already)")
+        return None
+    return page
 
 
 def _level(eta: float | None, sigma: float | None) -> "NoiseLevel | None":
@@ -157,15 +205,15 @@ def _report(outcome: "Outcome", record: dict[str, object] | None) -> None:
         say(f"note: {one_line(str(outcome.job.source))}: {caveat}")
 
 
-def _record(outcome: "Outcome", model: str, model_hash: str, device: str) -> dict[str, object]:
+def _record(outcome: "Outcome", options: "Options", device: str) -> dict[str, object]:
     level = outcome.level
     return {
         "source": str(outcome.job.source),
         "target": str(outcome.job.target),
         "status": outcome.status,
         "error": outcome.error or None,
-        "model": model,
-        "model_sha256": model_hash or None,
+        "model": options.denoiser.name,
+        "model_sha256": options.model_hash or None,
         "device": device or None,
         "eta": level.eta if level and level.eta != float("inf") else None,
         "sigma": level.sigma if level else None,

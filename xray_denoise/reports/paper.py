@@ -5,7 +5,7 @@ ChestX-ray8 radiographs of 1024x1024 pixels.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from types import MappingProxyType
 
@@ -24,7 +24,30 @@ TABLE_2_PSNR = MappingProxyType(
 )
 """PSNR in dB by the name of the denoiser, in the order of `CELLS`, the swapped columns put right."""
 
-TITLES = MappingProxyType({"noisy": "noisy", "dncnn": "DnCNN", "x-recnn": "X-ReCNN", "x-bdcnn": "X-BDCNN"})
+TABLE_1_PSNR = MappingProxyType(
+    {
+        "noisy": 24.19,
+        "bm3d": 34.59,
+        "x-recnn": 38.49,
+        "dncnn": 40.38,
+        "x-bdcnn-no-nle": 40.96,
+        "x-bdcnn-no-ssim": 41.00,
+        "x-bdcnn": 41.11,
+    }
+)
+"""PSNR in dB by the name of the denoiser: patches of random noise level; the swapped columns put right."""
+
+TITLES = MappingProxyType(
+    {
+        "noisy": "noisy",
+        "bm3d": "BM3D",
+        "dncnn": "DnCNN",
+        "x-recnn": "X-ReCNN",
+        "x-bdcnn-no-nle": "X-BDCNN without NLE",
+        "x-bdcnn-no-ssim": "X-BDCNN without SSIM",
+        "x-bdcnn": "X-BDCNN",
+    }
+)
 """How the paper calls them, by the name of the denoiser."""
 
 SNR_MINUS_PSNR = -4.2829
@@ -41,6 +64,11 @@ NOTE_INCOMPLETE = "The run is not complete: a mean covers the images measured so
 NOTE_SSIM = (
     "The paper's SSIM is computed with a data range twice too large, which inflates it; "
     "'SSIM (paper)' is its variant, 'SSIM' the standard one."
+)
+
+NOTE_SPREADS = (
+    "Numbers in parentheses are standard deviations, in Table II over the images; where there is no room for them "
+    "they are in the files for tables."
 )
 
 QUANTITIES = MappingProxyType(
@@ -68,59 +96,147 @@ QUANTITIES = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """The numbers of one method in one table."""
+
+    values: tuple[float | None, ...]
+    """One per column; None where nothing was measured."""
+    spreads: tuple[float | None, ...] = ()
+    """Their standard deviations, or nothing."""
+    margins: tuple[float | None, ...] = ()
+    """Half of their 95 % intervals, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
-    """The means of one method over the images."""
+    """What was measured of one method."""
 
     title: str
     name: str
     """Of the denoiser; the paper's row of this name is shown below."""
-    means: Mapping[str, tuple[float | None, ...]]
-    """By the keys of `QUANTITIES`, one per noise level; None where nothing was measured."""
+    figures: Mapping[str, Figures]
+    """By the keys of `QUANTITIES`: Table II has one number per noise level and their mean, Table I one number."""
+    gaps: Mapping[str, Figures] = field(default_factory=dict)
+    """How far it lies above the reference; by quantity, as above. Empty for the reference itself."""
 
 
-def table_2(
-    methods: Sequence[Method],
-    cells: Sequence[tuple[float, float]],
-    facts: Sequence[tuple[str, str]],
-    *,
-    complete: bool = True,
-) -> Report:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What holds for a whole table."""
+
+    facts: tuple[tuple[str, str], ...]
+    """What was run on what."""
+    images: int = 0
+    """How many images stand behind the numbers."""
+    complete: bool = True
+    """Whether each of our means covers the same images."""
+    absent: tuple[tuple[str, str], ...] = ()
+    """Title of each method that lacks a package, and how to install it."""
+
+
+def table_2(methods: Sequence[Method], cells: Sequence[tuple[float, float]], run: Run) -> Report:
     """Lay out our means beside the paper's Table II, the paper's rows below ours of the same method.
 
     Args:
         methods: our rows.
         cells: (eta, sigma) of each column; the paper's value is missing where it has no such level.
-        facts: what was run on what.
-        complete: whether each of our means covers the same images.
+        run: what the numbers come from.
     """
     columns = (*(Column(*cell) for cell in cells), Column())
     tables = []
     for quantity, (title, definition, digits) in QUANTITIES.items():
-        rows = []
-        for method in methods:
-            rows.append(_row(method.title, method.means[quantity]))
-            rows += _paper_rows([method.name], quantity, cells)
-        rows += _paper_rows([name for name in TITLES if name not in {m.name for m in methods}], quantity, cells)
+        printed = {name: _printed(name, quantity, cells) for name in TABLE_2_PSNR}
+        rows = _rows(methods, quantity, {name: row for name, row in printed.items() if row})
+        if quantity == "psnr":
+            rows += [Row(f"{title}: not installed", (None,) * len(columns)) for title, _ in run.absent]
         tables.append(Table(title, definition, columns, tuple(rows), digits))
-    notes = [NOTE_SWAPPED, NOTE_IMAGES, NOTE_SSIM]
-    if not complete:
+    gaps = [_row(method.title, method.gaps["psnr"]) for method in methods if method.gaps]
+    if gaps:
+        tables.insert(1, Table("Difference to X-BDCNN, PSNR, dB", _gap_text(run.images), columns, tuple(gaps), 2))
+    return _report("Table II of the X-BDCNN paper", tables, run)
+
+
+def table_1(methods: Sequence[Method], patches: str, run: Run) -> Report:
+    """Lay out our means beside the paper's Table I.
+
+    Args:
+        methods: our rows.
+        patches: how the patches were made, one sentence.
+        run: what the numbers come from.
+    """
+    order = ("snr", "psnr", "ssim", "ssim_paper", "seconds")
+    rows = [Row(f"{title}: not installed", (None,) * len(order)) for title, _ in run.absent]
+    quoted = {name: (None, value, None, None, None) for name, value in TABLE_1_PSNR.items()}
+    joined = [Method(method.title, method.name, {"all": _joined(method.figures, order)}) for method in methods]
+    rows = _rows(joined, "all", quoted) + rows
+    text = f"{patches} In parentheses: standard deviation over the patches. Seconds: of one patch."
+    tables = [Table("Means over patches", text, tuple(map(_column, order)), tuple(rows), 2)]
+    compared = ("psnr", "ssim", "ssim_paper")
+    gaps = [_row(method.title, _joined(method.gaps, compared)) for method in methods if method.gaps]
+    if gaps:
+        columns = tuple(map(_column, compared))
+        tables.append(Table("Difference to X-BDCNN", _gap_text(run.images), columns, tuple(gaps), 2))
+    notes = [f"{QUANTITIES[name][0]}: {QUANTITIES[name][1]}" for name in ("ssim", "ssim_paper")]
+    return _report("Table I of the X-BDCNN paper", tables, run, [QUANTITIES["psnr"][1], QUANTITIES["snr"][1], *notes])
+
+
+def _gap_text(images: int) -> str:
+    return (
+        f"The method's value minus that of X-BDCNN on the same noisy images: mean over n = {images} images ± half of "
+        "its 95 % interval, t s / sqrt(n), with s the standard deviation of the n differences (divisor n - 1) and t "
+        "the 97.5 % quantile of Student's distribution with n - 1 degrees of freedom. What belongs to one image is "
+        "averaged first."
+    )
+
+
+def _report(title: str, tables: Sequence[Table], run: Run, definitions: Sequence[str] = ()) -> Report:
+    notes = [*definitions, NOTE_SWAPPED, NOTE_IMAGES, NOTE_SSIM]
+    if not run.complete:
         notes.insert(0, NOTE_INCOMPLETE)
-    return Report("Table II of the X-BDCNN paper", tuple(facts), tuple(tables), tuple(notes))
+    if any(row.spreads for table in tables for row in table.rows):
+        notes.append(NOTE_SPREADS)
+    for hint in dict.fromkeys(hint for _, hint in run.absent):
+        names = ", ".join(name for name, other in run.absent if other == hint)
+        notes.append(f"Not installed: {names}. To measure them: {hint}")
+    return Report(title, run.facts, tuple(tables), tuple(notes))
 
 
-def _paper_rows(names: Sequence[str], quantity: str, cells: Sequence[tuple[float, float]]) -> list[Row]:
+def _rows(methods: Sequence[Method], quantity: str, quoted: Mapping[str, Sequence[float | None]]) -> list[Row]:
+    """Our rows, the paper's row below the first of ours that has its name, and the paper's other rows."""
+    left = {name: Row(f"paper: {TITLES[name]}", tuple(values), quoted=True) for name, values in quoted.items()}
+    rows = []
+    for method in methods:
+        rows.append(_row(method.title, method.figures[quantity]))
+        if method.name in left:
+            rows.append(left.pop(method.name))
+    return [*rows, *left.values()]
+
+
+def _row(title: str, figures: Figures) -> Row:
+    return Row(title, figures.values, spreads=figures.spreads, margins=figures.margins)
+
+
+def _printed(name: str, quantity: str, cells: Sequence[tuple[float, float]]) -> tuple[float | None, ...]:
+    """The paper's row of Table II and its mean; nothing where it prints no such quantity."""
     offset = {"psnr": 0.0, "snr": SNR_MINUS_PSNR}.get(quantity)
     if offset is None:
-        return []
-    rows = []
-    for name in (name for name in names if name in TABLE_2_PSNR):
-        printed = dict(zip(CELLS, TABLE_2_PSNR[name], strict=True))
-        values = tuple(printed[cell] + offset if cell in printed else None for cell in cells)
-        rows.append(_row(f"paper: {TITLES[name]}", values, quoted=True))
-    return rows
+        return ()
+    known = dict(zip(CELLS, TABLE_2_PSNR[name], strict=True))
+    values = [known[cell] + offset for cell in cells if cell in known]
+    mean = fmean(values) if len(values) == len(cells) else None
+    return (*(known[cell] + offset if cell in known else None for cell in cells), mean)
 
 
-def _row(title: str, values: Sequence[float | None], *, quoted: bool = False) -> Row:
-    known = [value for value in values if value is not None]
-    mean = fmean(known) if known and len(known) == len(values) else None
-    return Row(title, (*values, mean), quoted)
+def _column(quantity: str) -> Column:
+    title, _, digits = QUANTITIES[quantity]
+    return Column(title="seconds" if quantity == "seconds" else title, digits=digits)
+
+
+def _joined(figures: Mapping[str, Figures], order: Sequence[str]) -> Figures:
+    """The single numbers of several quantities, side by side."""
+    parts = [figures[quantity] for quantity in order]
+    return Figures(
+        tuple(value for part in parts for value in part.values),
+        tuple(value for part in parts for value in part.spreads),
+        tuple(value for part in parts for value in part.margins),
+    )

@@ -1,7 +1,10 @@
-"""A result as tables: for the terminal, as Markdown and as CSV; nothing is computed here."""
+"""A result as tables: for the terminal, as Markdown, CSV and JSON; nothing is computed here."""
 
 import csv
 import io
+import json
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
@@ -10,6 +13,8 @@ from rich.text import Text
 
 MISSING = "-"
 """Stands where there is no value."""
+RECORD = ("quantity", "method", "source", "eta", "sigma", "value", "std", "half_width_95")
+"""What `records` says of every value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +26,31 @@ class Row:
     """One per column; None where there is nothing to show."""
     quoted: bool = False
     """Whether the numbers are another work's own, printed beside ours."""
+    spreads: tuple[float | None, ...] = ()
+    """The standard deviation behind each value, where there is one; none at all where it is empty."""
+    margins: tuple[float | None, ...] = ()
+    """Half of the 95 % interval around each value, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of numbers: a noise level, or, without one, the mean over those before it."""
+    """One column of numbers: a noise level, a quantity of its own, or, with neither, the mean over those before it."""
 
     eta: float | None = None
     """Photons per grey level."""
     sigma: float | None = None
     """Grey levels."""
+    title: str = ""
+    """The quantity and, after a comma, its unit, where each column has its own."""
+    digits: int | None = None
+    """Digits shown behind the decimal point, where they are not those of the table."""
 
     @property
     def lines(self) -> tuple[str, str]:
         """The two lines of its head."""
+        if self.title:
+            first, _, second = self.title.partition(", ")
+            return first, second
         if self.eta is None or self.sigma is None:
             return "mean", ""
         return f"{self.eta:g}", f"{self.sigma:g}"
@@ -42,12 +58,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One quantity of every method at every noise level."""
+    """One quantity of every method at every noise level, or several quantities of every method."""
 
     title: str
     """The quantity and its unit."""
     definition: str
-    """What the quantity is, in one sentence."""
+    """What the numbers are."""
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     digits: int
@@ -76,36 +92,87 @@ def renderable(report: Report) -> RenderableType:
 
 
 def markdown(report: Report) -> str:
-    """`report` as a Markdown document of sections of the second level."""
+    """`report` as a Markdown document of sections of the second level; standard deviations in parentheses."""
     lines = [f"# {report.title}", ""]
     lines += [f"- {name}: {value}" for name, value in report.facts]
     for table in report.tables:
-        head = ["eta / sigma", *(" / ".join(filter(None, column.lines)) for column in table.columns)]
+        head = [corner(table), *(" / ".join(filter(None, column.lines)) for column in table.columns)]
         lines += ["", f"## {table.title}", "", table.definition, ""]
         lines += [_markdown_row(head), _markdown_row(["---", *["---:"] * len(table.columns)])]
         for row in table.rows:
             title = f"*{row.title}*" if row.quoted else row.title
-            lines.append(_markdown_row([title, *_texts(row, table)]))
+            lines.append(_markdown_row([title, *texts(row, table, spreads=True)]))
     if report.notes:
         lines += ["", "## Notes", "", *(f"- {note}" for note in report.notes)]
     return "\n".join(lines) + "\n"
 
 
 def csv_text(report: Report) -> str:
-    """The numbers of `report`, one a line: quantity, method, source (ours, quoted), eta, sigma, value.
+    """The numbers of `report`, one a line; the columns are the keys of `records`.
 
-    eta and sigma are empty where the value is the mean over the noise levels. Missing values have no line.
+    eta and sigma are empty where the value is no noise level's. Missing values have no line.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["quantity", "method", "source", "eta", "sigma", "value"])
+    writer = csv.DictWriter(text, RECORD, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records(report))
+    return text.getvalue()
+
+
+def json_text(report: Report) -> str:
+    """`report` as one JSON object: title, facts, values (the list `records`), definitions, notes."""
+    content = {
+        "title": report.title,
+        "facts": dict(report.facts),
+        "values": [{name: _finite(value) for name, value in record.items()} for record in records(report)],
+        "definitions": {table.title: table.definition for table in report.tables},
+        "notes": report.notes,
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def records(report: Report) -> Iterator[dict[str, str | float | None]]:
+    """One record a value: quantity, method, source (ours, quoted), eta, sigma, value, std, half_width_95."""
     for table in report.tables:
         for row in table.rows:
             source = "quoted" if row.quoted else "ours"
-            for column, value in zip(table.columns, row.values, strict=True):
+            for column, value, spread, margin in _cells(row, table):
                 if value is not None:
-                    writer.writerow([table.title, row.title, source, column.eta, column.sigma, repr(value)])
-    return text.getvalue()
+                    quantity = f"{table.title}: {column.title}" if column.title else table.title
+                    cell = (quantity, row.title, source, column.eta, column.sigma, value, spread, margin)
+                    yield dict(zip(RECORD, cell, strict=True))
+
+
+def corner(table: Table) -> str:
+    """What stands above the titles of the rows."""
+    return "eta / sigma" if any(column.eta is not None for column in table.columns) else "method"
+
+
+def texts(row: Row, table: Table, *, spreads: bool = False) -> list[str]:
+    """The cells of a row as they are shown: the value, ± half of its interval, and its spread in parentheses.
+
+    Args:
+        row: one of the rows of `table`.
+        table: says how many digits are shown.
+        spreads: whether to show the standard deviations.
+    """
+    shown = []
+    for column, value, spread, margin in _cells(row, table):
+        digits = table.digits if column.digits is None else column.digits
+        text = MISSING if value is None else f"{value:.{digits}f}"
+        text += "" if margin is None else f" ±{margin:.{digits}f}"
+        text += "" if spread is None or not spreads else f" ({spread:.{digits}f})"
+        shown.append(text)
+    return shown
+
+
+def _cells(row: Row, table: Table) -> Iterator[tuple[Column, float | None, float | None, float | None]]:
+    none = (None,) * len(row.values)
+    return zip(table.columns, row.values, row.spreads or none, row.margins or none, strict=True)
+
+
+def _finite(value: str | float | None) -> str | float | None:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _rich_table(table: Table) -> RichTable:
@@ -116,16 +183,14 @@ def _rich_table(table: Table) -> RichTable:
         box=None,
         padding=(0, 1, 0, 0),
     )
-    shown.add_column("eta\nsigma", overflow="fold", max_width=26)
+    roomy = not any(column.eta is not None for column in table.columns)
+    shown.add_column(corner(table).replace(" / ", "\n"), overflow="fold", max_width=26)
     for column in table.columns:
         shown.add_column("\n".join(column.lines), justify="right", no_wrap=True)
     for row in table.rows:
-        shown.add_row(Text(row.title), *_texts(row, table), style="dim" if row.quoted else "")
+        cells = [text.replace(" ", "\n", 1) for text in texts(row, table, spreads=roomy)]
+        shown.add_row(Text(row.title), *map(Text, cells), style="dim" if row.quoted else "")
     return shown
-
-
-def _texts(row: Row, table: Table) -> list[str]:
-    return [MISSING if value is None else f"{value:.{table.digits}f}" for value in row.values]
 
 
 def _markdown_row(cells: list[str]) -> str:

@@ -5,7 +5,7 @@ inputs -> plan (source, target) -> read ahead -> denoise -> write behind -> outc
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -50,6 +50,8 @@ class Options:
     existing: Existing = "error"
     stop_on_error: bool = False
     save_noise_map: bool = False
+    show: "Callable[[Outcome, Radiograph, Radiograph], None] | None" = None
+    """Called for every file that was written, by the thread that writes, with its first frame before and after."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -116,8 +118,8 @@ def denoise_files(jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
 _Frames = list[Radiograph] | Literal["skip", "stream"]
 """All frames of a file; `skip` where its result is there already, `stream` where it has too many to hold."""
 
-_Result = tuple[Radiograph, Denoised]
-"""A frame with its change made, and what the denoiser said."""
+_Result = tuple[Radiograph, Radiograph, Denoised]
+"""A frame as it was, with its change made, and what the denoiser said."""
 
 _FAILURES = (XrayDenoiseError, OSError, MemoryError)
 """What costs one file only."""
@@ -161,9 +163,9 @@ def _denoised(radiograph: Radiograph, options: Options) -> _Result:
     grey = radiograph.grey
     denoised = options.denoiser(grey, options.level)
     if options.strength == 1:
-        return radiograph.with_grey(denoised.image), denoised
+        return radiograph, radiograph.with_grey(denoised.image), denoised
     blended = grey + np.float32(options.strength) * (denoised.image - grey)
-    return radiograph.with_grey(blended), denoised
+    return radiograph, radiograph.with_grey(blended), denoised
 
 
 def _write(job: Job, results: Iterable[_Result], options: Options, seconds: float | None = None) -> Outcome:
@@ -171,7 +173,7 @@ def _write(job: Job, results: Iterable[_Result], options: Options, seconds: floa
     frames = iter(results)
     start = time.perf_counter()
     try:
-        radiograph, denoised = next(frames)
+        before, after, denoised = next(frames)
         estimated = denoised.level if options.level is None else None
         derivation = Derivation(
             options.denoiser.name,
@@ -180,13 +182,13 @@ def _write(job: Job, results: Iterable[_Result], options: Options, seconds: floa
             eta=estimated.eta if estimated else None,
             sigma=estimated.sigma if estimated else None,
         )
-        caveats = [*files.caveats(radiograph)]
+        caveats = [*files.caveats(after)]
         if options.save_noise_map and denoised.noise_map is None:
             caveats.append(f"'{options.denoiser.name}' makes no noise map")
         maps: list[NDArray[np.float32]] = []
         make_folder(job.target.parent)
         files.write(
-            _keeping_maps(chain([(radiograph, denoised)], frames), maps, keep=options.save_noise_map),
+            _keeping_maps(chain([(before, after, denoised)], frames), maps, keep=options.save_noise_map),
             job.target,
             derivation=derivation,
             bits=options.bits,
@@ -197,11 +199,14 @@ def _write(job: Job, results: Iterable[_Result], options: Options, seconds: floa
     except _FAILURES as error:
         return _failure(job, error)
     seconds = time.perf_counter() - start if seconds is None else seconds
-    return Outcome(job, "written", level=denoised.level, caveats=tuple(caveats), seconds=seconds)
+    outcome = Outcome(job, "written", level=denoised.level, caveats=tuple(caveats), seconds=seconds)
+    if options.show:
+        options.show(outcome, before, after)
+    return outcome
 
 
 def _keeping_maps(results: Iterable[_Result], maps: list[NDArray[np.float32]], *, keep: bool) -> Iterator[Radiograph]:
-    for radiograph, denoised in results:
+    for _, radiograph, denoised in results:
         if keep and denoised.noise_map is not None:
             maps.append(denoised.noise_map)
         yield radiograph

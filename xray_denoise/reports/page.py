@@ -1,0 +1,287 @@
+"""Results as one HTML page that needs nothing beside itself: no network, no other file, and little JavaScript.
+
+    before, after -> crop -> 8-bit PNG -> data URI -> page.html.j2, page.css, page.js -> bytes
+
+Everything that was not written here reaches the page escaped, and the page's own policy lets only its own style and
+script run. Without JavaScript the images stand side by side.
+"""
+
+import base64
+import hashlib
+import importlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from xray_denoise import __version__
+from xray_denoise.errors import CannotRunError
+from xray_denoise.physics.noise import GREY_MAX
+from xray_denoise.reports import plots, tables
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+SHOWN = 1024
+"""Most pixels a side of a picture; a larger image is shown by its centre, as a reduced one would hide the noise."""
+OVERVIEW = 256
+"""Most pixels a side of the reduced copy that shows where the centre lies."""
+LARGEST_BYTES = 6 * 2**20
+"""What one comparison adds to a page at most: four pictures of SHOWN x SHOWN bytes that no compression helped, a
+third more as text, and room for the overview and the spectrum."""
+GAINS = (16, 8, 4, 2, 1)
+"""Gains of the residual; the first that clips at most one pixel of a thousand is taken."""
+ZERO = 128
+"""Where a difference of 0 is shown, of 0..255."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One image before and after, grey levels 0..255 for display; arrays (H, W)."""
+
+    title: str
+    before: NDArray[np.float32]
+    after: NDArray[np.float32]
+    facts: tuple[tuple[str, str], ...] = ()
+    clean: NDArray[np.float32] | None = None
+    """The noise-free image where it is known: then the error that is left is shown too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A figure made of results."""
+
+    title: str
+    svg: bytes
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A table of texts."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """An encoded picture."""
+
+    uri: str
+    width: int
+    height: int
+    """Pixels of the picture; 0 for a drawing."""
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A `Comparison` as the page shows it: a megabyte or three of text, whatever the size of the image."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    before: Figure
+    after: Figure
+    differences: tuple[Figure, ...]
+    """The residual and, where the clean image is known, the error that is left."""
+    spectrum: Figure
+    crop: str
+    """Which part is shown; empty for all of it."""
+    overview: Figure | None
+
+
+def require() -> None:
+    """Find out whether a page can be made, before work is done that it is to show.
+
+    Raises:
+        CannotRunError: a package is missing.
+    """
+    for package in ("jinja2", "matplotlib"):
+        try:
+            importlib.import_module(package)
+        except ModuleNotFoundError as error:
+            raise CannotRunError(
+                f"a report needs the package '{error.name}'", hint="pip install 'xray-denoise[report]'"
+            ) from error
+
+
+def html(
+    title: str,
+    *,
+    facts: Sequence[tuple[str, str]],
+    reports: Sequence[tables.Report] = (),
+    plots: Sequence[Plot] = (),
+    comparisons: Iterable[Comparison | Picture] = (),
+    listings: Sequence[Listing] = (),
+    notes: Sequence[str] = (),
+) -> bytes:
+    """Make a page.
+
+    Args:
+        title: of the page.
+        facts: what was run on what: pairs of a name and a value.
+        reports: tables of numbers.
+        plots: figures.
+        comparisons: images before and after; taken one by one, so they need not be in memory together.
+        listings: tables of texts.
+        notes: what a reader should know first, one sentence or more each.
+
+    Raises:
+        CannotRunError: a package is missing.
+        ValueError: the arrays of a comparison differ in shape.
+    """
+    require()
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_resource),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = (Markup(_resource(name)) for name in ("page.css", "page.js"))  # noqa: S704 - files of this package
+    pictures = [one if isinstance(one, Picture) else encode(one) for one in comparisons]
+    pieces = environment.get_template("page.html.j2").generate(
+        title=title,
+        facts=facts,
+        notes=notes,
+        reports=reports,
+        plots=[(plot, _svg_uri(plot.svg)) for plot in plots],
+        listings=listings,
+        pictures=pictures,
+        style=style,
+        script=script,
+        policy=_policy(style, script),
+        corner=tables.corner,
+        head=_head,
+        cells=_cells,
+        version=__version__,
+        megabytes=LARGEST_BYTES // 2**20,
+    )
+    # The name of a file may hold what is no character, and one rare letter would widen a text of megabytes.
+    return b"".join(piece.encode("utf-8", errors="backslashreplace") for piece in pieces)
+
+
+def encode(comparison: Comparison) -> Picture:
+    """Make the pictures of one comparison; the arrays are not needed afterwards.
+
+    Raises:
+        ValueError: the arrays differ in shape.
+    """
+    before, after, clean = comparison.before, comparison.after, comparison.clean
+    if after.shape != before.shape or (clean is not None and clean.shape != before.shape):
+        raise ValueError(f"the images of '{comparison.title}' differ in shape")
+    window = _centre(before.shape)
+    cropped = (before[window], after[window])
+    residual = cropped[0] - cropped[1]
+    gain = _gain(residual)
+    differences = [_difference(residual, gain, "Residual, before minus after: what was taken out.")]
+    if clean is not None:
+        differences.append(_difference(cropped[1] - clean[window], gain, "Error that is left, after minus clean."))
+    height, width = before.shape
+    rows, columns = residual.shape
+    whole = residual.shape == before.shape
+    return Picture(
+        comparison.title,
+        comparison.facts,
+        before=_png(cropped[0]),
+        after=_png(cropped[1]),
+        differences=tuple(differences),
+        spectrum=Figure(_svg_uri(plots.spectrum(residual)), 0, 0),
+        crop="" if whole else f"the central {columns} x {rows} of {width} x {height} pixels",
+        overview=None if whole else _overview(after, window),
+    )
+
+
+def _centre(shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """The central part of at most SHOWN pixels a side."""
+    starts = [max(0, (side - SHOWN) // 2) for side in shape]
+    rows, columns = (slice(start, start + min(side, SHOWN)) for start, side in zip(starts, shape, strict=True))
+    return rows, columns
+
+
+def _gain(difference: NDArray[np.float32]) -> int:
+    reach = float(np.quantile(np.abs(difference), 0.999))
+    return next((gain for gain in GAINS if gain * reach < ZERO), GAINS[-1])
+
+
+def _difference(difference: NDArray[np.float32], gain: int, what: str) -> Figure:
+    rms = float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))
+    caption = f"{what} Grey is 0, gain {gain}: black and white are ±{ZERO // gain} grey levels. RMS {rms:.2f}."
+    return _png(difference * np.float32(gain) + np.float32(ZERO), caption)
+
+
+def _overview(image: NDArray[np.float32], window: tuple[slice, slice]) -> Figure:
+    """The whole image, reduced, with a frame around the part that is shown."""
+    small = Image.fromarray(_eight_bits(image))
+    small.thumbnail((OVERVIEW, OVERVIEW), Image.Resampling.BOX, reducing_gap=None)
+    framed = np.array(small)
+    (top, bottom), (left, right) = (
+        (part.start * length // side, -(-part.stop * length // side))
+        for part, length, side in zip(window, framed.shape, image.shape, strict=True)
+    )
+    for inset, grey in enumerate((0, 255, 0)):
+        box = framed[top + inset : bottom - inset, left + inset : right - inset]
+        if box.size:
+            box[[0, -1], :] = box[:, [0, -1]] = grey
+    return _png(framed.astype(np.float32))
+
+
+def _eight_bits(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(np.clip(grey, 0, GREY_MAX)).astype(np.uint8)
+
+
+def _png(grey: NDArray[np.float32], caption: str = "") -> Figure:
+    """Grey levels as an 8-bit PNG, clipped to 0..255."""
+    picture = io.BytesIO()
+    Image.fromarray(_eight_bits(grey)).save(picture, "PNG")
+    height, width = grey.shape
+    return Figure(_uri(picture.getvalue(), "image/png"), width, height, caption)
+
+
+def _svg_uri(svg: bytes) -> str:
+    """A drawing of its own: inline, several would share their ids."""
+    return _uri(svg, "image/svg+xml")
+
+
+def _uri(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _policy(style: "Markup", script: "Markup") -> str:
+    """A content security policy: embedded images, this style, this script, and nothing else."""
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in (style, script)]
+    return (
+        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'"
+    )
+
+
+def _head(table: tables.Table) -> list[tuple[str, int]]:
+    """The upper line of a table's head: levels of one eta share a cell, and how many columns it spans."""
+    groups = groupby(
+        enumerate(table.columns), key=lambda place: place[0] if place[1].eta is None else place[1].lines[0]
+    )
+    return [(first[1].lines[0], 1 + len(list(others))) for _, (first, *others) in groups]
+
+
+def _cells(row: tables.Row, table: tables.Table) -> list[tuple[str, str]]:
+    """Each value as text, and what is told of its spread."""
+    return [
+        (value, rest) for value, _, rest in (cell.partition(" ") for cell in tables.texts(row, table, spreads=True))
+    ]
+
+
+def _resource(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

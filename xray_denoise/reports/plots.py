@@ -1,0 +1,200 @@
+"""Results as plots: SVG bytes that are the same for the same numbers."""
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise.reports.tables import Column, Row, Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+"""Okabe and Ito's palette, told apart with every kind of colour vision; yellow is left out, too pale for a line."""
+MARKERS = "osD^vP"
+"""One fewer than the colours, so that pairs of both repeat after 42 methods; nothing is told by colour alone."""
+PAPER = "paper: "
+"""What precedes the name of a method in the title of a quoted row."""
+FAR_BELOW = 6.0
+"""A gap between methods, dB, that is cut out of the plot: the noisy image would press all others together."""
+LEGEND_COLUMNS = 3
+BINS = 128
+"""Rings of the radial spectrum between 0 and 0.5 cycles per pixel."""
+
+
+def psnr_by_level(table: Table) -> bytes:
+    """PSNR of every row against the noise level, as SVG; ours solid, quoted rows dashed.
+
+    A quoted row has the colour of our row of the same method. Lines join levels of one eta only; a column of means
+    is left out.
+
+    Args:
+        table: PSNR in dB; its columns are noise levels.
+    """
+    levels = [(at, column) for at, column in enumerate(table.columns) if column.eta is not None]
+    runs = [list(run) for _, run in groupby(range(len(levels)), key=lambda place: levels[place][1].eta)]
+    rows = [row for row in table.rows if any(row.values[at] is not None for at, _ in levels)]
+    looks = _looks(rows)
+    parts = _parts(rows)
+    with _style():
+        figure = _figure(8, 4.4 + 0.2 * math.ceil(len(rows) / LEGEND_COLUMNS))
+        panels = figure.subplots(len(parts), sharex=True, squeeze=False, height_ratios=[4, 1][: len(parts)])[:, 0]
+        for axes, part in zip(panels, parts, strict=True):
+            for row in part:
+                heights = [math.nan if (value := row.values[at]) is None else value for at, _ in levels]
+                colour, marker = looks[row.title]
+                for run in runs:
+                    axes.plot(
+                        run,
+                        [heights[place] for place in run],
+                        color=colour,
+                        marker=marker,
+                        linestyle="--" if row.quoted else "-",
+                        markerfacecolor="white" if row.quoted else colour,
+                        label=_plain(row.title) if run is runs[0] else None,
+                    )
+            for run in runs[1:]:
+                axes.axvline(run[0] - 0.5, color="#bbbbbb", linewidth=0.8)
+            axes.grid(visible=False, axis="x")
+        panels[0].set(ylabel=_plain(table.title))
+        panels[-1].set_xticks(range(len(levels)), [_level_text(column) for _, column in levels])
+        if rows:
+            figure.legend(loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False)
+        return _svg(figure)
+
+
+def spectrum(residual: NDArray[np.float32]) -> bytes:
+    """The radial power spectrum of an image as SVG, beside that of white noise of the same variance.
+
+    Args:
+        residual: (H, W), grey levels.
+    """
+    frequency, power = radial_power(residual)
+    with _style():
+        figure = _figure(4.8, 3.2)
+        axes = figure.add_subplot()
+        seen = power > 0
+        axes.plot(frequency[seen], power[seen], color=COLOURS[0], label="residual")
+        variance = float(np.var(residual, dtype=np.float64))
+        if variance > 0:
+            axes.axhline(variance, color=COLOURS[1], linestyle="--", linewidth=1.2, label="white, same variance")
+            axes.set_yscale("log")
+            middle = math.log10(variance)
+            lowest, highest = (math.log10(float(bound(power[seen]))) for bound in (np.min, np.max))
+            axes.set_ylim(10 ** min(lowest - 0.2, middle - 1), 10 ** max(highest + 0.2, middle + 1))
+            axes.legend(frameon=False)
+        axes.set(xlabel="frequency / cycles per pixel", ylabel="power / grey levels²", xlim=(0, 0.5))
+        return _svg(figure)
+
+
+def radial_power(image: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean power of an image on rings of equal frequency, its mean taken out, under a Hann window.
+
+    Power is |F|^2 / sum(window^2): white noise of variance v has power v at every frequency.
+
+    Args:
+        image: (H, W), grey levels.
+
+    Returns:
+        Frequencies in cycles per pixel and power in grey levels squared, each of at most `BINS` rings; rings
+        without a sample are left out.
+    """
+    height, width = image.shape
+    window = np.outer(_hann(height), _hann(width))
+    centred = image - np.mean(image, dtype=np.float64)
+    power = np.abs(np.fft.rfft2(centred * window)) ** 2 / np.sum(window**2)
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    ring = np.minimum((radius * 2 * BINS).astype(int), BINS)  # beyond 0.5, in the corners: the last one, dropped
+    ring[0, 0] = BINS  # the mean
+    counts = np.bincount(ring.ravel(), minlength=BINS + 1)[:BINS]
+    sums = np.bincount(ring.ravel(), power.ravel(), minlength=BINS + 1)[:BINS]
+    filled = counts > 0
+    return (np.arange(BINS)[filled] + 0.5) / (2 * BINS), sums[filled] / counts[filled]
+
+
+def _hann(length: int) -> NDArray[np.float64]:
+    """A Hann window whose first and last value are above 0, so that a single pixel has weight too."""
+    return np.asarray(np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2, dtype=np.float64)
+
+
+def _parts(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each panel: those that lie `FAR_BELOW` all others have one of their own."""
+    ranked = sorted(rows, key=_mean, reverse=True)
+    cuts = [place for place in range(1, len(ranked)) if _mean(ranked[place - 1]) - _mean(ranked[place]) > FAR_BELOW]
+    if not cuts:
+        return [list(rows)]
+    below = ranked[cuts[-1] :]
+    return [[row for row in rows if row not in below], [row for row in rows if row in below]]
+
+
+def _mean(row: Row) -> float:
+    return fmean(value for value in row.values if value is not None)
+
+
+def _looks(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+    """Colour and marker by the title of the row; a quoted row has those of our row of the same method."""
+    methods: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: row.quoted):
+        name = row.title.removeprefix(PAPER).casefold()
+        same = (method for method in methods.values() if row.quoted and method.split(" (")[0] == name)
+        methods[row.title] = next(same, name)
+    ordered = list(dict.fromkeys(methods.values()))
+    return {
+        title: (COLOURS[(place := ordered.index(method)) % len(COLOURS)], MARKERS[place % len(MARKERS)])
+        for title, method in methods.items()
+    }
+
+
+def _plain(text: str) -> str:
+    """Text that is no formula, whatever is in it."""
+    return text.replace("$", r"\$")
+
+
+def _level_text(column: Column) -> str:
+    eta, sigma = column.lines
+    return f"\N{GREEK SMALL LETTER ETA} {eta}\n\N{GREEK SMALL LETTER SIGMA} {sigma}"
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Draw with settings of our own; matplotlib's are put back afterwards."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(
+        {
+            "svg.hashsalt": "xray-denoise",  # the same numbers give the same bytes
+            "svg.fonttype": "none",  # text stays text: small files, and the reader's own font
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "#dddddd",
+            "lines.linewidth": 1.6,
+            "lines.markersize": 5,
+        }
+    ):
+        yield
+
+
+def _figure(width: float, height: float) -> "Figure":
+    """An empty figure, its sides in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _svg(figure: "Figure") -> bytes:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    picture = io.BytesIO()
+    canvas = FigureCanvasSVG(figure)
+    canvas.print_svg(picture, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+    return picture.getvalue()
