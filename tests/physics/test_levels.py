@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from xray_denoise.physics.levels import MID_GREY, Calibration, level_of, scaled
-from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.levels import MID_GREY, Calibration, level_of, measured_level, scaled
+from xray_denoise.physics.noise import NoiseLevel, add_noise
 
 
 def ramp(height: int = 64, width: int = 48) -> NDArray[np.float64]:
@@ -51,11 +51,36 @@ def test_noise_free_map_is_no_noise() -> None:
     assert level_of(ramp(), np.zeros_like(ramp())) == NoiseLevel(math.inf, 0.0)
 
 
+@pytest.mark.parametrize("wrong", [0.7, 1.0, 1.4])
+def test_what_was_removed_decides_how_strong_the_noise_is(wrong: float) -> None:
+    """A map of the right split but the wrong scale: 60 000 removed values tell the scale within 5 / sqrt(120 000)."""
+    planted, clean = NoiseLevel(0.6, 10), ramp(250, 250)
+    noisy = add_noise(clean, planted, np.random.default_rng(0))
+    found = measured_level(noisy, clean, wrong * np.sqrt(planted.variance(clean)))
+    assert found.effective_sigma(MID_GREY) == pytest.approx(planted.effective_sigma(MID_GREY), rel=0.015)
+    assert found.eta * found.sigma**2 == pytest.approx(0.6 * 100, rel=1e-6), "the split is that of the map"
+
+
+def test_saturated_pixels_do_not_count() -> None:
+    """Half of the image is so dark that its noise is cut off: counted in, it would halve the variance there."""
+    planted = NoiseLevel(math.inf, 20.0)
+    clean = np.where(np.arange(200)[:, None] < 100, 0.0, 128.0) * np.ones((200, 200))
+    noisy = add_noise(clean, planted, np.random.default_rng(0))
+    found = measured_level(noisy, clean, np.full_like(clean, 20.0))
+    assert found.effective_sigma(MID_GREY) == pytest.approx(20, rel=5 / 40_000**0.5)
+    dark = measured_level(noisy[:100], clean[:100], np.full((100, 200), 17.0))
+    assert dark.sigma == 17, "with nothing to go by the map is believed"
+
+
+def test_nothing_removed_is_no_noise() -> None:
+    assert measured_level(ramp(), ramp(), np.full_like(ramp(), 2.0)) == NoiseLevel(math.inf, 0.0)
+
+
 def test_calibration_takes_out_a_planted_bias() -> None:
     """A bias that changes linearly from 1.2 to 0.9: straight lines between eight means follow it within 0.5 %."""
     true = np.random.default_rng(0).uniform(8, 25, 400)
     biased = true * np.interp(true, [8, 25], [1.2, 0.9])
-    calibration = Calibration.of(biased, true)
+    calibration = Calibration.of(biased, true, knots=8)
     for sigma in (9.0, 14.0, 20.0, 24.0):
         level = NoiseLevel(math.inf, sigma * np.interp(sigma, [8, 25], [1.2, 0.9]))
         assert level.sigma * calibration.factor(level) == pytest.approx(sigma, rel=0.005)

@@ -21,7 +21,7 @@ from xray_denoise.denoisers.tiles import windows
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.nets.level import WHITE
-from xray_denoise.physics.levels import Calibration, level_of, scaled
+from xray_denoise.physics.levels import MID_GREY, Calibration, level_of, measured_level, scaled
 from xray_denoise.physics.noise import NoiseLevel
 
 WHOLE = 1024
@@ -168,16 +168,17 @@ class NetworkDenoiser:
             return Denoised(denoised)
         deviation = noise[:height, :width].numpy()
         if level is None:
-            level, deviation = self._whole_level(denoised, deviation)
+            level, deviation = self._whole_level(seen[0, 0].numpy() * np.float32(WHITE), denoised, deviation)
         return Denoised(denoised, level, deviation)
 
     def _whole_level(
-        self, denoised: NDArray[np.float32], deviation: NDArray[np.float32]
+        self, seen: NDArray[np.float32], denoised: NDArray[np.float32], deviation: NDArray[np.float32]
     ) -> tuple[NoiseLevel, NDArray[np.float32]]:
-        """The level of the whole image, and the map of the noise, both calibrated."""
-        level = level_of(denoised, deviation)
-        factor = self.calibration.factor(level) if self.calibration else 1.0
-        return scaled(level, factor), deviation * np.float32(factor)
+        """The level of the whole image, calibrated, and the map of the noise on the scale of it."""
+        level = measured_level(seen, denoised, deviation)
+        level = scaled(level, self.calibration.factor(level) if self.calibration else 1.0)
+        mapped = level_of(denoised, deviation).effective_sigma(MID_GREY)
+        return level, deviation * np.float32(level.effective_sigma(MID_GREY) / mapped if mapped else 1.0)
 
     @property
     def _smallest_tile(self) -> int:

@@ -72,7 +72,7 @@ def calibration_of(net: BlindNet, images: GreyImages, noise: NoiseRange | WideRa
             if denoised.level is not None:
                 estimated.append(denoised.level.effective_sigma(MID_GREY))
                 true.append(level.effective_sigma(MID_GREY))
-    return Calibration.of(np.array(estimated), np.array(true), knots=min(8, len(true)))
+    return Calibration.of(np.array(estimated), np.array(true), knots=min(4, len(true)))
 
 
 def _drawn(noise: NoiseRange | WideRange, rng: np.random.Generator) -> NoiseLevel:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.nets.level import WHITE
 from xray_denoise.physics import metrics, noise
-from xray_denoise.physics.levels import MID_GREY, level_of
+from xray_denoise.physics.levels import MID_GREY, measured_level
 
 LEVELS = (noise.NoiseLevel(0.4, 15), noise.NoiseLevel(0.6, 10), noise.NoiseLevel(0.8, 5))
 """The worst, the middle and the best cell of Table II; the images take turns."""
@@ -23,8 +23,8 @@ class Validation:
     psnr: float
     """dB, of the denoised images."""
     level_error: float | None
-    """Relative error of the estimated standard deviation of the noise at mid-grey, absolute value; None where the
-    network estimates no level."""
+    """Relative error of the estimated standard deviation of the noise at mid-grey, absolute value, before any
+    calibration; None where the network estimates no level."""
 
 
 class ValidationSet:
@@ -64,7 +64,7 @@ class ValidationSet:
             inverse_eta, sigma = net.encoding.decode(levels.float())
             grey = restored[:, 0].float() * WHITE
             deviation = (grey.clamp_min(0) * inverse_eta + sigma.square()).sqrt()
-            estimated = level_of(grey[0].cpu().numpy(), deviation[0].cpu().numpy()).effective_sigma(MID_GREY)
-            errors.append(abs(estimated / level.effective_sigma(MID_GREY) - 1))
+            estimated = measured_level(noisy, grey[0].cpu().numpy(), deviation[0].cpu().numpy())
+            errors.append(abs(estimated.effective_sigma(MID_GREY) / level.effective_sigma(MID_GREY) - 1))
         net.train(was_training)
         return Validation(float(np.mean(decibels)), float(np.mean(errors)) if errors else None)
