@@ -205,7 +205,7 @@ def test_a_planted_bias_of_the_level_is_found() -> None:
     assert steady.values[4] == pytest.approx(100 * (np.mean(ratios) - 1))
     assert steady.spreads == pytest.approx([0] * 6, abs=1e-9)
     assert wavering.spreads[2] == pytest.approx(np.std([-2, 2, -2, 2], ddof=1))
-    assert texts(steady, table, spreads=True)[:2] == ["20.0 (0.0)", "20.0 (0.0)"]
+    assert texts(steady, table, spreads=True)[:2] == ["20.00 (0.00)", "20.00 (0.00)"]
 
 
 def test_versions_are_named() -> None:

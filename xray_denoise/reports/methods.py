@@ -35,6 +35,8 @@ CLASSICAL_ROWS = (
     "noisy",
     "tv+level",
     "nlm+level",
+    "gat-tv+level",
+    "gat-nlm+level",
     "nl-pca+level",
     "bm3d",
     "bm3d+level",

@@ -58,10 +58,10 @@ def noise_level(results: Results, entries: Sequence[Entry], run: Run) -> Report:
         run: what the head of the report says.
     """
     columns = tuple(
-        Column(title=f"{name} {kind}, {unit}", digits=1) for name, unit, _ in ERRORS for kind in ("bias", "error")
+        Column(title=f"{name} {kind}, {unit}", digits=2) for name, unit, _ in ERRORS for kind in ("bias", "error")
     )
     rows = [_row(results, entry.title) for entry in entries]
-    table = Table("Error of the estimated noise level", DEFINITION, columns, tuple(rows), 1)
+    table = Table("Error of the estimated noise level", DEFINITION, columns, tuple(rows), 2)
     notes = () if run.complete else ("The run is not complete: the means cover what was measured so far.",)
     return Report("Noise level estimated from one image", run.facts, (table,), notes)
 
