@@ -15,7 +15,7 @@ from xray_denoise import weights
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 
-DEFAULT = "x-bdcnn"
+DEFAULT = "x-bdcnn-wide"
 """What `denoise` uses: the model for exposures of any noise, down to none (docs/decisions/0007)."""
 
 BM3D_INSTALL = "pip install 'xray-denoise[bm3d]'"
