@@ -1,9 +1,11 @@
-"""Where tests find radiographs."""
+"""Where tests find radiographs, and how many threads they use."""
 
 import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # read when numpy and torch are imported; inherited by subprocesses
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The trainer: resumed, shared by processes, and stopped by a loss that is no number."""
 
 import dataclasses
+import math
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from xray_denoise.training.validation import ValidationSet
 
 SMALL = dataclasses.replace(PRESETS["fast"], steps=50, batch=2, patch=16, warmup=5, lr=1e-3)
 LITE = {"widths": [8, 8, 8]}
+STEADY = Limits(checkpoint_seconds=0, report_seconds=math.inf)
+"""A row every 25 steps and a checkpoint with each, however slow the machine is."""
 
 
 def source(schedule: Schedule = SMALL) -> PatchSource:
@@ -39,7 +42,7 @@ def training(run: Path, schedule: Schedule = SMALL, net: DenoisingNet | None = N
     fabric.launch()
     options: dict[str, Any] = {
         "fabric": fabric, "run": run, "identity": {"schedule": dataclasses.asdict(schedule)}, "seed": 0,
-        "limits": Limits(checkpoint_seconds=0),
+        "limits": STEADY,
     }  # fmt: skip
     return Training(net or nets.build("lite", **LITE), source(schedule), schedule, **(options | changes))
 
@@ -143,7 +146,7 @@ def test_pause_leaves_the_schedule_alone(tmp_path: Path) -> None:
     list(whole.rows())
     parts = 0
     while True:
-        part = training(tmp_path / "parts", schedule, dncnn(), limits=Limits(pause_seconds=0))
+        part = training(tmp_path / "parts", schedule, dncnn(), limits=dataclasses.replace(STEADY, pause_seconds=0))
         list(part.rows())
         parts += 1
         if part.done == 1:
@@ -175,7 +178,7 @@ def test_time_limit_ends_the_schedule(tmp_path: Path) -> None:
 def test_validation_runs_evenly_and_leaves_the_training_alone(tmp_path: Path) -> None:
     validate = ValidationSet([np.full((40, 47), 100, np.uint8)])
     judged = training(tmp_path / "a", dataclasses.replace(SMALL, steps=100), validate=validate,
-                      limits=Limits(validations=2))  # fmt: skip
+                      limits=dataclasses.replace(STEADY, validations=2))  # fmt: skip
     rows = list(judged.rows())
     assert ["val_psnr" in row for row in rows] == [False, True, False, True]
     plain = training(tmp_path / "b", dataclasses.replace(SMALL, steps=100))

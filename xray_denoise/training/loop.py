@@ -29,9 +29,6 @@ REPORT_EVERY = 25
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
-REPORT_SECONDS = 10.0
-"""Longest time between two rows on one process, however slow its steps."""
-
 Row = dict[str, float]
 """One line of the history: mean loss terms since the last row, learning rate, progress and validation figures."""
 
@@ -52,6 +49,8 @@ class Limits:
     """Time of training steps over all resumed parts, validation not counted; the learning rate ends with it."""
     checkpoint_seconds: float = 60.0
     """Time between two checkpoints; 0 writes one after every row of the history."""
+    report_seconds: float = 10.0
+    """Longest time between two rows of the history on one process, however slow its steps."""
     pause_seconds: float = math.inf
     """Time after which this call saves its state and stops, the training unfinished; not part of the schedule."""
     validations: int = 20
@@ -118,7 +117,7 @@ class Training:
         return min(1.0, max(self.step / self.schedule.steps, self.seconds / self.limits.max_seconds))
 
     def rows(self) -> Iterator[Row]:
-        """Train to the end; yields one row of the history every `REPORT_EVERY` steps.
+        """Train to the end; yields a row of the history every `REPORT_EVERY` steps, or by the clock.
 
         Raises:
             TrainingError: the loss is no longer finite; the last good checkpoint stays.
@@ -200,7 +199,7 @@ class Training:
         """Every `REPORT_EVERY` steps; one slow process reports by the clock too, several must stay in step."""
         if self.step % REPORT_EVERY == 0 or self.step >= self.schedule.steps:
             return True
-        return self._fabric.world_size == 1 and time.monotonic() - since > REPORT_SECONDS
+        return self._fabric.world_size == 1 and time.monotonic() - since > self.limits.report_seconds
 
     def _row(self, means: list[float], rate: float) -> Row:
         loss, mse, structure, asymmetric, variation = means
