@@ -133,7 +133,7 @@ def save(path: Path, ds: Dataset, syntax: str = ExplicitVRLittleEndian) -> Path:
     ds.file_meta.TransferSyntaxUID = syntax
     if syntax == RLELossless:
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        ds.compress(RLELossless, generate_instance_uid=False)
+        ds.compress(RLELossless, generate_instance_uid=False, encoding_plugin="pydicom")
     elif syntax == ExplicitVRBigEndian:
         ds.walk(_to_big_endian)
     dcmwrite(path, ds, enforce_file_format=True)

@@ -89,6 +89,10 @@ def test_denoise_a_dicom_file_to_png_and_to_dicom(here: Path) -> None:
     assert 0.3 < record["eta"] < 2
     assert files.read(here / "out.dcm").bits == 12
 
+    assert call("denoise", noisy, "-o", "small.dcm", "--compress", "j2k", "--private", "drop").exit_code == 0
+    np.testing.assert_array_equal(files.read(here / "small.dcm").stored, files.read(here / "out.dcm").stored)
+    assert (here / "small.dcm").stat().st_size < 0.8 * (here / "out.dcm").stat().st_size
+
 
 def test_a_folder_with_a_broken_file(here: Path) -> None:
     (here / "in").mkdir()
@@ -131,6 +135,8 @@ def test_a_folder_with_a_broken_file(here: Path) -> None:
         ("denoise x.png -o out.png --model tv --device cuda", 2, "runs on the CPU only"),
         ("denoise x.png -o out.png --tile 0", 2, "auto or a number"),
         ("denoise x.png -o out.dcm --bits 8", 2, "keeps the bits"),
+        ("denoise x.png -o out.png --compress rle", 2, "--compress is for DICOM results"),
+        ("denoise x.png -o out.png --private drop", 2, "--private is for DICOM results"),
         ("bench --images nothing", 2, "not a folder"),
         ("bench --methods tv,tv", 2, "named twice"),
     ],

@@ -11,6 +11,7 @@ from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
     from xray_denoise.denoisers import Denoiser
+    from xray_denoise.files import Compression
     from xray_denoise.physics.noise import NoiseLevel
     from xray_denoise.tasks.denoise import Existing, Options, Outcome
     from xray_denoise.tasks.denoise_report import DenoiseReport
@@ -56,6 +57,13 @@ def denoise(
         typer.Option(help="What a picture of a DICOM shows: as a viewer would (auto), or stored values."),
     ] = "auto",
     bits: Annotated[int | None, typer.Option(help="8 or 16 bits of a PNG or TIFF result.")] = None,
+    compress: Annotated[
+        Literal["none", "rle", "jpegls", "j2k"],
+        typer.Option(help="Compression of DICOM results, always without loss."),
+    ] = "none",
+    private: Annotated[
+        Literal["keep", "drop"], typer.Option(help="What becomes of a DICOM file's private groups.")
+    ] = "keep",
     existing: Annotated[
         Literal["error", "skip", "overwrite"],
         typer.Option(help="What to do where the result is there already."),
@@ -87,6 +95,7 @@ def denoise(
     level = _level(eta, sigma)
     span = None if value_range == "auto" else pair(value_range, "--range", example="0,4095")
     jobs, ignored = plan_jobs(inputs, output)
+    _refuse_dicom_options(jobs, compress, private)
     if bits and any(job.target.suffix.lower() in (".dcm", ".dicom") for job in jobs):
         raise UsageError("a DICOM file keeps the bits of its source", hint="leave out --bits, or write PNG or TIFF")
     if ignored:
@@ -109,6 +118,8 @@ def denoise(
         span=span,
         bits=bits,
         render=render,
+        compression=compress,
+        private=private,
         existing=existing,
         stop_on_error=on_error == "stop",
         save_noise_map=save_noise_map,
@@ -116,6 +127,17 @@ def denoise(
     )
     if _run(jobs, options, device_name, page, as_json=as_json):
         raise typer.Exit(1)
+
+
+def _refuse_dicom_options(jobs: "list[Job]", compress: "Compression", private: str) -> None:
+    """What only DICOM results have must not be asked of other results in vain."""
+    from xray_denoise import files
+
+    files.require_encoder(compress)
+    if all(files.SUFFIXES.get(job.target.suffix.lower(), "dicom") != "dicom" for job in jobs):
+        for option, value, idle in (("--compress", compress, "none"), ("--private", private, "keep")):
+            if value != idle:
+                raise UsageError(f"{option} is for DICOM results", hint="leave it out, or write .dcm files")
 
 
 def _announce(jobs: "list[Job]", page: "DenoiseReport | None") -> None:

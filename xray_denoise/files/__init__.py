@@ -25,18 +25,23 @@ if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
 __all__ = [
+    "Compression",
     "Derivation",
     "Kind",
+    "Private",
     "Render",
     "caveats",
     "is_radiograph",
     "read",
     "read_frames",
+    "require_encoder",
     "sniff",
     "write",
 ]
 
+Compression = Literal["none", "rle", "jpegls", "j2k"]
 Kind = Literal["dicom", "png", "tiff", "webp"]
+Private = Literal["keep", "drop"]
 Render = Literal["auto", "display", "stored"]
 
 SUFFIXES: dict[str, Kind] = {
@@ -136,6 +141,8 @@ def write(
     derivation: Derivation | None = None,
     bits: int | None = None,
     render: Render = "auto",
+    compression: Compression = "none",
+    private: Private = "keep",
     now: datetime | None = None,
 ) -> None:
     """Write a radiograph, or its frames, as the suffix of `target` says; it appears whole or not at all.
@@ -149,11 +156,14 @@ def write(
             of a DICOM image.
         render: what a picture of a DICOM image shows: `display` (= `auto`) as a viewer would, or
             `stored` values.
+        compression: how the pixels of a DICOM file made from another are compressed, always without loss.
+        private: whether such a file keeps the private groups of its source.
         now: the time of writing, with its time zone; by default the present.
 
     Raises:
         UnwritableFileError: the folder is missing, `target` is the source, or the image does not fit.
         UsageError: `bits` is given for a DICOM file, which keeps its own.
+        CannotRunError: no encoder for this compression is installed.
     """
     frames = iter([radiographs] if isinstance(radiographs, Radiograph) else radiographs)
     first = next(frames, None)
@@ -166,7 +176,7 @@ def write(
     with whole_file(target, source=None if first.header is None else first.source) as stream:
         if kind == "dicom":
             now = now or datetime.now().astimezone()
-            _write_dicom(stream, frames, first, target=target, derivation=derivation, now=now)
+            _write_dicom(stream, frames, first, target, derivation, now, compression, private)
         else:
             _write_raster(stream, frames, first, kind=kind, derivation=derivation, bits=bits, render=render)
 
@@ -180,6 +190,18 @@ def caveats(radiograph: Radiograph) -> tuple[str, ...]:
 
     with damage.damage_named(radiograph.source):
         return dicom.caveats(header)
+
+
+def require_encoder(compression: Compression) -> None:
+    """Find out before the work begins that results can be compressed.
+
+    Raises:
+        CannotRunError: the package that does it is not installed.
+    """
+    if compression != "none":
+        from xray_denoise.files import codecs
+
+        codecs.require_encoder(compression)
 
 
 def _kind_to_write(target: Path, radiograph: Radiograph) -> Kind:
@@ -206,12 +228,13 @@ def _write_dicom(
     stream: BinaryIO,
     frames: Iterable[Radiograph],
     first: Radiograph,
-    *,
     target: Path,
     derivation: Derivation | None,
     now: datetime,
+    compression: Compression,
+    private: Private,
 ) -> None:
-    from xray_denoise.files import damage, derive, dicom, exposure
+    from xray_denoise.files import codecs, damage, derive, dicom, exposure
 
     if first.header is None:
         phantom = exposure.new_dx(first.stored, bits=first.bits, inverted=first.inverted)
@@ -225,10 +248,18 @@ def _write_dicom(
         )
     if derivation is None:
         raise ValueError("a DICOM image made from another needs a derivation")
-    length = first.stored.nbytes * dicom.frame_count(header)
+    require_encoder(compression)
+    syntax = codecs.SYNTAXES[compression]
+    count = dicom.frame_count(header)
     with damage.damage_named(first.source):
-        head_and_tail = derive.encoded(derive.derived_header(header, derivation, now))
-    derive.write_object(stream, head_and_tail, (frame.stored for frame in frames), length=length)
+        derived = derive.derived_header(header, derivation, now, syntax=syntax, private=private)
+        head_and_tail = derive.encoded(derived)
+    if compression == "none":
+        length = first.stored.nbytes * count
+        derive.write_object(stream, head_and_tail, (frame.stored for frame in frames), length=length)
+    else:
+        codestreams = (codecs.encoded(frame.stored, syntax, bits=frame.bits) for frame in frames)
+        derive.write_compressed_object(stream, head_and_tail, codestreams, count=count)
 
 
 def _write_raster(

@@ -23,6 +23,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from xray_denoise import __version__
 from xray_denoise.errors import UnwritableFileError
+from xray_denoise.files import Private
 from xray_denoise.files.derivation import Derivation
 
 Frames = Iterable[np.ndarray[Any, Any]]
@@ -37,6 +38,8 @@ LONG_STRING, SHORT_TEXT = 64, 1024
 NEW_SERIES_OFFSET = 1000
 LAST_SERIES_NUMBER = 2**31 - 1
 MOST_PIXEL_BYTES = 2**32 - 2
+UNDEFINED_LENGTH = 2**32 - 1
+ITEM, SEQUENCE_DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 
 PIXEL_GROUP, AFTER_PIXEL_GROUP = 0x7FE00000, 0x7FE10000
 SIGNATURES = 0xFFFAFFFA
@@ -62,13 +65,22 @@ def new_uid(*names: str) -> UID:
     return UID(f"2.25.{uuid.uuid5(UID_NAMESPACE, chr(31).join(names)).int}")
 
 
-def derived_header(header: FileDataset, derivation: Derivation, now: datetime) -> Dataset:
+def derived_header(
+    header: FileDataset,
+    derivation: Derivation,
+    now: datetime,
+    *,
+    syntax: UID = ExplicitVRLittleEndian,
+    private: Private = "keep",
+) -> Dataset:
     """A copy of `header` without pixels, changed to describe the derived image; `header` stays as it is.
 
     Args:
         header: the source, as `files.read` gives it.
         derivation: what was done.
         now: the time of writing, with its time zone.
+        syntax: the transfer syntax that the derived image is written in.
+        private: whether private groups stay, at any depth.
     """
     facts = header[:PIXEL_GROUP]
     derived = header[:PIXEL_GROUP]
@@ -104,17 +116,20 @@ def derived_header(header: FileDataset, derivation: Derivation, now: datetime) -
         _put(derived, "LossyImageCompression", "01")
     for keyword in STALE:
         derived.pop(keyword, None)
-    derived.file_meta = file_meta(derived)
+    if private == "drop":
+        derived = copy.deepcopy(derived)
+        derived.remove_private_tags()
+    derived.file_meta = file_meta(derived, syntax)
     return derived
 
 
-def file_meta(dataset: Dataset) -> FileMetaDataset:
-    """The head of a file that holds `dataset` in Explicit VR Little Endian."""
+def file_meta(dataset: Dataset, syntax: UID = ExplicitVRLittleEndian) -> FileMetaDataset:
+    """The head of a file that holds `dataset`."""
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\0\1"
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = syntax
     meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     meta.ImplementationVersionName = f"XRDENOISE {__version__}"[:16]
     return meta
@@ -141,7 +156,7 @@ def write_object(stream: BinaryIO, head_and_tail: tuple[bytes, bytes], frames: F
     if length > MOST_PIXEL_BYTES:
         raise UnwritableFileError(
             f"{length} bytes of pixels do not fit into an uncompressed DICOM file",
-            hint="split it into fewer frames",
+            hint="compress them with --compress, or split the file into fewer frames",
         )
     head, tail = head_and_tail
     stream.write(head)
@@ -152,6 +167,32 @@ def write_object(stream: BinaryIO, head_and_tail: tuple[bytes, bytes], frames: F
     if written != length:
         raise ValueError(f"expected {length} bytes of pixels, got {written}")
     stream.write(b"\0" * (length % 2))
+    stream.write(tail)
+
+
+def write_compressed_object(
+    stream: BinaryIO, head_and_tail: tuple[bytes, bytes], codestreams: Iterable[bytes], *, count: int
+) -> None:
+    """Write encapsulated Pixel Data (PS3.5 A.4), one fragment a frame, with an empty offset table.
+
+    Raises:
+        UnwritableFileError: a frame exceeds what a fragment can hold.
+        ValueError: there are not `count` frames.
+    """
+    head, tail = head_and_tail
+    stream.write(head)
+    stream.write(struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OB", 0, UNDEFINED_LENGTH))
+    stream.write(struct.pack("<HHL", *ITEM, 0))
+    written = 0
+    for codestream in codestreams:
+        if len(codestream) > MOST_PIXEL_BYTES:
+            raise UnwritableFileError("a compressed frame exceeds 4 GiB", hint="leave out --compress")
+        stream.write(struct.pack("<HHL", *ITEM, len(codestream) + len(codestream) % 2))
+        stream.write(codestream + b"\0" * (len(codestream) % 2))
+        written += 1
+    if written != count:
+        raise ValueError(f"expected {count} frames, got {written}")
+    stream.write(struct.pack("<HHL", *SEQUENCE_DELIMITER, 0))
     stream.write(tail)
 
 

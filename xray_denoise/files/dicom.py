@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import read_file_meta_info
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from xray_denoise.errors import UnreadableFileError
+from xray_denoise.files import codecs
 from xray_denoise.files.damage import damage_named
 from xray_denoise.files.overlays import embedded_overlays, with_overlays_moved
 from xray_denoise.radiograph import Radiograph, robust_span
@@ -38,7 +37,6 @@ RADIOGRAPHS = {
 }
 """SOP classes that are read: projection radiographs and secondary captures."""
 
-PIP_LINE = "pip install 'xray-denoise[dicom]'"
 DEFERRED_BYTES = 1 << 20
 """Elements longer than this stay on the disk until they are needed."""
 PIXEL_GROUP = 0x7FE00000
@@ -93,7 +91,7 @@ def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiog
         pixels = dcmread(path) if syntax == DeflatedExplicitVRLittleEndian else path
         del header[PIXELS]
         found = 0
-        for stored in _decoded(pixels, syntax, path):
+        for stored in _decoded(pixels, syntax, layout, path):
             radiograph = Radiograph(
                 stored,
                 span or (0.0, 1.0),
@@ -189,12 +187,12 @@ def _padding_range(facts: Dataset, *, signed: bool) -> tuple[int, int] | None:
 
 def _refuse_without_decoder(syntax: UID, path: Path) -> None:
     try:
-        available = get_decoder(syntax).is_available
+        available = codecs.is_readable(syntax)
     except NotImplementedError:
         available = False
         hint = "no decoder exists for it; export the file in Explicit VR Little Endian"
     else:
-        hint = PIP_LINE
+        hint = codecs.PIP_LINE
     if not available:
         raise UnreadableFileError(
             f"{path} is compressed as {syntax.name} ({syntax}), and no decoder for that is installed",
@@ -214,17 +212,19 @@ def _refuse_truncated(header: FileDataset, layout: Layout, path: Path) -> None:
         )
 
 
-def _decoded(pixels: Path | Dataset, syntax: UID, path: Path) -> Iterator[NDArray[Any]]:
+def _decoded(pixels: Path | Dataset, syntax: UID, layout: Layout, path: Path) -> Iterator[NDArray[Any]]:
     """Stored values frame by frame, in the byte order of this machine."""
+    allocated, bits, signed = layout.allocated, layout.bits, layout.signed
     try:
-        for frame in iter_pixels(pixels, raw=True):
-            yield frame.astype(frame.dtype.newbyteorder("="), copy=False)
+        for words in codecs.decoded(pixels, syntax):
+            native = words.astype(words.dtype.newbyteorder("="), copy=False)
+            yield codecs.stored_values(native, allocated=allocated, bits=bits, signed=signed)
     except RuntimeError as error:
         if not syntax.is_encapsulated:
             raise
         raise UnreadableFileError(
             f"{path} is compressed as {syntax.name} ({syntax}), and no installed decoder can read it",
-            hint=f"{PIP_LINE} adds decoders; where they fail too, decompress it with DCMTK's dcmdjpeg",
+            hint=f"{codecs.PIP_LINE} adds decoders; where they fail too, decompress it with DCMTK's dcmdjpeg",
         ) from error
 
 

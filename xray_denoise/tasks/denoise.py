@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from xray_denoise import files
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UnwritableFileError, UsageError, XrayDenoiseError
-from xray_denoise.files import Derivation, Render, extras
+from xray_denoise.files import Compression, Derivation, Private, Render, extras
 from xray_denoise.files.folders import make_folder
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
@@ -47,6 +47,8 @@ class Options:
     """Stored values that are grey 0 and 255; None means what `files.read` chooses."""
     bits: int | None = None
     render: Render = "auto"
+    compression: Compression = "none"
+    private: Private = "keep"
     existing: Existing = "error"
     stop_on_error: bool = False
     save_noise_map: bool = False
@@ -61,7 +63,7 @@ class Options:
 
     @property
     def description(self) -> str:
-        """Every option that changes the pixels, for the derived file and its identifiers."""
+        """Every option that changes the pixels or the attributes, for the derived file and its identifiers."""
         parts = [f"strength {self.strength:g}"]
         if self.arithmetic != "fp32":
             parts.append(f"arithmetic {self.arithmetic}")
@@ -69,6 +71,8 @@ class Options:
             parts.append(f"given eta {self.level.eta:g} and sigma {self.level.sigma:g}")
         if self.span is not None:
             parts.append(f"range {self.span[0]:g} to {self.span[1]:g}")
+        if self.private == "drop":
+            parts.append("private groups dropped")
         return ", ".join(parts)
 
 
@@ -193,6 +197,8 @@ def _write(job: Job, results: Iterable[_Result], options: Options, seconds: floa
             derivation=derivation,
             bits=options.bits,
             render=options.render,
+            compression=options.compression,
+            private=options.private,
         )
         if maps:
             extras.write_maps(maps, job.noise_map)

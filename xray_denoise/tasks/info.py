@@ -20,6 +20,9 @@ PACKAGES = (
     "pytorch-msssim",
     "matplotlib",
     "bm3d",
+    "imagecodecs",
+    "pyjpegls",
+    "pylibjpeg-openjpeg",
 )
 
 Sections = dict[str, dict[str, str]]
@@ -60,18 +63,18 @@ def _devices() -> dict[str, str]:
 
 
 def _decoders() -> dict[str, str]:
-    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import AllTransferSyntaxes
+
+    from xray_denoise.files import codecs
 
     found = {}
     for syntax in AllTransferSyntaxes:
         if not syntax.is_compressed:
             continue
         try:
-            decoder = get_decoder(syntax)
+            found[syntax.name] = codecs.plugin(syntax) or f"no decoder ({codecs.PIP_LINE})"
         except NotImplementedError:
             continue
-        found[syntax.name] = ", ".join(decoder.available_plugins) or "no decoder (pip install 'xray-denoise[dicom]')"
     return found
 
 

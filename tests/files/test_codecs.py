@@ -1,0 +1,179 @@
+"""Compressed DICOM pixels: what encoders write comes back bit by bit, whatever the depth and the sign."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given
+from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+)
+
+from tests.synthetic_dicom import Sample, dataset, pixels, samples, save, write
+from xray_denoise import files
+from xray_denoise.errors import CannotRunError, UnreadableFileError, UnwritableFileError
+from xray_denoise.files import codecs
+
+DERIVATION = files.Derivation("x-bdcnn", "abc", "strength 1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("codecs")
+
+
+def compressed(path: Path, sample: Sample, syntax: str, frames: list[bytes]) -> Path:
+    """A file whose frames some other encoder has made."""
+    ds = dataset(sample)
+    ds.PixelData = encapsulate(frames)
+    ds["PixelData"].VR = "OB"
+    return save(path, ds, syntax)
+
+
+def words(frame: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Two's complement in the low `bits`, as codecs without a sign are given it."""
+    unsigned = frame.view(f"u{frame.itemsize}")
+    return unsigned & np.array(2**bits - 1, unsigned.dtype)
+
+
+@pytest.mark.parametrize("compression", ["rle", "jpegls", "j2k"])
+@given(sample=samples())
+def test_compressed_results_are_bit_identical(folder: Path, compression: files.Compression, sample: Sample) -> None:
+    source = write(folder / "a.dcm", sample)
+    unchanged = (frame.with_grey(frame.grey) for frame in files.read_frames(source))
+    try:
+        files.write(unchanged, folder / "b.dcm", derivation=DERIVATION, compression=compression)
+    except UnwritableFileError:
+        assert compression == "jpegls"
+        assert sample.bits == 14, "10 and 12 bits of noise fit into the words of 16"
+        return
+    again = list(files.read_frames(folder / "b.dcm"))
+    assert np.array_equal(np.stack([frame.stored for frame in again]), pixels(sample))
+    assert again[0].stored.dtype == sample.dtype
+    derived = pydicom.dcmread(folder / "b.dcm")
+    assert derived.file_meta.TransferSyntaxUID == codecs.SYNTAXES[compression]
+    assert (0x7FE1, 0x0010) in derived, "what comes behind the pixels"
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("syntax", [JPEGLossless, JPEGLosslessSV1])
+def test_lossless_jpeg_is_read(tmp_path: Path, syntax: str, bits: int, signed: bool) -> None:
+    sample = Sample("XA", bits=bits, signed=signed, frames=3)
+    frames = []
+    for frame in pixels(sample):
+        plain = words(frame, bits)
+        plain = plain.astype(np.uint8) if bits == 8 else plain
+        predictor = 1 if syntax == JPEGLosslessSV1 else 4
+        frames.append(imagecodecs.jpeg8_encode(plain, lossless=True, predictor=predictor, bitspersample=bits))
+    path = compressed(tmp_path / "a.dcm", sample, syntax, frames)
+    read = list(files.read_frames(path))
+    assert np.array_equal(np.stack([frame.stored for frame in read]), pixels(sample))
+    assert read[0].stored.dtype == sample.dtype
+
+
+@pytest.mark.parametrize("syntax", [HTJ2KLossless, HTJ2KLosslessRPCL])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_high_throughput_jpeg_2000_is_read(tmp_path: Path, syntax: str, bits: int) -> None:
+    sample = Sample(bits=bits, allocated=bits, shape=(64, 80))
+    frame = imagecodecs.htj2k_encode(pixels(sample)[0], reversible=True)
+    assert np.array_equal(files.read(compressed(tmp_path / "a.dcm", sample, syntax, [frame])).stored, pixels(sample)[0])
+
+
+def test_jpeg_2000_that_lost_the_sign_is_read(tmp_path: Path) -> None:
+    """Some encoders store the two's complement of a signed image as unsigned samples."""
+    sample = Sample(bits=12, signed=True, shape=(64, 80))
+    codestream = imagecodecs.jpeg2k_encode(words(pixels(sample)[0], 12), codecformat="J2K", bitspersample=12)
+    path = compressed(tmp_path / "a.dcm", sample, JPEG2000Lossless, [codestream])
+    assert np.array_equal(files.read(path).stored, pixels(sample)[0])
+
+
+def test_jpeg_of_12_bits_is_read_and_remembered_as_lossy(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:64, :80]
+    smooth = (2000 + 1500 * np.sin(rows / 9) * np.cos(columns / 7)).astype(np.uint16)
+    sample = Sample("CR", shape=(64, 80))
+    frame = imagecodecs.jpeg8_encode(smooth, level=95, bitspersample=12)
+    path = compressed(tmp_path / "a.dcm", sample, JPEGExtended12Bit, [frame])
+    radiograph = files.read(path)
+    assert abs(radiograph.stored.astype(int) - smooth).max() < 20
+    files.write(radiograph, tmp_path / "b.dcm", derivation=DERIVATION)
+    assert pydicom.dcmread(tmp_path / "b.dcm").LossyImageCompression == "01"
+
+
+@pytest.mark.parametrize("process", ["+e1", "+el", "+ee"])
+def test_dcmtk_and_we_decode_alike(tmp_path: Path, process: str) -> None:
+    encoder, decoder = shutil.which("dcmcjpeg"), shutil.which("dcmdjpeg")
+    if encoder is None or decoder is None:
+        pytest.skip("dcmcjpeg is not installed (Debian package dcmtk)")
+    write(tmp_path / "a.dcm", Sample("CR", shape=(64, 80)))
+    subprocess.run([encoder, process, tmp_path / "a.dcm", tmp_path / "b.dcm"], check=True)
+    subprocess.run([decoder, tmp_path / "b.dcm", tmp_path / "c.dcm"], check=True)
+    assert np.array_equal(files.read(tmp_path / "b.dcm").stored, pydicom.dcmread(tmp_path / "c.dcm").pixel_array)
+
+
+@pytest.mark.parametrize("compression", ["rle", "jpegls", "j2k"])
+def test_dcmtk_reads_the_head_of_a_compressed_result(tmp_path: Path, compression: files.Compression) -> None:
+    dump = shutil.which("dcmdump")
+    if dump is None:
+        pytest.skip("dcmdump is not installed (Debian package dcmtk)")
+    frames = files.read_frames(write(tmp_path / "a.dcm", Sample("XA", frames=2)))
+    files.write(frames, tmp_path / "b.dcm", derivation=DERIVATION, compression=compression)
+    said = subprocess.run([dump, tmp_path / "b.dcm"], capture_output=True, check=True)
+    assert b"PixelSequence" in said.stdout
+    assert not said.stderr
+
+
+@pytest.mark.parametrize("compression", ["jpegls", "j2k"])
+def test_a_missing_encoder_is_named_with_its_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: files.Compression
+) -> None:
+    monkeypatch.setattr(codecs, "find_spec", lambda _: None)
+    radiograph = files.read(write(tmp_path / "a.dcm", Sample()))
+    with pytest.raises(CannotRunError, match=compression) as caught:
+        files.write(radiograph, tmp_path / "b.dcm", derivation=DERIVATION, compression=compression)
+    assert "xray-denoise[dicom]" in caught.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["a.dcm"]
+
+
+def test_a_damaged_frame_is_an_error_in_words(tmp_path: Path) -> None:
+    codestream = codecs.encoded(pixels(Sample())[0], JPEGLSLossless, bits=12)
+    for cut in (2, 10, 40, len(codestream) // 2):
+        path = compressed(tmp_path / "a.dcm", Sample(), JPEGLSLossless, [codestream[:cut]])
+        with pytest.raises(UnreadableFileError):
+            files.read(path)
+
+
+def test_too_few_frames_leave_no_compressed_file(tmp_path: Path) -> None:
+    frames = list(files.read_frames(write(tmp_path / "a.dcm", Sample("XA", frames=3))))
+    with pytest.raises(ValueError, match="expected 3 frames"):
+        files.write(frames[:2], tmp_path / "b.dcm", derivation=DERIVATION, compression="rle")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.dcm"]
+
+
+def test_private_groups_are_dropped_at_every_depth_when_asked(tmp_path: Path) -> None:
+    ds = dataset(Sample())
+    item = pydicom.Dataset()
+    item.CodeValue = "1"
+    item.private_block(0x0011, "ACME", create=True).add_new(0x01, "LO", "hidden")
+    ds.ProcedureCodeSequence = [item]
+    source = save(tmp_path / "a.dcm", ds)
+    for private, expected in (("keep", True), ("drop", False)):
+        files.write(files.read(source), tmp_path / f"{private}.dcm", derivation=DERIVATION, private=private)
+        derived = pydicom.dcmread(tmp_path / f"{private}.dcm")
+        found = [element for element in derived.iterall() if element.tag.is_private]
+        assert bool(found) is expected
+        assert (b"hidden" in (tmp_path / f"{private}.dcm").read_bytes()) is expected
+    assert np.array_equal(files.read(tmp_path / "drop.dcm").stored, pixels(Sample())[0])
