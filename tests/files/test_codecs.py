@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,22 @@ def test_a_damaged_frame_is_an_error_in_words(tmp_path: Path) -> None:
     for cut in (2, 10, 40, len(codestream) // 2):
         path = compressed(tmp_path / "a.dcm", Sample(), JPEGLSLossless, [codestream[:cut]])
         with pytest.raises(UnreadableFileError):
+            files.read(path)
+
+
+def test_a_codestream_that_claims_another_size_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    sample = Sample("CR", shape=(64, 80))
+    frame = pixels(sample)[0]
+    streams = {
+        JPEGLSLossless: codecs.encoded(frame, JPEGLSLossless, bits=12),
+        JPEG2000Lossless: codecs.encoded(frame, JPEG2000Lossless, bits=12),
+        JPEGLosslessSV1: imagecodecs.jpeg8_encode(frame, lossless=True, predictor=1, bitspersample=12),
+        HTJ2KLossless: imagecodecs.htj2k_encode(frame, reversible=True),
+    }
+    for syntax, stream in streams.items():
+        assert codecs.claimed_size(stream) == (64, 80)
+        path = compressed(tmp_path / "a.dcm", replace(sample, shape=(64, 81)), syntax, [stream])
+        with pytest.raises(UnreadableFileError, match="64x81 pixels, but compressed are 64x80"):
             files.read(path)
 
 

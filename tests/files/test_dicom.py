@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from tests.synthetic_dicom import (
     PATIENT,
@@ -25,7 +32,7 @@ from tests.synthetic_dicom import (
 )
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, XrayDenoiseError
-from xray_denoise.files import codecs
+from xray_denoise.files import codecs, dicom
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +221,55 @@ def test_a_missing_decoder_is_named_with_its_remedy(tmp_path: Path, monkeypatch:
     with pytest.raises(UnreadableFileError, match=r"JPEG-LS Lossless.*\(1\.2\.840\.10008\.1\.2\.4\.80\)") as caught:
         files.read(path)
     assert caught.value.hint == "pip install 'xray-denoise[dicom]'"
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize("with_meta", [False, True])
+def test_a_file_without_preamble_is_read(tmp_path: Path, syntax: str, with_meta: bool) -> None:
+    whole = write(tmp_path / "whole.dcm", Sample("CR", syntax=syntax)).read_bytes()
+    meta_length = 12 + int.from_bytes(whole[140:144], "little")
+    bare = tmp_path / "bare"
+    bare.write_bytes(whole[132:] if with_meta else whole[132 + meta_length :])
+    assert files.sniff(bare) == "dicom"
+    assert files.is_radiograph(bare)
+    radiograph = files.read(bare)
+    assert np.array_equal(radiograph.stored, pixels(Sample())[0])
+    files.write(radiograph, tmp_path / "b.dcm", derivation=files.Derivation("test"))
+    assert np.array_equal(files.read(tmp_path / "b.dcm").stored, pixels(Sample())[0])
+    assert pydicom.dcmread(tmp_path / "b.dcm").PatientID == "PID-4711"
+
+
+def test_a_report_without_preamble_is_passed_over(tmp_path: Path) -> None:
+    whole = write(tmp_path / "a.dcm", Sample("CR"), SOPClassUID=pydicom.uid.BasicTextSRStorage).read_bytes()
+    (tmp_path / "bare").write_bytes(whole[132:])
+    assert not files.is_radiograph(tmp_path / "bare")
+
+
+def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.dcm", Sample("CR"), Rows=60000, Columns=60000)
+    with pytest.raises(UnreadableFileError, match="more than 178956970"):
+        files.read(path)
+    path = write(tmp_path / "b.dcm", Sample("CR", shape=(512, 512), syntax=DeflatedExplicitVRLittleEndian))
+    assert files.read(path).stored.shape == (512, 512)
+    monkeypatch.setattr(dicom, "MOST_INFLATED_BYTES", 500_000)
+    with pytest.raises(UnreadableFileError, match="inflates to more than 0 MiB"):
+        files.read(path)
+
+
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "PhotometricInterpretation"])
+def test_no_value_of_a_damaged_file_is_told(tmp_path: Path, keyword: str) -> None:
+    """A wrong length may have moved anything into the place of what is wrong."""
+    whole = write(tmp_path / "b.dcm", Sample("CR")).read_bytes()
+    value = str(pydicom.dcmread(tmp_path / "b.dcm")[keyword].value).encode()
+    path = tmp_path / "a.dcm"
+    path.write_bytes(whole.replace(value, b"DOE^JANE".ljust(len(value))))
+    with pytest.raises(UnreadableFileError) as caught:
+        files.read(path)
+    assert "DOE" not in f"{caught.value} {caught.value.hint}"
+    path.write_bytes(whole.replace(b"1.2.840.10008.1.2.1\0", b"DOE^JANE            ", 1))
+    with pytest.raises(UnreadableFileError) as caught:
+        files.read(path)
+    assert "DOE" not in f"{caught.value} {caught.value.hint}"
 
 
 def test_an_unknown_syntax_is_named(tmp_path: Path) -> None:

@@ -1,17 +1,22 @@
 """A picture of a DICOM image shows what a viewer shows."""
 
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_windowing
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from tests.synthetic_dicom import Sample, dataset, save, write
 from xray_denoise import files
-from xray_denoise.errors import UnwritableFileError
+from xray_denoise.errors import UnreadableFileError, UnwritableFileError
 from xray_denoise.files.display import window
 
 RAMP = np.arange(504, dtype=np.uint16).reshape(1, 24, 21) * 8
@@ -121,6 +126,43 @@ def test_a_modality_lut_comes_first(tmp_path: Path) -> None:
     assert np.abs(shown - (4095 - RAMP[0]) / 4095 * 255).max() <= 0.5
 
 
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_luts_in_words_of_any_byte_order(tmp_path: Path, syntax: str) -> None:
+    """Twelve bits, a signed first value, and two chained tables."""
+    stored = RAMP.astype(np.int16) - 2048
+    ds = dataset(Sample("CR", signed=True), stored)
+    ds.ModalityLUTSequence, ds.VOILUTSequence = [Dataset()], [Dataset()]
+    for (item,), vr, first in ((ds.ModalityLUTSequence, "SS", -2048), (ds.VOILUTSequence, "US", 0)):
+        item.add_new("LUTDescriptor", vr, [4096, first, 12])
+        item.add_new("LUTData", "OW", np.arange(4096)[::-1].astype("<u2").tobytes())
+    shown = picture(save(tmp_path / "a.dcm", ds, syntax))
+    assert np.abs(shown - RAMP[0] / 4095 * 255).max() <= 0.5
+
+
+def test_a_lut_of_bytes_and_one_of_65536_entries(tmp_path: Path) -> None:
+    for entries, bits, data in (
+        (256, 8, np.arange(256)[::-1].astype("u1").tobytes()),
+        (0, 16, (65535 - np.minimum(257 * np.arange(65536), 65535)).astype("<u2").tobytes()),
+    ):
+        ds = dataset(Sample("CR", bits=8, allocated=8), (RAMP // 16).astype(np.uint8))
+        item = Dataset()
+        item.add_new("LUTDescriptor", "US", [entries, 0, bits])
+        item.add_new("LUTData", "OW", data)
+        ds.VOILUTSequence = [item]
+        shown = picture(save(tmp_path / "a.dcm", ds))
+        assert np.abs(shown.astype(int) - (255 - RAMP[0] // 16)).max() <= 1
+
+
+def test_a_lut_that_is_too_short_is_damage(tmp_path: Path) -> None:
+    ds = dataset(Sample("CR"), RAMP)
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [4096, 0, 12])
+    item.add_new("LUTData", "OW", b"\0" * 100)
+    ds.VOILUTSequence = [item]
+    with pytest.raises(UnreadableFileError, match="damaged"):
+        picture(save(tmp_path / "a.dcm", ds))
+
+
 def test_stored_values_are_written_as_they_are(tmp_path: Path) -> None:
     source = write(tmp_path / "a.dcm", Sample(inverted=True), RAMP)
     assert np.array_equal(picture(source, render="stored"), RAMP[0])
@@ -143,3 +185,44 @@ def test_frames_become_pages(tmp_path: Path) -> None:
     files.write(files.read_frames(source), tmp_path / "a.tif", render="stored")
     pages = np.stack([page.stored for page in files.read_frames(tmp_path / "a.tif")])
     assert np.array_equal(pages, pydicom.dcmread(source).pixel_array)
+
+
+def _with_luts(ds: Dataset) -> None:
+    ds.ModalityLUTSequence, ds.VOILUTSequence = [Dataset()], [Dataset()]
+    for (item,), curve in ((ds.ModalityLUTSequence, 0.7), (ds.VOILUTSequence, 1.6)):
+        entries = np.rint(np.linspace(0, 1, 4096) ** curve * 4095).astype("<u2")
+        item.add_new("LUTDescriptor", "US", [4096, 0, 16 if curve < 1 else 12])
+        item.add_new("LUTData", "OW", entries.tobytes())
+    ds.ModalityLUTSequence[0].ModalityLUTType = "US"
+
+
+def _with_rescale(ds: Dataset) -> None:
+    ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = "0.5", "-100", "US"
+    ds.WindowCenter, ds.WindowWidth = "700", "1500"
+
+
+def _with_a_sigmoid(ds: Dataset) -> None:
+    ds.VOILUTFunction = "SIGMOID"
+
+
+def _narrow(ds: Dataset) -> None:
+    ds.WindowCenter, ds.WindowWidth = "1900.5", "311"
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("change", [_narrow, _with_luts, _with_rescale, _with_a_sigmoid])
+def test_dcmtk_shows_the_same(tmp_path: Path, change: Callable[[Dataset], None], inverted: bool, signed: bool) -> None:
+    program = shutil.which("dcm2pnm")
+    if program is None:
+        pytest.skip("dcm2pnm is not installed (Debian package dcmtk)")
+    if signed and change is _with_luts:
+        pytest.skip("the LUTs of this test begin at 0")
+    ds = dataset(Sample("DX", inverted=inverted, signed=signed), RAMP.astype(np.int16) if signed else RAMP)
+    change(ds)
+    source = save(tmp_path / "a.dcm", ds)
+    voi = "+Wl" if change is _with_luts else "+Wi"
+    subprocess.run([program, voi, "1", source, tmp_path / "a.pgm"], check=True, capture_output=True)
+    theirs = np.asarray(Image.open(tmp_path / "a.pgm")).astype(int)
+    assert theirs.min() < theirs.max()
+    assert abs(picture(source) - theirs).max() <= 1

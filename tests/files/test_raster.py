@@ -171,6 +171,21 @@ def test_what_is_no_grey_image_is_refused(tmp_path: Path, spoil: Any, reason: st
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("rows", [400, 10**5])
+@pytest.mark.parametrize("compression", [None, "tiff_adobe_deflate", "tiff_lzw"])
+def test_a_tiff_that_lacks_strips_is_refused(tmp_path: Path, compression: str | None, rows: int) -> None:
+    path = tmp_path / "a.tif"
+    pixels = np.random.default_rng(0).integers(0, 65536, (300, 200), np.uint16)
+    Image.fromarray(pixels).save(path, compression=compression)
+    whole = path.read_bytes()
+    height = struct.pack("<HHLL", 257, 4, 1, 300), struct.pack("<HHLL", 257, 4, 1, rows)
+    short = struct.pack("<HHLHH", 257, 3, 1, 300, 0), struct.pack("<HHLL", 257, 4, 1, rows)
+    path.write_bytes(whole.replace(*height).replace(*short))
+    assert path.read_bytes() != whole
+    with pytest.raises(UnreadableFileError, match=r"truncated|damaged"):
+        files.read(path)
+
+
 def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = save(tmp_path / "a.png", RAMP)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)

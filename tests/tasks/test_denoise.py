@@ -22,7 +22,8 @@ from xray_denoise.tasks.denoise import (
     Outcome,
     denoise_files,
 )
-from xray_denoise.tasks.jobs import Job, plan_jobs
+from xray_denoise.tasks.jobs import MANIFEST_NAME, Job, plan_jobs
+from xray_denoise.tasks.manifest import Manifest
 
 LEVEL = NoiseLevel(0.6, 10)
 
@@ -113,12 +114,59 @@ def test_existing_results(tmp_path: Path) -> None:
     (refused,) = run([source], target)
     assert refused.status == "failed"
     assert "exists already" in refused.error
-    (skipped,) = run([source], target, existing="skip")
-    assert skipped.status == "skipped"
+    (foreign,) = run([source], target, existing="skip", manifest=Manifest(tmp_path))
+    assert foreign.status == "failed"
+    assert "does not tell what it was made from" in foreign.error
     assert (pixels(target) == 7).all()
     (written,) = run([source], target, existing="overwrite")
     assert written.status == "written"
-    assert (pixels(target) == 90).all()
+
+
+def again(folder: Path, **changes: Any) -> list[str]:
+    """A run over `folder`/in that skips what is fresh."""
+    manifest = Manifest(folder / "out")
+    return [one.status for one in run([folder / "in"], folder / "out", existing="skip", manifest=manifest, **changes)]
+
+
+def test_only_fresh_results_are_skipped(tmp_path: Path) -> None:
+    for number in range(3):
+        png(tmp_path / "in" / f"{number}.png", 100 + number)
+    assert again(tmp_path) == ["written"] * 3
+    assert again(tmp_path) == ["skipped"] * 3
+    png(tmp_path / "in" / "1.png", 150)
+    assert again(tmp_path) == ["skipped", "written", "skipped"]
+    assert (pixels(tmp_path / "out" / "1.png") == 140).all()
+    assert again(tmp_path, strength=0.5) == ["written"] * 3, "made with other options"
+    assert again(tmp_path, model_hash="other") == ["written"] * 3
+    (tmp_path / "out" / "2.png").unlink()
+    assert again(tmp_path, model_hash="other") == ["skipped", "skipped", "written"]
+    png(tmp_path / "out" / "0.png", 3)
+    assert again(tmp_path, model_hash="other") == ["failed", "skipped", "skipped"], "somebody changed it"
+    assert (pixels(tmp_path / "out" / "0.png") == 3).all()
+
+
+def test_an_interrupted_run_is_taken_up_again(tmp_path: Path) -> None:
+    """Half a line in the manifest, a result whose line is there but which is not, and one that was not begun."""
+    for number in range(3):
+        png(tmp_path / "in" / f"{number}.png", 100 + number)
+    again(tmp_path)
+    manifest = tmp_path / "out" / MANIFEST_NAME
+    first, second, third = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text(first + second + third[: len(third) // 2])
+    for number in (1, 2):
+        (tmp_path / "out" / f"{number}.png").unlink()
+    assert again(tmp_path) == ["skipped", "written", "written"]
+    assert again(tmp_path) == ["skipped"] * 3
+
+
+def test_the_manifest_is_no_input_and_names_no_source(tmp_path: Path) -> None:
+    png(tmp_path / "in" / "DOE^JANE.png")
+    again(tmp_path)
+    _, ignored = plan_jobs([str(tmp_path / "out")], tmp_path / "other")
+    assert ignored == []
+    (line,) = (tmp_path / "out" / MANIFEST_NAME).read_text().splitlines()
+    assert str(tmp_path) not in line
+    assert set(json.loads(line)) == {"target", "target_sha256", "source_sha256", "recipe"}
 
 
 def test_an_original_is_never_written_over(tmp_path: Path) -> None:

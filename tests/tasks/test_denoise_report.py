@@ -157,7 +157,9 @@ def test_pictures_are_bounded_and_all_files_listed(here: Path, monkeypatch: pyte
     monkeypatch.setattr(denoise_report, "PICTURED", 3)
     for number in range(6):
         png(here / "in" / f"{number}.png", number, (8, 9))
-    png(here / "out" / "0.png")
+    assert call("in", "-o", "out").exit_code == 0
+    for number in range(1, 6):
+        (here / "out" / f"{number}.png").unlink()
     assert call("in", "-o", "out", "--existing", "skip", "--report", "report.html").exit_code == 0
     text = (here / "report.html").read_text()
     assert text.count("<article") == 3

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xray_denoise.tasks.denoise import Existing, Options, Outcome
     from xray_denoise.tasks.denoise_report import DenoiseReport
     from xray_denoise.tasks.jobs import Job
+    from xray_denoise.tasks.manifest import Manifest
 
 
 @guarded
@@ -66,7 +67,7 @@ def denoise(
     ] = "keep",
     existing: Annotated[
         Literal["error", "skip", "overwrite"],
-        typer.Option(help="What to do where the result is there already."),
+        typer.Option(help="Where the result is there already: fail, skip it if it is fresh, or replace it."),
     ] = "error",
     on_error: Annotated[
         Literal["continue", "stop"], typer.Option(help="What to do after a file that failed.")
@@ -123,6 +124,7 @@ def denoise(
         existing=existing,
         stop_on_error=on_error == "stop",
         save_noise_map=save_noise_map,
+        manifest=_manifest(output, jobs, existing),
         show=page.show if page else None,
     )
     if _run(jobs, options, device_name, page, as_json=as_json):
@@ -182,6 +184,14 @@ def _page(target: Path | None, jobs: "list[Job]", existing: "Existing", *, names
         say(f"report: {one_line(str(target))} (there already)")
         return None
     return page
+
+
+def _manifest(output: Path, jobs: "list[Job]", existing: "Existing") -> "Manifest | None":
+    """The record of a folder of results; a single file has one only where it may be skipped."""
+    from xray_denoise.tasks.manifest import Manifest
+
+    into_folder = jobs[0].target != output
+    return Manifest(output if into_folder else output.parent) if into_folder or existing == "skip" else None
 
 
 def _level(eta: float | None, sigma: float | None) -> "NoiseLevel | None":

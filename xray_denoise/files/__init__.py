@@ -8,7 +8,8 @@
 A file is what its first bytes say, whatever its name; a new file is what its suffix says.
 """
 
-from collections.abc import Iterable, Iterator
+import struct
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -54,6 +55,10 @@ SUFFIXES: dict[str, Kind] = {
 }
 """What a new file becomes."""
 DICOM_MARK = slice(128, 132)
+FILE_META_GROUP, IDENTIFYING_GROUP = 0x0002, 0x0008
+FIRST_ELEMENTS, LONGEST_FIRST = 0x0018, 64
+"""Elements that an object begins with have no higher number, and values of no more bytes."""
+FIRST_VRS = (b"UL", b"OB", b"CS", b"DA", b"TM", b"UI", b"SH", b"LO")
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -72,13 +77,32 @@ def sniff(path: Path) -> Kind | None:
             f"cannot read {path}: {reason}",
             hint="check the name and its permissions",
         ) from error
-    if head[DICOM_MARK] == b"DICM":
+    if head[DICOM_MARK] == b"DICM" or _starts_like_a_data_set(head):
         return "dicom"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if head.startswith(TIFF_MARKS):
         return "tiff"
     return "webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
+
+
+def _starts_like_a_data_set(head: bytes) -> bool:
+    """Whether a file without preamble begins with the elements that open a DICOM object (ACR-NEMA's heirs).
+
+    That is group 2 in Explicit VR Little Endian, or one of the first elements of group 8 in any of three syntaxes, with
+    a length that such an element can have.
+    """
+    if len(head) < 132:
+        return False
+    for order in ("<", ">"):
+        group, element, vr, short = struct.unpack_from(f"{order}HH2sH", head)
+        (long,) = struct.unpack_from(f"{order}L", head, 4)
+        if group == FILE_META_GROUP and order == "<":
+            return element <= FIRST_ELEMENTS and vr in FIRST_VRS and short <= LONGEST_FIRST
+        if group == IDENTIFYING_GROUP and element <= FIRST_ELEMENTS:
+            explicit = vr in FIRST_VRS and short <= LONGEST_FIRST
+            return explicit or (order == "<" and long <= LONGEST_FIRST and long % 2 == 0)
+    return False
 
 
 def is_radiograph(path: Path) -> bool:
@@ -144,6 +168,7 @@ def write(
     compression: Compression = "none",
     private: Private = "keep",
     now: datetime | None = None,
+    when_whole: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a radiograph, or its frames, as the suffix of `target` says; it appears whole or not at all.
 
@@ -159,6 +184,7 @@ def write(
         compression: how the pixels of a DICOM file made from another are compressed, always without loss.
         private: whether such a file keeps the private groups of its source.
         now: the time of writing, with its time zone; by default the present.
+        when_whole: called with the finished file just before it takes its name.
 
     Raises:
         UnwritableFileError: the folder is missing, `target` is the source, or the image does not fit.
@@ -173,7 +199,8 @@ def write(
     kind = _kind_to_write(target, first)
     if kind == "dicom" and bits is not None:
         raise UsageError("a DICOM file keeps the bits of its source", hint="leave out --bits, or write a PNG or TIFF")
-    with whole_file(target, source=None if first.header is None else first.source) as stream:
+    source = None if first.header is None else first.source
+    with whole_file(target, source=source, when_whole=when_whole) as stream:
         if kind == "dicom":
             now = now or datetime.now().astimezone()
             _write_dicom(stream, frames, first, target, derivation, now, compression, private)

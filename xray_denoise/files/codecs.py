@@ -1,5 +1,6 @@
 """Compressed pixels: which decoders are installed, and lossless encoding of single frames."""
 
+import struct
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -30,11 +31,15 @@ SYNTAXES: dict[Compression, UID] = {
     "j2k": JPEG2000Lossless,
 }
 """What `--compress` writes: all of it without loss."""
+JPEG_2000_START = b"\xff\x4f\xff\x51"
+FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+"""The markers of JPEG and JPEG-LS that a size follows."""
 PIP_LINE = "pip install 'xray-denoise[dicom]'"
 
 
-PREFERRED = (jpeg_plugin.PLUGIN, "pylibjpeg", "pyjpegls", "pydicom", "pillow")
-"""pydicom's plugins in the order in which they are tried; GDCM, which can abort the process, comes last."""
+PREFERRED = (jpeg_plugin.PLUGIN, "pydicom", "pyjpegls", "pylibjpeg", "pillow")
+"""pydicom's plugins in the order in which they are tried. Not GDCM, which can abort the process, nor pylibjpeg's RLE,
+which can panic, if there is another."""
 
 
 @cache
@@ -75,6 +80,21 @@ def decoded(pixels: Path | Dataset, syntax: UID) -> Iterator[NDArray[Any]]:
         apply_j2k_sign_correction=False,
         apply_jls_sign_correction=False,
     )
+
+
+def claimed_size(codestream: bytes) -> tuple[int, int] | None:
+    """Rows and columns in the head of a JPEG, JPEG-LS or JPEG 2000 codestream; None where it shows none, as RLE."""
+    start = codestream.find(JPEG_2000_START)
+    if start >= 0 and len(codestream) >= start + 24:
+        columns, rows, left, top = struct.unpack_from(">4L", codestream, start + 8)
+        return rows - top, columns - left
+    at = 2 if codestream.startswith(b"\xff\xd8") else len(codestream)
+    while at + 9 <= len(codestream) and codestream[at] == 0xFF:
+        marker = codestream[at + 1]
+        if marker in FRAME_HEADERS:
+            return struct.unpack_from(">HH", codestream, at + 5)
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(codestream[at + 2 : at + 4])
+    return None
 
 
 def stored_values(words: NDArray[Any], *, allocated: int, bits: int, signed: bool) -> NDArray[Any]:

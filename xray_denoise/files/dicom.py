@@ -3,6 +3,8 @@
 In this order: is it a radiograph, are its pixels grey integers, can they be decoded.
 """
 
+import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +13,15 @@ from typing import Any
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.encaps import generate_frames
 from pydicom.filereader import read_file_meta_info
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from xray_denoise.errors import UnreadableFileError
 from xray_denoise.files import codecs
@@ -39,6 +48,13 @@ RADIOGRAPHS = {
 
 DEFERRED_BYTES = 1 << 20
 """Elements longer than this stay on the disk until they are needed."""
+META_START = 144
+"""Bytes before the first element that (0002,0000) *File Meta Information Group Length* counts."""
+MOST_INFLATED_BYTES = 512 << 20
+"""Largest data set in the deflated syntax, which has to be held in memory."""
+MOST_PIXELS = 178_956_970
+"""Largest frame; Pillow's limit for other image files."""
+COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT", "ARGB", "CMYK")
 PIXEL_GROUP = 0x7FE00000
 FLOAT_PIXELS, DOUBLE_PIXELS, PIXELS = 0x7FE00008, 0x7FE00009, 0x7FE00010
 FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
@@ -63,7 +79,11 @@ class Layout:
 def is_radiograph_class(path: Path) -> bool:
     """Whether the file's head names one of the classes that are read, or none that is known: that file is damaged."""
     with damage_named(path):
-        uid = UID(str(read_file_meta_info(path).get("MediaStorageSOPClassUID", "")))
+        if _has_preamble(path):
+            uid = read_file_meta_info(path).get("MediaStorageSOPClassUID", "")
+        else:
+            uid = dcmread(path, force=True, stop_before_pixels=True, specific_tags=["SOPClassUID"]).get("SOPClassUID")
+    uid = UID(str(uid or ""))
     return uid in RADIOGRAPHS or uid.name == uid
 
 
@@ -78,17 +98,20 @@ def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiog
         UnreadableFileError: the file is damaged, is no grey radiograph, or has no decoder here.
     """
     with damage_named(path):
-        header = dcmread(path, defer_size=None if _is_deflated(path) else DEFERRED_BYTES)
+        header = _read_object(path)
         facts = header[:PIXEL_GROUP]  # a shallow copy: what is looked up in it stays undecoded in the header
         _refuse_other_objects(facts, path)
         _refuse_without_grey_pixels(header, facts, path)
         layout = _layout(facts, path)
         syntax = UID(header.file_meta.TransferSyntaxUID)
         _refuse_without_decoder(syntax, path)
-        if not syntax.is_encapsulated:
+        if syntax.is_encapsulated:
+            _refuse_other_sizes(header, layout, path)
+        else:
             _refuse_truncated(header, layout, path)
         header = with_overlays_moved(header, layout.frames, path) if embedded_overlays(facts) else header
-        pixels = dcmread(path) if syntax == DeflatedExplicitVRLittleEndian else path
+        in_place = syntax != DeflatedExplicitVRLittleEndian and _has_preamble(path)
+        pixels = path if in_place else _read_object(path, whole=True)
         del header[PIXELS]
         found = 0
         for stored in _decoded(pixels, syntax, layout, path):
@@ -111,13 +134,51 @@ def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiog
             )
 
 
-def _is_deflated(path: Path) -> bool:
-    return bool(read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian)
+def _has_preamble(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def _read_object(path: Path, *, whole: bool = False) -> FileDataset:
+    """The object in a file, its long elements left on the disk unless it is wanted `whole`.
+
+    A file that begins with the data set itself has no transfer syntax: it is uncompressed, in the encoding that
+    its first element shows.
+    """
+    if not _has_preamble(path):
+        found = dcmread(path, defer_size=None if whole else DEFERRED_BYTES, force=True)
+        if "TransferSyntaxUID" not in found.file_meta:
+            implicit, little = found.original_encoding
+            explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+            found.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+        return found
+    meta = read_file_meta_info(path)
+    deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    if deflated:
+        _refuse_inflated(path, start=META_START + int(meta.FileMetaInformationGroupLength))
+    return dcmread(path, defer_size=None if whole or deflated else DEFERRED_BYTES)
+
+
+def _refuse_inflated(path: Path, start: int) -> None:
+    """A deflated data set is read whole: its size is found out first, a piece at a time."""
+    with path.open("rb") as stream:
+        stream.seek(start)
+        inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        for piece in iter(lambda: stream.read(1 << 16), b""):
+            waiting = piece
+            while waiting:
+                size += len(inflater.decompress(waiting, 1 << 20))
+                waiting = inflater.unconsumed_tail
+                if size > MOST_INFLATED_BYTES:
+                    raise UnreadableFileError(
+                        f"{path} inflates to more than {MOST_INFLATED_BYTES >> 20} MiB",
+                        hint="if it is genuine, export it uncompressed",
+                    )
 
 
 def _refuse_other_objects(facts: Dataset, path: Path) -> None:
     sop_class = UID(str(facts.get("SOPClassUID") or ""))
-    name = sop_class.name if sop_class and not sop_class.is_private else "of no known class"
+    name = sop_class.name if sop_class.name != sop_class else "of no known class"
     functional = sop_class in RADIOGRAPHS and any(tag in facts for tag in FUNCTIONAL_GROUPS)
     if functional or "Enhanced" in name:
         raise UnreadableFileError(
@@ -138,15 +199,15 @@ def _refuse_without_grey_pixels(header: FileDataset, facts: Dataset, path: Path)
         raise UnreadableFileError(f"{path} has floating-point pixels", hint="export it with integer pixels")
     if PIXELS not in header:
         raise UnreadableFileError(f"{path} has no pixels", hint="the file may be incomplete, or no image")
-    photometric = str(facts.get("PhotometricInterpretation", "not given"))
-    if photometric == "PALETTE COLOR" or facts.get("SamplesPerPixel", 1) != 1:
+    photometric = str(facts.get("PhotometricInterpretation", ""))
+    if photometric in COLOURS or facts.get("SamplesPerPixel", 1) != 1:
         raise UnreadableFileError(
-            f"{path} is a colour image ({photometric})",
+            f"{path} is a colour image ({photometric if photometric in COLOURS else 'several samples a pixel'})",
             hint="only grey images (MONOCHROME1 or 2) are denoised",
         )
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise UnreadableFileError(
-            f"{path} has the photometric interpretation {photometric}", hint="only MONOCHROME1 and 2 are grey"
+            f"{path} has no known photometric interpretation", hint="only MONOCHROME1 and 2 are grey"
         )
 
 
@@ -161,6 +222,11 @@ def _layout(facts: Dataset, path: Path) -> Layout:
     rows, columns, frames = int(facts.Rows), int(facts.Columns), int(facts.get("NumberOfFrames") or 1)
     if min(rows, columns, frames) < 1:
         raise UnreadableFileError(f"{path} has {rows}x{columns} pixels in {frames} frames", hint="it holds no image")
+    if rows * columns > MOST_PIXELS:
+        raise UnreadableFileError(
+            f"{path} has {rows}x{columns} pixels, more than {MOST_PIXELS}",
+            hint="no radiograph is that large; cut it into parts if it is genuine",
+        )
     return Layout(
         rows=rows,
         columns=columns,
@@ -195,9 +261,16 @@ def _refuse_without_decoder(syntax: UID, path: Path) -> None:
         hint = codecs.PIP_LINE
     if not available:
         raise UnreadableFileError(
-            f"{path} is compressed as {syntax.name} ({syntax}), and no decoder for that is installed",
+            f"{path} is compressed as {_named(syntax)}, and no decoder for that is installed",
             hint=hint,
         )
+
+
+def _named(syntax: UID) -> str:
+    """The name of a transfer syntax and its UID; of a damaged one only that it is none, for it may hold anything."""
+    if not re.fullmatch(r"[0-9.]{1,64}", syntax):
+        return "no valid transfer syntax"
+    return f"{syntax.name} ({syntax})" if syntax.name != syntax else f"an unknown transfer syntax ({syntax})"
 
 
 def _refuse_truncated(header: FileDataset, layout: Layout, path: Path) -> None:
@@ -212,6 +285,21 @@ def _refuse_truncated(header: FileDataset, layout: Layout, path: Path) -> None:
         )
 
 
+def _refuse_other_sizes(header: FileDataset, layout: Layout, path: Path) -> None:
+    """Decoders make room for the size that a codestream claims: it must be that of the image."""
+    element: Any = header.get_item(PIXELS, keep_deferred=True)
+    with path.open("rb") as stream:
+        stream.seek(element.value_tell)
+        source = stream if element.value is None else element.value
+        for codestream in generate_frames(source, number_of_frames=layout.frames):
+            size = codecs.claimed_size(codestream)
+            if size is not None and size != (layout.rows, layout.columns):
+                raise UnreadableFileError(
+                    f"{path} is {layout.rows}x{layout.columns} pixels, but compressed are {size[0]}x{size[1]}",
+                    hint="fetch the file again from its source",
+                )
+
+
 def _decoded(pixels: Path | Dataset, syntax: UID, layout: Layout, path: Path) -> Iterator[NDArray[Any]]:
     """Stored values frame by frame, in the byte order of this machine."""
     allocated, bits, signed = layout.allocated, layout.bits, layout.signed
@@ -223,7 +311,7 @@ def _decoded(pixels: Path | Dataset, syntax: UID, layout: Layout, path: Path) ->
         if not syntax.is_encapsulated:
             raise
         raise UnreadableFileError(
-            f"{path} is compressed as {syntax.name} ({syntax}), and no installed decoder can read it",
+            f"{path} is compressed as {_named(syntax)}, and no installed decoder can read it",
             hint=f"{codecs.PIP_LINE} adds decoders; where they fail too, decompress it with DCMTK's dcmdjpeg",
         ) from error
 

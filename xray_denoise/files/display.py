@@ -1,11 +1,11 @@
 """Show a DICOM image as a viewer would: modality, then window or VOI LUT, then polarity (PS3.4 N.2)."""
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from xray_denoise.files.damage import damage_named
 from xray_denoise.radiograph import Radiograph, robust_span
@@ -19,9 +19,10 @@ def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDAr
     Padding is black. Without a window or VOI LUT the robust range of the image is spread over the screen.
     """
     facts = header[:PIXEL_GROUP]
+    little_endian = bool(header.file_meta.TransferSyntaxUID.is_little_endian)
     with damage_named(radiograph.source):
-        values = apply_modality_lut(radiograph.stored, facts)
-        shown = _voi(values, facts)
+        values = _modality(radiograph, facts, little_endian=little_endian)
+        shown = _voi(values, facts, little_endian=little_endian)
         inverted = radiograph.inverted or facts.get("PresentationLUTShape") == "INVERSE"
     padding = radiograph.padding
     if shown is None:
@@ -35,16 +36,62 @@ def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDAr
     return np.asarray(np.rint(shown.clip(0.0, 1.0) * top), dtype=np.uint8 if bits == 8 else np.uint16)
 
 
-def _voi(values: NDArray[Any], facts: Dataset) -> NDArray[np.float64] | None:
+def _modality(radiograph: Radiograph, facts: Dataset, *, little_endian: bool) -> NDArray[Any]:
+    """Stored values through (0028,3000) *Modality LUT Sequence*, or by rescale slope and intercept."""
+    if facts.get("ModalityLUTSequence"):
+        item = facts.ModalityLUTSequence[0]
+        return through_lut(radiograph.stored, item, signed=radiograph.signed, little_endian=little_endian)[0]
+    slope, intercept = facts.get("RescaleSlope"), facts.get("RescaleIntercept")
+    if slope is None or intercept is None:
+        return radiograph.stored
+    slope, intercept = float(slope), float(intercept)
+    if not (math.isfinite(slope) and math.isfinite(intercept)):
+        raise ValueError("the rescale is not a number")
+    return np.asarray(radiograph.stored * slope + intercept)
+
+
+def _voi(values: NDArray[Any], facts: Dataset, *, little_endian: bool) -> NDArray[np.float64] | None:
     """0 is black and 1 is white; None where the image has neither VOI LUT nor window."""
     if facts.get("VOILUTSequence"):
-        descriptor = facts.VOILUTSequence[0].LUTDescriptor
-        shown = np.asarray(apply_voi(values.astype(np.int64), facts), dtype=np.float64)
-        return np.asarray(shown / (2 ** int(descriptor[2]) - 1))
+        whole = np.rint(values).astype(np.int64)
+        shown, top = through_lut(
+            whole, facts.VOILUTSequence[0], signed=bool(whole.min() < 0), little_endian=little_endian
+        )
+        return np.asarray(shown / top, dtype=np.float64)
     center, width = _first(facts.get("WindowCenter")), _first(facts.get("WindowWidth"))
     if center is None or width is None or width <= 0:
         return None
     return window(values, center, width, str(facts.get("VOILUTFunction") or "LINEAR"))
+
+
+def through_lut(
+    values: NDArray[Any], item: Dataset, *, signed: bool, little_endian: bool
+) -> tuple[NDArray[np.int64], int]:
+    """Look values up in (0028,3002) *LUT Descriptor* and (0028,3006) *LUT Data* (PS3.3 C.11.1, C.11.2).
+
+    Args:
+        values: integers; below and above the table its first and last entry hold.
+        item: of a Modality or VOI LUT Sequence.
+        signed: whether the first value mapped is signed.
+        little_endian: the byte order of the file, which LUT Data keeps where it is OW.
+
+    Returns:
+        The entries, and the largest that its number of bits can hold.
+    """
+    entries, first, bits = (int(number) for number in item.LUTDescriptor)
+    entries, first = entries or 0x10000, first % 0x10000
+    if signed and first >= 0x8000:
+        first -= 0x10000
+    data = item.LUTData
+    if isinstance(data, bytes):
+        narrow = bits <= 8 and len(data) < 2 * entries
+        table = np.frombuffer(data, "u1" if narrow else "<u2" if little_endian else ">u2")
+    else:
+        table = np.atleast_1d(np.asarray(data, dtype=np.int64)) % 0x10000
+    if table.size < entries or not 0 < bits <= 16:
+        raise ValueError("the LUT is shorter than it says")
+    top = 2**bits - 1
+    return table[:entries].astype(np.int64)[np.clip(values.astype(np.int64) - first, 0, entries - 1)] & top, top
 
 
 def window(values: NDArray[Any], center: float, width: float, function: str) -> NDArray[np.float64]:

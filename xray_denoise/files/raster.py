@@ -1,7 +1,5 @@
 """PNG, TIFF and WebP: grey pixels in, grey pixels out, nothing lost in between."""
 
-import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,26 +12,18 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
+from xray_denoise.files.damage import damage_named
 from xray_denoise.radiograph import Radiograph, robust_span
 
 RasterKind = Literal["png", "tiff", "webp"]
 
-DAMAGE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    TypeError,
-    LookupError,
-    EOFError,
-    AttributeError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow raises for a damaged file."""
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B")
 TIFF_BITS_PER_SAMPLE = 258
+TIFF_COMPRESSION, TIFF_UNCOMPRESSED = 259, 1
 TIFF_PHOTOMETRIC = 262
+TIFF_STRIP_OFFSETS, TIFF_ROWS_PER_STRIP = 273, 278
+BEST_RATIO = 1500
+"""Deflate makes no more than 1032 bytes of one, LZW a little more."""
 WHITE_IS_ZERO = 0
 PNG_EFFORT = 3
 """zlib level: a third of the time of the default 6, for files 3 to 10 % larger."""
@@ -72,6 +62,7 @@ def read_frames(path: Path, kind: RasterKind, span: tuple[float, float] | None) 
             raise UnreadableFileError(f"{path} is animated", hint="save its frames as single images")
         for page in range(pages):
             image.seek(page)
+            _refuse_truncated(image, path)
             stored, bits = _grey_pixels(image, kind, path)
             header = _header(image, kind)
             yield Radiograph(
@@ -85,18 +76,34 @@ def read_frames(path: Path, kind: RasterKind, span: tuple[float, float] | None) 
 
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except Image.DecompressionBombError as error:
+    what = "it is damaged, incomplete or of an unusual kind"
+    hint = "open it in an image editor and save it again as a grey PNG of 8 or 16 bits"
+    with damage_named(path, what, hint):
+        try:
+            yield
+        except Image.DecompressionBombError as error:
+            raise UnreadableFileError(
+                f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels",
+                hint="no radiograph is that large; cut it into parts if it is genuine",
+            ) from error
+
+
+def _refuse_truncated(image: Image.Image, path: Path) -> None:
+    """Pillow takes what is missing from a TIFF file for black, and makes room for any size that a head claims."""
+    depth = 2 if image.mode.startswith("I") else 1
+    ratio = float("inf") if image.format == "WEBP" else BEST_RATIO
+    strips = 1.0
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tags = image.tag_v2
+        ratio = 1 if tags.get(TIFF_COMPRESSION, TIFF_UNCOMPRESSED) == TIFF_UNCOMPRESSED else ratio
+        ratio *= 8 if image.mode == "1" else 4 / 3  # eight pixels a byte, or pixels of 12 bits
+        if TIFF_STRIP_OFFSETS in tags:
+            strips = len(tags[TIFF_STRIP_OFFSETS]) * tags.get(TIFF_ROWS_PER_STRIP, image.height) / image.height
+    if strips < 1 or path.stat().st_size * ratio < image.width * image.height * depth:
         raise UnreadableFileError(
-            f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels",
-            hint="no radiograph is that large; cut it into parts if it is genuine",
-        ) from error
-    except DAMAGE as error:
-        raise UnreadableFileError(
-            f"cannot read {path}: it is damaged, incomplete or of an unusual kind",
-            hint="open it in an image editor and save it again as a grey PNG of 8 or 16 bits",
-        ) from error
+            f"{path} is truncated: it is too short for {image.height}x{image.width} pixels",
+            hint="fetch the file again from its source",
+        )
 
 
 def _grey_pixels(image: Image.Image, kind: RasterKind, path: Path) -> tuple[NDArray[Any], int]:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -11,12 +11,15 @@ from xray_denoise.errors import UnwritableFileError
 
 
 @contextmanager
-def whole_file(target: Path, *, source: Path | None) -> Iterator[BinaryIO]:
+def whole_file(
+    target: Path, *, source: Path | None, when_whole: Callable[[Path], None] | None = None
+) -> Iterator[BinaryIO]:
     """Open `target` for writing; it takes its name only when the block ends without an error.
 
     Args:
         target: the file to make or replace; its folder must exist.
         source: the file that must never be written over.
+        when_whole: called with the finished file just before it takes its name.
 
     Raises:
         UnwritableFileError: the folder is missing, the disk refuses, or `target` is the source.
@@ -35,8 +38,13 @@ def whole_file(target: Path, *, source: Path | None) -> Iterator[BinaryIO]:
                 f"cannot write {target}: there is no folder {target.parent}",
                 hint="make the folder, or choose another",
             )
-        with partial.open("w+b") as stream:
+        nameless = _nameless(target.parent)
+        with nameless or partial.open("w+b") as stream:
             yield stream
+            if nameless:
+                _give_name(nameless, partial)
+        if when_whole:
+            when_whole(partial)
         partial.replace(target)
     except OSError as error:
         raise UnwritableFileError(
@@ -45,6 +53,24 @@ def whole_file(target: Path, *, source: Path | None) -> Iterator[BinaryIO]:
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _nameless(folder: Path) -> BinaryIO | None:
+    """A new file without a name, which vanishes if this process is killed; None where the system has none."""
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is None or not Path("/proc/self/fd").is_dir():
+        return None
+    try:
+        return os.fdopen(os.open(folder, flag | os.O_RDWR, 0o666), "w+b")
+    except OSError:  # many network file systems; what else is wrong will show when the named file is opened
+        return None
+
+
+def _give_name(stream: BinaryIO, name: Path) -> None:
+    stream.flush()
+    name.unlink(missing_ok=True)
+    # src_dir_fd, though the path is absolute, makes Python call linkat, which alone follows this link
+    os.link(f"/proc/self/fd/{stream.fileno()}", name, src_dir_fd=stream.fileno())
 
 
 def _same_file(first: Path, second: Path) -> bool:

@@ -9,19 +9,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise import files
+from xray_denoise import __version__, files
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UnwritableFileError, UsageError, XrayDenoiseError
 from xray_denoise.files import Compression, Derivation, Private, Render, extras
 from xray_denoise.files.folders import make_folder
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks.jobs import Job
+from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
+from xray_denoise.tasks.manifest import Manifest, Recipe, sha256_of
 
 AHEAD = 2
 """Files read before, and written after, the one that is being denoised; memory holds no more."""
@@ -52,12 +54,16 @@ class Options:
     existing: Existing = "error"
     stop_on_error: bool = False
     save_noise_map: bool = False
+    manifest: Manifest | None = None
+    """Where what was made from what is recorded; `skip` needs one, and skips what it knows to be fresh only."""
     show: "Callable[[Outcome, Radiograph, Radiograph], None] | None" = None
     """Called for every file that was written, by the thread that writes, with its first frame before and after."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
             raise UsageError(f"the strength must lie in 0..1, got {self.strength:g}", hint="0 changes nothing")
+        if self.existing == "skip" and self.manifest is None:
+            raise ValueError("to skip results that are fresh takes a manifest")
         if self.span is not None and not self.span[0] < self.span[1]:
             raise UsageError("a range must go from a lower to a higher stored value", hint="for example --range 0,4095")
 
@@ -74,6 +80,15 @@ class Options:
         if self.private == "drop":
             parts.append("private groups dropped")
         return ", ".join(parts)
+
+    @property
+    def recipe(self) -> Recipe:
+        """All that decides a result, besides its source."""
+        parts = [self.description, f"bits {self.bits or 'kept'}", f"render {self.render}"]
+        parts.append(f"compression {self.compression}")
+        if self.save_noise_map:
+            parts.append("noise map")
+        return Recipe(__version__, self.denoiser.name, self.model_hash, ", ".join(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +114,7 @@ def denoise_files(jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
     was being written by then is finished and reported.
     """
     waiting = deque(jobs)
-    reading: deque[tuple[Job, Future[_Frames]]] = deque()
+    reading: deque[tuple[Job, Future[_Source]]] = deque()
     writing: deque[Future[Outcome]] = deque()
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
         try:
@@ -119,8 +134,15 @@ def denoise_files(jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
             reader.shutdown(cancel_futures=True)
 
 
-_Frames = list[Radiograph] | Literal["skip", "stream"]
-"""All frames of a file; `skip` where its result is there already, `stream` where it has too many to hold."""
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file that was read."""
+
+    frames: list[Radiograph] | Literal["skip", "stream"]
+    """All of them; `skip` where its result is there already, `stream` where it has too many to hold."""
+    sha256: str
+    """Of its bytes; empty where no manifest asks for it."""
+
 
 _Result = tuple[Radiograph, Radiograph, Denoised]
 """A frame as it was, with its change made, and what the denoiser said."""
@@ -129,36 +151,55 @@ _FAILURES = (XrayDenoiseError, OSError, MemoryError)
 """What costs one file only."""
 
 
-def _read(job: Job, options: Options) -> _Frames:
+def _read(job: Job, options: Options) -> _Source:
     """Read a whole file, unless its result is there already.
 
     Raises:
         XrayDenoiseError: the source cannot be read, or a target exists.
     """
+    digest = sha256_of(job.source) if options.manifest else ""
+    if _is_done(job, options, digest):
+        return _Source("skip", digest)
+    frames = list(islice(files.read_frames(job.source, span=options.span), LARGEST_HELD + 1))
+    return _Source(frames if len(frames) <= LARGEST_HELD else "stream", digest)
+
+
+def _is_done(job: Job, options: Options, digest: str) -> bool:
+    """Whether the result is there and fresh; false where it may be made, or made again.
+
+    Raises:
+        UnwritableFileError: something is there that must not be replaced.
+    """
     targets = [job.target, job.noise_map] if options.save_noise_map else [job.target]
     there = [target for target in targets if target.exists()]
-    if there and options.existing != "overwrite":
-        if options.existing == "skip" and job.target in there:
-            return "skip"
+    if not there or options.existing == "overwrite":
+        return False
+    if options.existing == "error" or options.manifest is None:
         raise UnwritableFileError(
             f"{there[0]} exists already", hint="use --existing skip or overwrite, or another output"
         )
-    frames = list(islice(files.read_frames(job.source, span=options.span), LARGEST_HELD + 1))
-    return frames if len(frames) <= LARGEST_HELD else "stream"
+    if there == targets and options.manifest.is_fresh(job.target, digest, options.recipe):
+        return True
+    if job.target in there and not options.manifest.is_ours(job.target):
+        raise UnwritableFileError(
+            f"{job.target} exists already, and {MANIFEST_NAME} does not tell what it was made from",
+            hint="use --existing overwrite, or another output",
+        )
+    return False
 
 
-def _denoise_one(job: Job, reading: Future[_Frames], options: Options, writer: ThreadPoolExecutor) -> Future[Outcome]:
+def _denoise_one(job: Job, reading: Future[_Source], options: Options, writer: ThreadPoolExecutor) -> Future[Outcome]:
     """Denoise what was read in this thread, and hand it to the writer's."""
     try:
-        frames = reading.result()
-        if frames == "skip":
+        source = reading.result()
+        if source.frames == "skip":
             return writer.submit(Outcome, job, "skipped")
-        if frames == "stream":  # read, denoised and written frame by frame, by the writer alone
+        if source.frames == "stream":  # read, denoised and written frame by frame, by the writer alone
             stream = (_denoised(frame, options) for frame in files.read_frames(job.source, span=options.span))
-            return writer.submit(_write, job, stream, options)
+            return writer.submit(_write, job, stream, options, source.sha256)
         start = time.perf_counter()
-        results = [_denoised(frame, options) for frame in frames]
-        return writer.submit(_write, job, results, options, time.perf_counter() - start)
+        results = [_denoised(frame, options) for frame in source.frames]
+        return writer.submit(_write, job, results, options, source.sha256, time.perf_counter() - start)
     except _FAILURES as error:
         return writer.submit(_failure, job, error)
 
@@ -172,7 +213,9 @@ def _denoised(radiograph: Radiograph, options: Options) -> _Result:
     return radiograph, radiograph.with_grey(blended), denoised
 
 
-def _write(job: Job, results: Iterable[_Result], options: Options, seconds: float | None = None) -> Outcome:
+def _write(
+    job: Job, results: Iterable[_Result], options: Options, digest: str, seconds: float | None = None
+) -> Outcome:
     """Write the result of one file and, where asked for, its noise map beside it."""
     frames = iter(results)
     start = time.perf_counter()
@@ -191,6 +234,11 @@ def _write(job: Job, results: Iterable[_Result], options: Options, seconds: floa
             caveats.append(f"'{options.denoiser.name}' makes no noise map")
         maps: list[NDArray[np.float32]] = []
         make_folder(job.target.parent)
+
+        def record(written: Path) -> None:
+            if options.manifest:
+                options.manifest.add(job.target, written, digest, options.recipe)
+
         files.write(
             _keeping_maps(chain([(before, after, denoised)], frames), maps, keep=options.save_noise_map),
             job.target,
@@ -199,6 +247,7 @@ def _write(job: Job, results: Iterable[_Result], options: Options, seconds: floa
             render=options.render,
             compression=options.compression,
             private=options.private,
+            when_whole=record,
         )
         if maps:
             extras.write_maps(maps, job.noise_map)

@@ -7,6 +7,8 @@ from pathlib import Path
 from xray_denoise.errors import UnreadableFileError, UsageError
 from xray_denoise.files.folders import walk
 
+MANIFEST_NAME = "xray-denoise-manifest.jsonl"
+"""The record of results in a folder (`manifest`)."""
 NOISE_MAP_SUFFIX = ".noise.tif"
 """What a noise map adds to the name of its result."""
 
@@ -80,6 +82,8 @@ def _collect(inputs: Iterable[Path], output: Path) -> tuple[dict[Path, Path], li
         inside_results = given.resolve().is_relative_to(results)
         for path, wanted in walk(given):
             if not inside_results and path.resolve().is_relative_to(results):
+                continue
+            if path.name == MANIFEST_NAME:
                 continue
             if wanted and not path.name.endswith(NOISE_MAP_SUFFIX):
                 found.setdefault(path, path.relative_to(given))

@@ -1,0 +1,127 @@
+"""Feed mutated files to `denoise` and see that each ends in a result or in an error in words.
+
+    python -m tests.fuzz --inputs 20000 [--seed 0] [--keep FOLDER]
+
+Prints what became of them, the slowest and the peak memory; exits with 1 if one raised anything else, took more than
+5 s or made the process larger than 1 GiB, and leaves it in FOLDER.
+"""
+
+import argparse
+import faulthandler
+import re
+import resource
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from tests.fuzz import corpus
+from tests.fuzz.mutate import mutated
+from xray_denoise import denoisers
+from xray_denoise.tasks.denoise import Options, denoise_files
+from xray_denoise.tasks.jobs import plan_jobs
+
+SLOWEST_SECONDS = 5.0
+MOST_BYTES = 1 << 30
+
+
+@dataclass
+class Found:
+    """What became of the inputs."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    slowest: float = 0.0
+    slowest_name: str = ""
+    bad: list[str] = field(default_factory=list)
+
+    @property
+    def peak(self) -> int:
+        """Largest resident size of this process so far, bytes."""
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def fuzz(inputs: int, seed: int, keep: Path | None = None) -> Found:
+    """Run `inputs` mutations; `keep` gets those that went wrong."""
+    found = Found()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sound = corpus.make(_made(folder / "sound"))
+        for source in sound:
+            feed(source.read_bytes(), source.suffix, folder, found, keep, f"sound {source.name}")
+        if found.outcomes["written"] != 2 * len(sound):
+            found.bad.append(f"sound files were refused: {found.outcomes}")
+        found.outcomes.clear()
+        for number in range(inputs):
+            random = Random(f"{seed} {number}")
+            source = random.choice(sound)
+            feed(mutated(source.read_bytes(), random), source.suffix, folder, found, keep, f"{source.name} {number}")
+    return found
+
+
+def feed(data: bytes, suffix: str, folder: Path, found: Found, keep: Path | None, name: str) -> None:
+    source = folder / f"in{suffix}"
+    source.write_bytes(data)
+    before, start = found.peak, time.perf_counter()
+    faulthandler.dump_traceback_later(60, exit=True)
+    problem = ""
+    try:
+        for target in ("out.tif", f"out{suffix}"):
+            jobs, _ = plan_jobs([str(source)], folder / target)
+            options = Options(denoisers.get("noisy"), existing="overwrite")
+            for outcome in denoise_files(jobs, options):
+                found.outcomes[outcome.status if outcome.status == "written" else _reason(outcome.error)] += 1
+                if outcome.status == "failed" and not (outcome.error and outcome.hint):
+                    problem = f"no words: {outcome}"
+    except Exception:
+        problem = traceback.format_exc()
+    faulthandler.cancel_dump_traceback_later()
+    seconds = time.perf_counter() - start
+    if seconds > found.slowest:
+        found.slowest, found.slowest_name = seconds, name
+    if seconds > SLOWEST_SECONDS:
+        problem = problem or f"took {seconds:.1f} s"
+    if found.peak > MOST_BYTES and found.peak > before:
+        problem = problem or f"grew to {found.peak >> 20} MiB"
+    leftover = [path.name for path in folder.iterdir() if path.name.endswith(".part")]
+    if leftover:
+        problem = problem or f"left {leftover} behind"
+    if problem:
+        found.bad.append(f"{name}: {problem}")
+        if keep:
+            (keep / f"{name.replace(' ', '-')}{suffix}").write_bytes(data)
+
+
+def _reason(error: str) -> str:
+    """The message without names and numbers."""
+    return re.sub(r"\d[\d.]*", "N", re.sub(r"/\S+", "FILE", error))[:100]
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Feed mutated files to denoise.")
+    parser.add_argument("--inputs", type=int, default=20000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="folder for inputs that go wrong")
+    wanted = parser.parse_args()
+    warnings.simplefilter("ignore")
+    found = fuzz(wanted.inputs, wanted.seed, wanted.keep and _made(wanted.keep))
+    for reason, count in found.outcomes.most_common():
+        print(f"{count:7d}  {reason}")
+    print(f"slowest {found.slowest:.2f} s ({found.slowest_name}), peak memory {found.peak >> 20} MiB")
+    for one in found.bad[:20]:
+        print(one)
+    print(f"{len(found.bad)} went wrong")
+    return int(bool(found.bad))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""A short run of the fuzzer: no traceback, no hang, no flood of memory, every refusal in words."""
+
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+
+from tests.fuzz.__main__ import Found, feed, fuzz
+from tests.synthetic_dicom import Sample, dataset, element_bytes, write
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def test_mutated_files_end_in_a_result_or_in_words() -> None:
+    found = fuzz(600, seed=1)
+    assert found.bad == []
+    assert found.outcomes["written"] > 50
+    assert len(found.outcomes) > 8, "reasons differ"
+
+
+def test_a_file_cut_at_any_tag_is_refused_or_whole(tmp_path: Path) -> None:
+    whole = write(tmp_path / "a.dcm", Sample("DX")).read_bytes()
+    found = Found()
+    boundaries = [whole.find(one[:8], 132) for one in element_bytes(dataset(Sample("DX"))).values()]
+    cuts = sorted({at + extra for at in boundaries if at >= 0 for extra in (0, 1, 4, 8)})
+    assert len(cuts) > 200
+    for cut in cuts:
+        feed(whole[:cut], ".dcm", tmp_path, found, None, f"cut at {cut}")
+    assert found.bad == []
+
+
+def test_deep_sequences_are_refused_in_words(tmp_path: Path) -> None:
+    item = Dataset()
+    for _ in range(120):
+        outer = Dataset()
+        outer.ReferencedImageSequence = [item]
+        item = outer
+    path = write(tmp_path / "a.dcm", Sample("DX"), ReferencedImageSequence=[item])
+    found = Found()
+    feed(path.read_bytes(), ".dcm", tmp_path, found, None, "deep")
+    assert found.bad == []
