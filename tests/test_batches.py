@@ -9,13 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.synthetic_dicom import PATIENT, Sample, write
-from xray_denoise import files
-from xray_denoise.tasks.jobs import MANIFEST_NAME
+from xray_denoise import denoisers, files
+from xray_denoise.tasks.denoise import Options, denoise_files
+from xray_denoise.tasks.jobs import MANIFEST_NAME, plan_jobs
 
 EXECUTABLE = Path(sys.executable).with_name("xray-denoise")
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +30,7 @@ def study(folder: Path, count: int, side: int = 64, broken: int = 0) -> Path:
     whole = write(folder / "0000.dcm", Sample("CR", shape=(side, side)), stored).read_bytes()
     uid = b"1.2.3.4.1\0"
     for number in range(count):
-        data = whole.replace(uid, f"1.2.3.{number:04d}".encode()[: len(uid)])
+        data = whole.replace(uid, f"1.2.3.{1000 + number}".encode()[: len(uid)])
         if broken and number % (count // broken) == 1:
             data = data[: 300 + number]
         (folder / f"{number:04d}.dcm").write_bytes(data)
@@ -123,14 +125,29 @@ def test_traps_in_the_tree_cost_themselves_only(tmp_path: Path) -> None:
     assert all(line.startswith(("/", "left", "denoising", "4 written")) for line in ran.stderr.splitlines())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
-def test_an_unreadable_folder_is_named(tmp_path: Path) -> None:
-    folder = study(tmp_path / "in", 1)
-    (folder / "locked").mkdir(mode=0)
-    ran = run("denoise", folder, "-o", tmp_path / "out", "--model", "noisy")
-    (folder / "locked").chmod(0o700)
-    assert ran.returncode == 1
-    assert "locked" in ran.stderr
+def test_an_unreadable_folder_costs_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's refusals are played, because root is refused nothing."""
+    folder = study(tmp_path / "in", 2)
+    locked = folder / "locked"
+    study(locked, 2)
+    look, read = os.scandir, Path.open
+
+    def refuse_to_look(path: str) -> Any:
+        if Path(path) == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path)
+
+    def refuse_to_read(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "scandir", refuse_to_look)
+    monkeypatch.setattr(Path, "open", refuse_to_read)
+    jobs, _ = plan_jobs([str(folder)], tmp_path / "out")
+    outcomes = list(denoise_files(jobs, Options(denoisers.get("noisy"))))
+    assert [one.status for one in outcomes] == ["written", "written", "failed"]
+    assert "locked: Permission denied" in outcomes[-1].error
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no limit on the size of files here")

@@ -3,32 +3,25 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 from xray_denoise import files
-from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
+from xray_denoise.errors import UnwritableFileError, UsageError
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Every file below a folder, sorted within each, and whether it should be read as a radiograph.
 
     It should if its first bytes say so, or if its name does and its bytes say nothing else: such a file is damaged,
-    and reading it will tell how. Links to folders are not followed.
-
-    Raises:
-        UnreadableFileError: a folder may not be looked into.
+    and reading it will tell how. A folder that may not be looked into stands for what is in it: reading it, too, will
+    tell why it failed. Links to folders are not followed.
     """
-
-    def refuse(error: OSError) -> NoReturn:
-        raise UnreadableFileError(
-            f"cannot look into {error.filename}: {error.strerror}", hint="check its permissions, or leave it out"
-        ) from error
-
-    for parent, folders, names in os.walk(folder, onerror=refuse):
+    locked: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=lambda error: locked.append(Path(error.filename))):
         folders.sort()
         for name in sorted(names):
             path = Path(parent, name)
             yield path, files.is_radiograph(path) or _is_damaged(path)
+    yield from ((path, True) for path in sorted(locked))
 
 
 def _is_damaged(path: Path) -> bool:
@@ -40,7 +33,6 @@ def radiographs_in(folder: Path) -> list[Path]:
 
     Raises:
         UsageError: it is no folder, or holds none.
-        UnreadableFileError: a folder below it may not be looked into.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder", hint="give a folder of radiographs")
