@@ -125,6 +125,13 @@ def test_traps_in_the_tree_cost_themselves_only(tmp_path: Path) -> None:
     assert all(line.startswith(("/", "left", "denoising", "4 written")) for line in ran.stderr.splitlines())
 
 
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.dcm")
+    ran = run("denoise", tmp_path / "pipe.dcm", "-o", tmp_path / "out.dcm", "--model", "noisy")
+    assert ran.returncode == 1
+    assert "a pipe or a device" in ran.stderr
+
+
 def test_an_unreadable_folder_costs_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's refusals are played, because root is refused nothing."""
     folder = study(tmp_path / "in", 2)

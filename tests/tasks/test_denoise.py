@@ -145,6 +145,14 @@ def test_only_fresh_results_are_skipped(tmp_path: Path) -> None:
     assert (pixels(tmp_path / "out" / "0.png") == 3).all()
 
 
+def test_a_noise_map_that_is_not_ours_is_not_replaced(tmp_path: Path) -> None:
+    png(tmp_path / "in" / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png.noise.tif").write_text("mine")
+    assert again(tmp_path, save_noise_map=True) == ["failed"]
+    assert (tmp_path / "out" / "a.png.noise.tif").read_text() == "mine"
+
+
 def test_an_interrupted_run_is_taken_up_again(tmp_path: Path) -> None:
     """Half a line in the manifest, a result whose line is there but which is not, and one that was not begun."""
     for number in range(3):

@@ -69,6 +69,8 @@ def sniff(path: Path) -> Kind | None:
         UnreadableFileError: there is no such file, or it may not be read.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UnreadableFileError(f"{path} is no file but a pipe or a device", hint="save it as a file first")
         with path.open("rb") as stream:
             head = stream.read(132)
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError

@@ -157,6 +157,7 @@ def _read(job: Job, options: Options) -> _Source:
     Raises:
         XrayDenoiseError: the source cannot be read, or a target exists.
     """
+    files.sniff(job.source)
     digest = sha256_of(job.source) if options.manifest else ""
     if _is_done(job, options, digest):
         return _Source("skip", digest)
@@ -180,9 +181,10 @@ def _is_done(job: Job, options: Options, digest: str) -> bool:
         )
     if there == targets and options.manifest.is_fresh(job.target, digest, options.recipe):
         return True
-    if job.target in there and not options.manifest.is_ours(job.target):
+    ours = options.manifest.is_ours if job.target in there else options.manifest.knows
+    if not ours(job.target):
         raise UnwritableFileError(
-            f"{job.target} exists already, and {MANIFEST_NAME} does not tell what it was made from",
+            f"{there[0]} exists already, and {MANIFEST_NAME} does not tell what it was made from",
             hint="use --existing overwrite, or another output",
         )
     return False

@@ -65,6 +65,11 @@ class Manifest:
         """Whether `target` was made by this package and not changed since: it may be replaced."""
         return bool(self._of_present(target))
 
+    def knows(self, target: Path) -> bool:
+        """Whether `target` was made by this package at some time."""
+        with self._lock:
+            return self._name(target) in self._entries
+
     def add(self, target: Path, written: Path, source_sha256: str, recipe: Recipe) -> None:
         """Record that the bytes of `written` are about to become `target`.
 
