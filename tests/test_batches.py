@@ -196,10 +196,10 @@ def test_nothing_of_the_patient_is_told(tmp_path: Path) -> None:
 
 
 NO_NETWORK = """
-import socket, sys
+import os, socket, sys
 
 def refuse(*arguments, **options):
-    raise RuntimeError("the network was touched")
+    os._exit(99)  # an exception might be caught
 
 for name in ("connect", "connect_ex", "bind", "sendto"):
     setattr(socket.socket, name, refuse)
@@ -225,4 +225,3 @@ def test_no_command_touches_the_network(tmp_path: Path) -> None:
             [sys.executable, "-c", NO_NETWORK, *line.split()], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert ran.returncode == 0, f"{line}: {ran.stderr}"
-        assert "network was touched" not in ran.stderr

@@ -44,6 +44,7 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Crops of three images: at most two minutes.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    engine: Annotated[str, typer.Option(help="What runs networks on a CPU: auto, torch or openvino.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
     repeat: Annotated[int, typer.Option(min=1, help="Runs per image; the median time counts.")] = 1,
@@ -69,7 +70,7 @@ def bench(
     _check(figure, output, [path for path in (log, report, *files.values()) if path])
     if threads:
         denoisers.set_threads(threads)
-    runtime = denoisers.Runtime(device, precision)
+    runtime = denoisers.Runtime(device, precision, engine=engine)
     if figure:
         _draw(images, output, methods, quick=quick, seed=seed, runtime=runtime)
         return

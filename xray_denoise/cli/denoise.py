@@ -47,6 +47,9 @@ def denoise(
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Arithmetic of the network.")
     ] = "auto",
+    engine: Annotated[
+        Literal["auto", "torch", "openvino"], typer.Option(help="What runs the network on a CPU.")
+    ] = "auto",
     tile: Annotated[str, typer.Option(help="Side of the tiles in pixels, or auto.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Tiles per pass.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
@@ -105,7 +108,7 @@ def denoise(
     if dry_run:
         _announce(jobs, page)
         return
-    denoiser, model_hash, device_name = _method(model, device, precision, tile, batch_size, threads)
+    denoiser, model_hash, device_name = _method(model, device, precision, engine, tile, batch_size, threads)
     if page:
         page.prepare()
     say(f"denoising with {denoiser.name}" + (f" on {device_name}" if device_name else ""))
@@ -208,14 +211,14 @@ def _level(eta: float | None, sigma: float | None) -> "NoiseLevel | None":
 
 
 def _method(
-    model: str | None, device: str, precision: str, tile: str, batch_size: int, threads: int | None
+    model: str | None, device: str, precision: str, engine: str, tile: str, batch_size: int, threads: int | None
 ) -> "tuple[Denoiser, str, str]":
     """The denoiser, the hash of its weights, and the device it runs on (both empty for a classical method)."""
     from xray_denoise import denoisers
 
     if tile != "auto" and not (tile.isdecimal() and int(tile)):
         raise UsageError(f"--tile takes auto or a number of pixels, got '{tile}'", hint="for example --tile 512")
-    runtime = denoisers.Runtime(device, precision, None if tile == "auto" else int(tile), batch_size)
+    runtime = denoisers.Runtime(device, precision, None if tile == "auto" else int(tile), batch_size, engine)
     if threads:
         denoisers.set_threads(threads)
     denoiser = denoisers.get(model or denoisers.DEFAULT, runtime)

@@ -6,7 +6,7 @@ that of the whole image and memory does not grow with it.
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from xray_denoise import weights
 from xray_denoise.denoisers import Denoised, Runtime
+from xray_denoise.denoisers.engine import Graphs, OpenVino, choose_engine
 from xray_denoise.denoisers.tiles import windows
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
@@ -90,6 +91,7 @@ def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
         dtype=dtype,
         tile=runtime.tile,
         batch_size=runtime.batch_size,
+        engine=choose_engine(runtime.engine, device, dtype),
         calibration=card.calibration,
         training=card.training,
     )
@@ -110,10 +112,13 @@ class NetworkDenoiser:
     halo: int = -1
     """Pixels around what is kept; -1 means the network's radius, with which tiles change nothing."""
     batch_size: int = 1
+    engine: str = "torch"
+    """What runs the network: `torch` or `openvino`."""
     calibration: Calibration | None = None
     """Of the level that is reported; None reports it as it is estimated."""
     training: str = ""
     """How long the network was trained, in words."""
+    _graphs: Graphs = field(init=False, repr=False)
 
     @property
     def arithmetic(self) -> str:
@@ -124,7 +129,9 @@ class NetworkDenoiser:
     def settings(self) -> str:
         """What decides the result and its time besides the weights."""
         calibrated = f", calibrated {self.calibration.factors}" if self.calibration else ""
-        return f"{self.device} {self.arithmetic}, tile {self.tile or 'auto'}, batch {self.batch_size}{calibrated}"
+        engine = f" by {self.engine}" if self.engine != "torch" else ""
+        tiles = f"tile {self.tile or 'auto'}, batch {self.batch_size}"
+        return f"{self.device} {self.arithmetic}{engine}, {tiles}{calibrated}"
 
     def __post_init__(self) -> None:
         if self.halo < 0:
@@ -134,7 +141,11 @@ class NetworkDenoiser:
                 f"a tile of {self.tile} pixels is smaller than what '{self.name}' sees around a pixel",
                 hint=f"use --tile {self._smallest_tile} or more, or --tile auto",
             )
-        self.net = self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.engine == "openvino":
+            self._graphs = OpenVino(self.net, self.dtype, torch.get_num_threads())
+        else:
+            self.net = self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._graphs = cast(Graphs, self.net)
 
     @torch.inference_mode()
     def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
@@ -215,7 +226,7 @@ class NetworkDenoiser:
         total, pixels = torch.zeros(1, 2, 1, 1, dtype=torch.float64), 0
         for window in windows((image.shape[2], image.shape[3]), tile, self.halo):
             with self._arithmetic():
-                maps = self.net.estimate(self._on_device(image[:, :, *window.seen])).float()
+                maps = self._graphs.estimate(self._on_device(image[:, :, *window.seen])).float()
             rows, columns = window.inside
             factor = (window.seen[0].stop - window.seen[0].start) // maps.shape[2]
             kept = maps[..., _shrunk(rows, factor), _shrunk(columns, factor)]
@@ -248,8 +259,8 @@ class NetworkDenoiser:
         """One forward pass: the denoised windows, and the levels that were given or estimated."""
         if isinstance(self.net, BlindNet) and given is not None:
             levels = given.expand(len(noisy), -1, -1, -1)
-            return self.net.restore(noisy, levels), levels
-        restored, estimated = self.net(noisy)
+            return self._graphs.restore(noisy, levels), levels
+        restored, estimated = self._graphs(noisy)
         return restored, estimated
 
     def _deviation(self, clean: Tensor, levels: Tensor) -> Tensor:
@@ -261,7 +272,7 @@ class NetworkDenoiser:
         return batch.to(self.device).contiguous(memory_format=torch.channels_last)
 
     def _arithmetic(self) -> AbstractContextManager[object]:
-        if self.dtype == torch.float32:
+        if self.dtype == torch.float32 or self.engine == "openvino":
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 

@@ -20,6 +20,7 @@ PACKAGES = (
     "pytorch-msssim",
     "matplotlib",
     "bm3d",
+    "openvino",
     "imagecodecs",
     "pyjpegls",
     "pylibjpeg-openjpeg",
