@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from xray_denoise import nets, weights
 from xray_denoise.cli import app
-from xray_denoise.errors import TrainingError, UsageError
+from xray_denoise.errors import CannotRunError, TrainingError, UsageError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.tasks import train
 from xray_denoise.training import checkpoint
@@ -131,6 +131,8 @@ def test_what_cannot_be_taken_up_is_refused(data: Path, tmp_path: Path) -> None:
     plan = train.Plan(data, tmp_path / "run", "lite", dataclasses.replace(PRESETS["fast"], patch=32))
     with pytest.raises(UsageError, match="is a x-bdcnn"):
         train.start(dataclasses.replace(plan, init="x-bdcnn"))
+    with pytest.raises(CannotRunError, match="no weights at"):
+        train.start(dataclasses.replace(plan, teacher="drunet"))
     (tmp_path / "run" / checkpoint.FILE_NAME).write_bytes(b"cut off")
     with pytest.raises(TrainingError, match="cannot be read"):
         train.start(dataclasses.replace(plan, resume=True))

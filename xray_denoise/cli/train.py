@@ -51,6 +51,9 @@ def train(
     eta: Annotated[str, typer.Option(metavar="LO,HI", help="Photons per grey level.")] = "0.4,1.9",
     sigma: Annotated[str, typer.Option(metavar="LO,HI", help="Electronic noise, grey levels.")] = "0,20",
     init: Annotated[str, typer.Option(help="scratch, or a model whose weights to begin with.")] = "scratch",
+    teacher: Annotated[
+        str | None, typer.Option(help="A model to learn from: its results are most of what is aimed at.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in RUN.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Processes, each with a device of its own.")] = 1,
@@ -85,6 +88,7 @@ def train(
         level=level,
         validation=val,
         init=None if init == "scratch" else init,
+        teacher=teacher,
         limits=Limits(max_seconds=budget) if one else Limits(),
         epochs=epochs,
         seed=seed,
@@ -250,4 +254,5 @@ def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
     words += ["--val", plan.validation.resolve().name] if plan.validation else []
     words += ["--max-time", max_time] if max_time else []
     words += ["--init", plan.init] if plan.init else []
+    words += ["--teacher", plan.teacher] if plan.teacher else []
     return shlex.join([*words, "--precision", plan.precision, "--seed", str(plan.seed)])

@@ -57,6 +57,8 @@ class Plan:
     """Length in passes of `CROPS_PER_EPOCH` patches per image; None leaves it to the schedule."""
     init: str | None = None
     """Model whose weights to begin with; None draws them."""
+    teacher: str | None = None
+    """Model to learn from besides the clean patches; None does without."""
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
     device: str = "auto"
@@ -134,6 +136,7 @@ def start(plan: Plan) -> Session:
     net = nets.build(plan.net, **plan.options)
     if plan.init:
         net.load_state_dict(_initial_weights(plan.init, plan))
+    teacher = weights.find(plan.teacher) if plan.teacher else None
     training = Training(
         net,
         _source(images, plan, fabric.device),
@@ -146,10 +149,12 @@ def start(plan: Plan) -> Session:
             "schedule": dataclasses.asdict(plan.schedule),
             "images": digest(images),
             "seed": plan.seed,
+            "teacher": teacher and teacher.sha256,
         },
         seed=plan.seed,
         limits=plan.limits,
         validate=ValidationSet(held_out[:VALIDATION_IMAGES], plan.seed, VALIDATION_SIZE) if held_out else None,
+        teacher=weights.load(teacher) if teacher else None,
     )
     precision = str(fabric._precision.precision)
     return Session(plan, training, held_out, fabric.is_global_zero, fabric.world_size, str(fabric.device), precision)

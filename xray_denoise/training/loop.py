@@ -24,6 +24,10 @@ from xray_denoise.training.patches import Batch
 from xray_denoise.training.presets import Schedule
 from xray_denoise.training.validation import Validation
 
+TAUGHT = 0.75
+"""How far the target of a network with a teacher lies from the clean patch towards what the teacher makes of the noisy
+one. What neither can know is no part of the teacher's answer, so its gradient is quieter; the rest keeps the student
+from the teacher's habits."""
 REPORT_EVERY = 25
 """Steps between two rows of the history; the loss is looked at only then, so a GPU is not kept waiting."""
 
@@ -72,6 +76,7 @@ class Training:
         seed: int,
         limits: Limits,
         validate: Callable[[DenoisingNet], Validation] | None = None,
+        teacher: DenoisingNet | None = None,
     ) -> None:
         """Prepare a training, or take up the one whose checkpoint lies in `run`.
 
@@ -85,6 +90,7 @@ class Training:
             seed: of the patches and their noise.
             limits: when to stop, save and validate.
             validate: called on the result so far, in the first process only.
+            teacher: a trained network to learn from (`TAUGHT`); None learns from the clean patches alone.
 
         Raises:
             TrainingError: the batch cannot be shared evenly, or the checkpoint belongs to another training.
@@ -99,6 +105,7 @@ class Training:
         self.step, self.seconds = 0, 0.0
         self.identity, self.device = identity, fabric.device
         self._fabric, self._source, self._validate = fabric, source, validate
+        self._teacher = teacher and teacher.to(fabric.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         net = _of_all_processes(net, fabric)
         self._net = net.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._ema = AveragedModel(self._net, multi_avg_fn=self._average, use_buffers=True)
@@ -164,7 +171,7 @@ class Training:
         noisy = batch.noisy.contiguous(memory_format=torch.channels_last)
         restored, levels = self._model(noisy, joint=self.schedule.joint)
         levels = levels if levels is None else levels.float()
-        loss = denoising_loss(restored.float(), levels, batch.clean, true_levels, self.schedule.loss)
+        loss = denoising_loss(restored.float(), levels, self._target(batch, noisy), true_levels, self.schedule.loss)
         self._fabric.backward(loss.total)
         if math.isfinite(self.schedule.clip):
             self._fabric.clip_gradients(
@@ -175,6 +182,15 @@ class Training:
         if self.schedule.ema:
             self._ema.update_parameters(self._net)
         return _terms(loss)
+
+    @torch.no_grad()
+    def _target(self, batch: Batch, noisy: Tensor) -> Tensor:
+        """What the restored patches are compared with."""
+        if self._teacher is None:
+            return batch.clean
+        with self._fabric.autocast():
+            taught, _ = self._teacher(noisy)
+        return batch.clean.lerp(taught.float().clamp(0, 1), TAUGHT)
 
     def _share(self, batch: Batch) -> Batch:
         """The part of the whole batch that this process trains on."""
