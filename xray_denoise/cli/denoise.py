@@ -30,8 +30,14 @@ def denoise(
         typer.Option("--output", "-o", help="File, or folder for the results; its suffix sets the format."),
     ],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="A model, a classical method, or a .safetensors file.")
-    ] = None,
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            help="A model, a classical method, or a .safetensors file; auto is the best one, on a CPU a light one for "
+            "large images.",
+        ),
+    ] = "auto",
     strength: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of the predicted change; 0 returns the input bit by bit."),
@@ -111,7 +117,8 @@ def denoise(
     denoiser, model_hash, device_name = _method(model, device, precision, engine, tile, batch_size, threads)
     if page:
         page.prepare()
-    say(f"denoising with {denoiser.name}" + (f" on {device_name}" if device_name else ""))
+    said = getattr(denoiser, "title", denoiser.name)
+    say(f"denoising with {said}" + (f" on {device_name}" if device_name else ""))
     explain(f"weights {model_hash[:12] or 'none'}; {getattr(denoiser, 'settings', 'no settings')}")
     options = task.Options(
         denoiser,
@@ -211,7 +218,7 @@ def _level(eta: float | None, sigma: float | None) -> "NoiseLevel | None":
 
 
 def _method(
-    model: str | None, device: str, precision: str, engine: str, tile: str, batch_size: int, threads: int | None
+    model: str, device: str, precision: str, engine: str, tile: str, batch_size: int, threads: int | None
 ) -> "tuple[Denoiser, str, str]":
     """The denoiser, the hash of its weights, and the device it runs on (both empty for a classical method)."""
     from xray_denoise import denoisers
@@ -221,7 +228,7 @@ def _method(
     runtime = denoisers.Runtime(device, precision, None if tile == "auto" else int(tile), batch_size, engine)
     if threads:
         denoisers.set_threads(threads)
-    denoiser = denoisers.get(model or denoisers.DEFAULT, runtime)
+    denoiser = denoisers.get(model, runtime)
     if device not in ("auto", "cpu") and not hasattr(denoiser, "device"):
         raise UsageError(f"'{denoiser.name}' runs on the CPU only", hint="leave out --device, or choose a network")
     return denoiser, getattr(denoiser, "version", ""), str(getattr(denoiser, "device", ""))
@@ -247,8 +254,8 @@ def _record(outcome: "Outcome", options: "Options", device: str) -> dict[str, ob
         "target": str(outcome.job.target),
         "status": outcome.status,
         "error": outcome.error or None,
-        "model": options.denoiser.name,
-        "model_sha256": options.model_hash or None,
+        "model": outcome.model or options.denoiser.name,
+        "model_sha256": (outcome.model_hash if outcome.model else options.model_hash) or None,
         "device": device or None,
         "eta": level.eta if level and level.eta != float("inf") else None,
         "sigma": level.sigma if level else None,

@@ -15,8 +15,10 @@ from xray_denoise import weights
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 
-DEFAULT = "x-bdcnn-wide"
-"""What `denoise` uses: the model for exposures of any noise, down to none (docs/decisions/0007)."""
+DEFAULT, LIGHT = "x-bdcnn-wide", "lite"
+"""What `denoise` uses: models for exposures of any noise, down to none (docs/decisions/0007)."""
+AUTO = "auto"
+"""`DEFAULT`, and on a CPU `LIGHT` for large images."""
 
 BM3D_INSTALL = "pip install 'xray-denoise[bm3d]'"
 """BM3D is an optional extra: its licence allows non-commercial use only."""
@@ -87,13 +89,15 @@ def get(name: str, runtime: Runtime | None = None) -> Denoiser:
     """Make a method ready to use.
 
     Args:
-        name: one of `names()`, or the path of a weights file with its card beside it.
+        name: one of `names()`, `AUTO`, or the path of a weights file with its card beside it.
         runtime: device, precision and tiles of a network.
 
     Raises:
         UsageError: no method of that name.
         CannotRunError: the device is missing, or the weights cannot be used.
     """
+    if name == AUTO:
+        return _auto(runtime)
     classical = _classical().get(name)
     if classical is not None:
         return classical
@@ -105,6 +109,13 @@ def get(name: str, runtime: Runtime | None = None) -> Denoiser:
     from xray_denoise.denoisers.network import load
 
     return load(weights.find(name), runtime or Runtime())
+
+
+def _auto(runtime: Runtime | None) -> Denoiser:
+    from xray_denoise.denoisers.by_size import BySize
+
+    full = get(DEFAULT, runtime)
+    return BySize(full, get(LIGHT, runtime)) if str(getattr(full, "device", "")) == "cpu" else full
 
 
 def missing(name: str) -> str:

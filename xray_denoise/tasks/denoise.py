@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from xray_denoise import __version__, files
 from xray_denoise.denoisers import Denoised, Denoiser
+from xray_denoise.denoisers.by_size import BySize, version_of
 from xray_denoise.errors import UnwritableFileError, UsageError, XrayDenoiseError
 from xray_denoise.files import Compression, Derivation, Private, Render, extras
 from xray_denoise.files.folders import make_folder
@@ -56,6 +57,8 @@ class Options:
     save_noise_map: bool = False
     manifest: Manifest | None = None
     """Where what was made from what is recorded; `skip` needs one, and skips what it knows to be fresh only."""
+    note: str = ""
+    """What the user should know of every result."""
     show: "Callable[[Outcome, Radiograph, Radiograph], None] | None" = None
     """Called for every file that was written, by the thread that writes, with its first frame before and after."""
 
@@ -81,6 +84,26 @@ class Options:
             parts.append("private groups dropped")
         return ", ".join(parts)
 
+    def for_size(self, shape: tuple[int, ...]) -> "Options":
+        """These options, with the model that is right for images of height and width `shape`."""
+        if not isinstance(self.denoiser, BySize):
+            return self
+        chosen = self.denoiser.choose(shape)
+        if chosen is self.denoiser.full:
+            return self._with(chosen)
+        note = f"denoised by the light model {chosen.name}, as it is large; --model {self.denoiser.full.name} insists"
+        return replace(self._with(chosen), note=note)
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """All of which one makes the result: a model that is chosen by size is not known before the file is read."""
+        if not isinstance(self.denoiser, BySize):
+            return (self.recipe,)
+        return tuple(self._with(model).recipe for model in (self.denoiser.full, self.denoiser.light))
+
+    def _with(self, denoiser: Denoiser) -> "Options":
+        return replace(self, denoiser=denoiser, model_hash=version_of(denoiser))
+
     @property
     def recipe(self) -> Recipe:
         """All that decides a result, besides its source."""
@@ -103,6 +126,10 @@ class Outcome:
     """Noise level of the first frame, estimated or given."""
     caveats: tuple[str, ...] = ()
     """What the user should know before trusting the result."""
+    model: str = ""
+    """What denoised it; empty where nothing did."""
+    model_hash: str = ""
+    """Of its weights."""
     seconds: float = 0.0
     """Of denoising; of a file that goes through frame by frame, of reading and writing too."""
 
@@ -140,6 +167,8 @@ class _Source:
 
     frames: list[Radiograph] | Literal["skip", "stream"]
     """All of them; `skip` where its result is there already, `stream` where it has too many to hold."""
+    options: Options
+    """For images of its size."""
     sha256: str
     """Of its bytes; empty where no manifest asks for it."""
 
@@ -160,9 +189,10 @@ def _read(job: Job, options: Options) -> _Source:
     files.sniff(job.source)
     digest = sha256_of(job.source) if options.manifest else ""
     if _is_done(job, options, digest):
-        return _Source("skip", digest)
+        return _Source("skip", options, digest)
     frames = list(islice(files.read_frames(job.source, span=options.span), LARGEST_HELD + 1))
-    return _Source(frames if len(frames) <= LARGEST_HELD else "stream", digest)
+    sized = options.for_size(frames[0].stored.shape)
+    return _Source(frames if len(frames) <= LARGEST_HELD else "stream", sized, digest)
 
 
 def _is_done(job: Job, options: Options, digest: str) -> bool:
@@ -179,7 +209,7 @@ def _is_done(job: Job, options: Options, digest: str) -> bool:
         raise UnwritableFileError(
             f"{there[0]} exists already", hint="use --existing skip or overwrite, or another output"
         )
-    if there == targets and options.manifest.is_fresh(job.target, digest, options.recipe):
+    if there == targets and any(options.manifest.is_fresh(job.target, digest, recipe) for recipe in options.recipes):
         return True
     ours = options.manifest.is_ours if job.target in there else options.manifest.knows
     if not ours(job.target):
@@ -194,6 +224,7 @@ def _denoise_one(job: Job, reading: Future[_Source], options: Options, writer: T
     """Denoise what was read in this thread, and hand it to the writer's."""
     try:
         source = reading.result()
+        options = source.options
         if source.frames == "skip":
             return writer.submit(Outcome, job, "skipped")
         if source.frames == "stream":  # read, denoised and written frame by frame, by the writer alone
@@ -231,7 +262,7 @@ def _write(
             eta=estimated.eta if estimated else None,
             sigma=estimated.sigma if estimated else None,
         )
-        caveats = [*files.caveats(after)]
+        caveats = [*files.caveats(after), *([options.note] if options.note else [])]
         if options.save_noise_map and denoised.noise_map is None:
             caveats.append(f"'{options.denoiser.name}' makes no noise map")
         maps: list[NDArray[np.float32]] = []
@@ -256,7 +287,9 @@ def _write(
     except _FAILURES as error:
         return _failure(job, error)
     seconds = time.perf_counter() - start if seconds is None else seconds
-    outcome = Outcome(job, "written", level=denoised.level, caveats=tuple(caveats), seconds=seconds)
+    outcome = Outcome(
+        job, "written", "", "", denoised.level, tuple(caveats), options.denoiser.name, options.model_hash, seconds
+    )
     if options.show:
         options.show(outcome, before, after)
     return outcome

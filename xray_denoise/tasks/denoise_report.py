@@ -97,7 +97,7 @@ class DenoiseReport:
         counts = {status: statuses.count(status) for status in ("written", "skipped", "failed")}
         counts["not begun"] = len(self._numbers) - len(statuses)
         facts = [
-            ("Model", options.denoiser.name),
+            ("Model", getattr(options.denoiser, "title", options.denoiser.name)),
             *([("Weights, SHA-256", options.model_hash[:12])] if options.model_hash else []),
             ("Device", device or "cpu"),
             ("Settings", options.description),

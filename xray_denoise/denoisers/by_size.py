@@ -1,0 +1,65 @@
+"""One model for images of ordinary size and, on a CPU, a light one for those that would keep people waiting."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise.denoisers import AUTO, Denoised, Denoiser
+from xray_denoise.physics.noise import NoiseLevel
+
+LARGE = 4 * 2**20
+"""Pixels above which the light model is taken (docs/performance.md: the other takes half a minute on two cores)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BySize:
+    """`full` for images of up to `large` pixels, `light` above."""
+
+    full: Denoiser
+    light: Denoiser
+    large: int = LARGE
+
+    @property
+    def name(self) -> str:
+        """`auto`; results name the model that made them."""
+        return AUTO
+
+    @property
+    def title(self) -> str:
+        """What is taken when, for people."""
+        return f"{self.full.name} (above {self.large / 2**20:g} megapixels {self.light.name})"
+
+    @property
+    def version(self) -> str:
+        """One hash of both hashes of weights."""
+        return hashlib.sha256((version_of(self.full) + version_of(self.light)).encode()).hexdigest()
+
+    @property
+    def device(self) -> str:
+        """Where both run."""
+        return str(getattr(self.full, "device", ""))
+
+    @property
+    def settings(self) -> str:
+        """What decides the results and their time besides the weights."""
+        return str(getattr(self.full, "settings", ""))
+
+    @property
+    def arithmetic(self) -> str:
+        """The precision that both compute in."""
+        return str(getattr(self.full, "arithmetic", "fp32"))
+
+    def choose(self, shape: tuple[int, ...]) -> Denoiser:
+        """The model for an image of height and width `shape`, pixels."""
+        return self.light if shape[0] * shape[1] > self.large else self.full
+
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+        """Remove the noise of a 2-D image in grey levels; see `Denoiser`."""
+        return self.choose(noisy.shape)(noisy, level)
+
+
+def version_of(denoiser: Denoiser) -> str:
+    """Hash of the weights; empty for a method that has none."""
+    return str(getattr(denoiser, "version", ""))
