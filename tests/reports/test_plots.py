@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from xray_denoise.reports import plots
+from xray_denoise.reports.speed import Growth, Speed
 from xray_denoise.reports.tables import Column, Row, Table
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -39,6 +40,35 @@ def test_every_method_and_level_is_named() -> None:
     assert "mean" not in shown
 
 
+TIMED = (
+    Speed("noisy", (0.0001, 0.0001, 0.0002), psnr=22.4),
+    Speed("TV", (0.2, 0.1, 0.3), psnr=38.0),
+    Speed("$lite$, torch fp32", (0.3, 0.2, 0.4), psnr=40.0, way="torch fp32"),
+    Speed("$lite$, openvino fp32", (0.1, 0.1, 0.1), psnr=40.0, way="openvino fp32"),
+    Speed("not measured", None),
+)
+GROWN = (
+    Growth("lite", (2**18, 2**20), ((0.1, 0.1, 0.2), (0.4, 0.3, 0.5)), (1.0, 2.0), 1.0, 4e-7),
+    Growth("$x$", (2**18, 2**20), ((0.1, 0.1, 0.2), None), (1.0, None), None, 4e-7),
+)
+
+
+def test_every_row_with_a_time_and_a_psnr_is_shown_or_named() -> None:
+    shown = texts(plots.psnr_by_time(TIMED))
+    assert {"TV", "$lite$, torch fp32", "$lite$, openvino fp32", "not shown: noisy (22.4 dB)"} <= set(shown)
+    assert not {"noisy", "not measured"} & set(shown)
+
+
+def test_every_growth_has_its_exponent() -> None:
+    assert {"lite, exponent 1.00", "$x$"} <= set(texts(plots.time_by_pixels(GROWN)))
+
+
+def test_a_run_without_a_result_can_be_drawn_too() -> None:
+    assert plots.psnr_by_time(TIMED[-1:]).startswith(b"<?xml")
+    nothing = Growth("lite", (2**18,), (None,), (None,), None, None)
+    assert plots.time_by_pixels([nothing]).startswith(b"<?xml")
+
+
 def test_titles_are_no_formulas() -> None:
     assert "$x^$" in texts(plots.psnr_by_level(table(Row("$x^$", (40.0, 39.0, 41.0, 40.0)))))
 
@@ -64,6 +94,8 @@ def test_what_lies_far_below_has_a_panel_of_its_own() -> None:
         lambda: plots.spectrum(white()),
         lambda: plots.psnr_by_level(table(Row("a", (1.0, 2.0, None, 4.0)))),
         lambda: plots.psnr_by_level(table()),
+        lambda: plots.psnr_by_time(TIMED),
+        lambda: plots.time_by_pixels(GROWN),
     ],
 )
 def test_the_same_numbers_give_the_same_bytes_and_no_setting_stays(draw: object) -> None:

@@ -4,11 +4,23 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 
 from rich.console import Console
 
-from xray_denoise.reports import paper
-from xray_denoise.reports.tables import Column, Report, Row, Table, csv_text, json_text, markdown, renderable
+from xray_denoise.reports import paper, speed
+from xray_denoise.reports.tables import (
+    Column,
+    Report,
+    Row,
+    Table,
+    csv_text,
+    json_text,
+    markdown,
+    records,
+    renderable,
+    texts,
+)
 
 COLUMNS = (Column(0.4, 5.0), Column(0.8, 15.0), Column())
 TABLE = Table(
@@ -137,3 +149,38 @@ def test_json_says_what_csv_says() -> None:
 def test_an_infinite_value_is_valid_json() -> None:
     table = Table("PSNR, dB", "", (Column(),), (Row("perfect", (math.inf,)),), 2)
     assert json.loads(json_text(Report("T", (), (table,))))["values"][0]["value"] == "inf"
+
+
+def test_values_of_many_sizes_show_as_many_digits() -> None:
+    values = (0.0001234, 0.05, 1.0, 23.456, 98765.4, -0.5, 0.0, math.inf)
+    table = Table("T", "", tuple(Column(title="t, s", significant=3) for _ in values), (Row("a", values),), 1)
+    assert texts(table.rows[0], table) == ["0.000123", "0.0500", "1.00", "23.5", "98765", "-0.500", "0.0", "inf"]
+
+
+def test_the_table_of_speeds_fits_a_hundred_columns() -> None:
+    one = speed.Speed("X-ReCNN (reconstructed), openvino fp32", (123.4, 0.000123, 4321.0), 0.00123, 9999.0, 9999.0)
+    full = replace(one, psnr=40.12, share=100.0, ratio=0.000123)
+    text = printed(speed.speeds([full, full], "lite", (), ["A note."]))
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
+    assert "0.000123 4321 0.00123 9999 9999 40.12 100 0.000123" in " ".join(text.split())
+
+
+def test_what_nobody_measured_has_no_column() -> None:
+    report = speed.speeds([speed.Speed("TV", (1.0, 0.5, 2.0), psnr=40.0)], "lite", (), ())
+    assert [column.lines[0] for column in report.tables[0].columns] == ["median", "fastest", "slowest", "PSNR"]
+    assert "on GPU" not in report.tables[0].definition
+    assert "PSNR:" in report.tables[0].definition
+
+
+def test_sizes_stand_beside_each_other() -> None:
+    seconds = ((1.0, 0.5, 2.0), None, (30.0, 20.0, 40.0))
+    pixels = (512**2, 1024**2, 8192**2)
+    one = speed.Growth("lite, openvino fp32", pixels, seconds, (100.0, None, 900.0), 1.02, 1e-6)
+    report = speed.growths([one], (512, 1024, 8192), (), ())
+    found = {record["quantity"]: record["value"] for record in records(report)}
+    assert found["Seconds: 8192x8192, 67.1 MP"] == 30.0
+    assert found["Seconds: exponent"] == 1.02
+    assert found["Megapixels a second: 512x512, 0.262 MP"] == 512**2 / 1e6
+    assert found["Peak memory, MiB: 8192x8192, 67.1 MP"] == 900.0
+    assert not any("1024" in str(quantity) for quantity in found)
+    assert max(len(line.rstrip()) for line in printed(report).splitlines()) <= 100

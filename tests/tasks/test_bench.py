@@ -294,27 +294,23 @@ def test_the_smallest_image_can_be_measured() -> None:
     assert len(list(measurements([NOISY], [smallest], Log(), cases=CASES))) == 2
 
 
-def timed(method: str, seconds: float) -> Measurement:
-    return Measurement(method, 0.4, 5.0, "image 0", 30.0, 26.0, 0.9, 0.9, seconds)
-
-
 def test_time_left_is_judged_row_by_row() -> None:
     pace = Pace(["quick", "slow"], cases=10)
     assert pace.left is None
-    pace.add(timed("quick", 0.9), wall=1.0)
+    pace.add("quick", 0.9, wall=1.0)
     assert pace.left is None, "nobody knows how long a slow row takes"
     assert pace.share(1.0) == 0.0
-    pace.add(timed("slow", 99.0), wall=100.0)
+    pace.add("slow", 99.0, wall=100.0)
     assert pace.left == pytest.approx(9 * 1 + 9 * 100)
     assert pace.share(101.0) == pytest.approx(0.1)
-    pace.add(timed("quick", 2.9), wall=3.0)
+    pace.add("quick", 2.9, wall=3.0)
     assert pace.left == pytest.approx(8 * 2 + 9 * 100)
 
 
 def test_what_comes_from_the_log_takes_no_time_but_tells_how_long_it_took() -> None:
     pace = Pace(["slow"], cases=4)
-    pace.add(timed("slow", 50.0), wall=0.001)
+    pace.add("slow", 50.0, wall=0.001)
     assert pace.left == pytest.approx(150)
     assert pace.share(0.001) < 0.0001
-    pace.add(timed("slow", 60.0), wall=70.0)
+    pace.add("slow", 60.0, wall=70.0)
     assert pace.left == pytest.approx(140), "this machine's own time counts, where there is one"

@@ -1,22 +1,21 @@
 """`xray-denoise bench`."""
 
-import time
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import console, guarded, progress, say
+from xray_denoise.cli.app import guarded, say
+from xray_denoise.cli.results import watched, write_tables
 from xray_denoise.errors import UnwritableFileError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xray_denoise.denoisers import Runtime
+    from xray_denoise.reports.tables import Report
     from xray_denoise.tasks.bench.log import Measurement
     from xray_denoise.tasks.bench.plan import Plan
-
-WIDTH = 100
-"""Columns of the tables where the output is no terminal."""
 
 
 @guarded
@@ -25,14 +24,31 @@ def bench(
         Path | None, typer.Option(help="Folder of noise-free radiographs. Default: the built-in phantoms.")
     ] = None,
     table: Annotated[
-        Literal["1", "2", "noise-level"],
-        typer.Option(help="Of the paper: patches of random noise (1) or nine noise levels (2); or level estimates."),
-    ] = "2",
+        Literal["1", "2", "noise-level"] | None,
+        typer.Option(
+            help="Of the paper: patches of random noise (1) or nine noise levels (2, the default); or level estimates."
+        ),
+    ] = None,
     figure: Annotated[
         Literal["2"] | None,
         typer.Option(help="Draw this figure of the paper from the first image, and no table; needs --output."),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG or SVG file for the figure.")] = None,
+    speed: Annotated[
+        bool,
+        typer.Option(
+            "--speed",
+            help="Time and memory on one image, by every engine and precision; -o draws PSNR over time.",
+        ),
+    ] = False,
+    growth: Annotated[
+        bool,
+        typer.Option(
+            "--growth", help="Time and memory from 0.25 to 64 megapixels, with --quick up to 4; -o draws them."
+        ),
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="PNG or SVG file for the figure, SVG file for the plot.")
+    ] = None,
     methods: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +63,14 @@ def bench(
     engine: Annotated[str, typer.Option(help="What runs networks on a CPU: auto, torch or openvino.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
-    repeat: Annotated[int, typer.Option(min=1, help="Runs per image; the median time counts.")] = 1,
+    repeat: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Runs per image; the median time counts. Default: 1; with --speed 5; with --growth, or --speed "
+            "--quick, 3.",
+        ),
+    ] = None,
     warmup: Annotated[int, typer.Option(min=0, help="Runs before the clock starts.")] = 1,
     log: Annotated[
         Path | None, typer.Option("--json", help="JSON-lines file that keeps every result as it comes.")
@@ -60,17 +83,44 @@ def bench(
         Path | None, typer.Option("--report", help="HTML file with the table and, for Table II, plots and images.")
     ] = None,
 ) -> None:
-    """Measure denoisers: the tables of the X-BDCNN paper, its own numbers beside ours."""
+    """Measure denoisers: the tables of the X-BDCNN paper, its own numbers beside ours; or their speed."""
     from xray_denoise import denoisers
     from xray_denoise.files import extras
     from xray_denoise.reports import tables
     from xray_denoise.tasks.bench import plan
 
-    files = {tables.csv_text: csv, tables.markdown: markdown, tables.json_text: summary}
-    _check(figure, output, [path for path in (log, report, *files.values()) if path])
+    files: dict[Callable[[Report], str], Path | None] = {
+        tables.csv_text: csv,
+        tables.markdown: markdown,
+        tables.json_text: summary,
+    }
+    kinds = {"--table": table, "--figure": figure, "--speed": speed, "--growth": growth}
+    _check([kind for kind, wanted in kinds.items() if wanted], output, [log, report, *files.values()], resume=resume)
+    runtime = denoisers.Runtime(device, precision, engine=engine)
+    if speed or growth:
+        from xray_denoise.cli.speed import run_trial
+        from xray_denoise.tasks.bench import trial
+
+        run_trial(
+            lambda: trial.plan(
+                images,
+                named=methods,
+                quick=quick,
+                growth=growth,
+                seed=seed,
+                runtime=runtime,
+                threads=threads,
+                rounds=repeat,
+                warmup=warmup,
+            ),
+            log=log,
+            files=files,
+            plot=output,
+            page=report,
+        )
+        return
     if threads:
         denoisers.set_threads(threads)
-    runtime = denoisers.Runtime(device, precision, engine=engine)
     if figure:
         _draw(images, output, methods, quick=quick, seed=seed, runtime=runtime)
         return
@@ -78,33 +128,34 @@ def bench(
         from xray_denoise.tasks.bench import page
 
         page.require()
-    run = plan.plan(table, images, named=methods, quick=quick, seed=seed, runtime=runtime)
+    run = plan.plan(table or "2", images, named=methods, quick=quick, seed=seed, runtime=runtime)
     say(f"measuring {', '.join(entry.title for entry in run.entries)} on {run.images.words}")
     for row in run.absent:
         say(f"not installed: {row.title} ({row.hint})")
-    done = _measured(run, log, resume=resume, warmup=warmup, repeat=repeat)
+    done = _measured(run, log, resume=resume, warmup=warmup, repeat=repeat or 1)
     result = run.report(done)
-    shown = console()
-    shown = shown if shown.is_terminal else console(width=WIDTH)
-    shown.print(tables.renderable(result))
-    for write, target in files.items():
-        if target:
-            extras.write_bytes(write(result).encode(), target)
+    write_tables(result, files)
     if report:
         extras.write_bytes(page.html(run, result), report)
     if len(done) < run.total:
         raise typer.Exit(130)
 
 
-def _check(figure: str | None, output: Path | None, targets: list[Path]) -> None:
-    """Find out whether the files that are asked for make sense, before hours are spent on them."""
-    if output and not figure:
+def _check(kinds: list[str], output: Path | None, targets: list[Path | None], *, resume: bool) -> None:
+    """Find out whether the options make sense together, before hours are spent on them."""
+    kind = kinds[0] if kinds else "--table"
+    if len(kinds) > 1:
+        raise UsageError(f"{' and '.join(kinds)} are different runs", hint="choose one of them")
+    if output and kind == "--table":
         raise UsageError(
-            "--output is for figures", hint="add --figure 2, or use --csv, --markdown, --summary or --report"
+            "--output is for figures and plots",
+            hint="add --figure 2, --speed or --growth, or use --csv, --markdown, --summary or --report",
         )
-    if figure and targets:
+    if kind == "--figure" and any(targets):
         raise UsageError("a figure has no table to write", hint="leave out --figure, or name its file with --output")
-    for target in targets:
+    if resume and kind != "--table":
+        raise UsageError(f"{kind} cannot be resumed", hint="leave out --resume")
+    for target in filter(None, targets):
         if not target.parent.is_dir():
             raise UnwritableFileError(
                 f"cannot write {target}: there is no folder {target.parent}", hint="make the folder, or choose another"
@@ -124,27 +175,16 @@ def _draw(
 
 
 def _measured(run: "Plan", path: Path | None, *, resume: bool, warmup: int, repeat: int) -> "list[Measurement]":
-    """The measurements, fewer where they are interrupted; the bar shows the share of the time, not of the count."""
-    from rich.progress import TextColumn
-
+    """The measurements, fewer where they are interrupted."""
     from xray_denoise.tasks.bench.run import Pace
 
     log = run.open_log(path, resume=resume)
     done: list[Measurement] = []
     pace = Pace([entry.title for entry in run.entries], run.cases_a_row)
-    start = before = time.monotonic()
+    running = run.measure(log, warmup=warmup, repeat=repeat)
     try:
-        with progress("{task.fields[count]}") as bar:
-            *columns, _, _ = bar.columns  # the time left, which would be judged by the latest rows alone
-            bar.columns = (*columns, TextColumn("{task.fields[left]}"))
-            running = bar.add_task("bench", total=1.0, count=f"0/{run.total}", left="")
-            for one in run.measure(log, warmup=warmup, repeat=repeat):
-                done.append(one)
-                now = time.monotonic()
-                pace.add(one, now - before)
-                before = now
-                left = "" if pace.left is None else f"{timedelta(seconds=round(pace.left))} left"
-                bar.update(running, completed=pace.share(now - start), count=f"{len(done)}/{run.total}", left=left)
+        for one in watched(running, pace, lambda one: (one.method, one.seconds), total=run.total):
+            done.append(one)
     except KeyboardInterrupt:
         if not done:
             raise

@@ -45,8 +45,8 @@ class Noisy:
     name: str = field(default="noisy", init=False)
 
     def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:  # noqa: ARG002
-        """Return the image as it came; the level is not used, and nothing is claimed to be removed."""
-        return Denoised(np.asarray(noisy, dtype=np.float32))
+        """Return a copy of the image; the level is not used, and nothing is claimed to be removed."""
+        return Denoised(np.array(noisy, dtype=np.float32))
 
 
 @dataclass(frozen=True, slots=True)

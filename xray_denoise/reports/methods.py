@@ -47,6 +47,10 @@ CLASSICAL_ROWS = (
 """The classical rows of a table where nothing else is asked for."""
 SLOW_ROWS = ("nl-pca+level", "bm3d+level", "gat-bm3d+level", "ivst-bm3d+level")
 """Those that a quick run leaves out."""
+SPEED_ROWS = ("noisy", "tv", "nlm", "bm3d", "gat-bm3d", "dncnn", "x-recnn", "x-bdcnn", "lite")
+"""The rows of the table of speeds, all blind, where nothing else is asked for."""
+GROWTH_ROWS = ("x-bdcnn", "lite")
+"""Those whose time is measured on images of many sizes."""
 NETWORK_ROWS = (
     "x-recnn",
     "dncnn",

@@ -4,22 +4,27 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import cycle, groupby
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_denoise.reports.speed import Growth, Speed
 from xray_denoise.reports.tables import Column, Row, Table
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 """Okabe and Ito's palette, told apart with every kind of colour vision; yellow is left out, too pale for a line."""
 MARKERS = "osD^vP"
 """One fewer than the colours, so that pairs of both repeat after 42 methods; nothing is told by colour alone."""
+Fill = Literal["full", "none", "left", "right", "bottom", "top"]
+FILLS: tuple[Fill, ...] = ("none", "full", "left", "right", "bottom", "top")
+"""How markers are filled, to tell rows of one method apart."""
 PAPER = "paper: "
 """What precedes the name of a method in the title of a quoted row."""
 FAR_BELOW = 6.0
@@ -68,6 +73,85 @@ def psnr_by_level(table: Table) -> bytes:
         if rows:
             figure.legend(loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False)
         return _svg(figure)
+
+
+def psnr_by_time(found: Sequence[Speed]) -> bytes:
+    """PSNR of every row that has one against its median time, with a bar from fastest to slowest, as SVG.
+
+    A method has one colour and marker, filled in another way for each engine and precision. What lies `FAR_BELOW` all
+    others is named above the plot.
+    """
+    known = {one.title: one for one in found if one.seconds and one.psnr is not None and math.isfinite(one.psnr)}
+    shown, *below = _parts([Row(one.title, (one.psnr,)) for one in known.values()])
+    looks = _looks([Row(one.method, ()) for one in known.values()])
+    fills = dict(zip(dict.fromkeys(one.way for one in known.values() if one.way), cycle(FILLS), strict=False))
+    with _style():
+        figure = _figure(8, 4.4 + 0.2 * math.ceil(len(shown) / LEGEND_COLUMNS))
+        axes = figure.add_subplot()
+        for one in (known[row.title] for row in shown):
+            if one.seconds and one.psnr is not None:
+                place = (one.seconds[0], one.psnr)
+                fill = fills.get(one.way, "full")
+                _point(axes, one.seconds, place, looks[one.method], fill, one.title, across=True)
+        axes.set(xlabel="time of a call, s", ylabel="PSNR, dB", xscale="log")
+        if below:
+            far = [f"{row.title} ({row.values[0]:.1f} dB)" for row in below[0]]
+            axes.set_title(_plain(f"not shown: {', '.join(far)}"), size=10, loc="left")
+        if shown:
+            figure.legend(loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False)
+        return _svg(figure)
+
+
+def time_by_pixels(found: Sequence[Growth]) -> bytes:
+    """Time against the size of the image, both logarithmic, and the proportional law of each row, as SVG."""
+    looks = _looks([Row(one.title, ()) for one in found])
+    with _style():
+        figure = _figure(6.4, 4.4)
+        axes = figure.add_subplot()
+        for one in found:
+            size = [pixels / 1e6 for pixels in one.pixels]
+            title = one.title + ("" if one.exponent is None else f", exponent {one.exponent:.2f}")
+            for megapixels, seconds in zip(size, one.seconds, strict=True):
+                if seconds:
+                    _point(axes, seconds, (megapixels, seconds[0]), looks[one.title], "full", title)
+                    title = ""
+            if one.seconds_per_pixel:
+                law = [megapixels * 1e6 * one.seconds_per_pixel for megapixels in size]
+                axes.plot(size, law, color=looks[one.title][0], linewidth=1)
+        axes.set(xlabel="size of the image, 10^6 pixels", ylabel="time of a call, s", xscale="log", yscale="log")
+        axes.set_title("lines: time proportional to pixels", size=10, loc="left")
+        if any(any(one.seconds) for one in found):
+            axes.legend(frameon=False)
+        return _svg(figure)
+
+
+def _point(
+    axes: "Axes",
+    seconds: tuple[float, float, float],
+    place: tuple[float, float],
+    look: tuple[str, str],
+    fill: Fill,
+    title: str,
+    *,
+    across: bool = False,
+) -> None:
+    """A marker with a bar from the fastest to the slowest run; untitled, it has no entry in the legend."""
+    median, fastest, slowest = seconds
+    reach = [[median - fastest], [slowest - median]]
+    colour, marker = look
+    axes.errorbar(
+        *place,
+        xerr=reach if across else None,
+        yerr=None if across else reach,
+        color=colour,
+        marker=marker,
+        markersize=7,
+        fillstyle=fill,
+        markerfacecoloralt="white",
+        linestyle="none",
+        elinewidth=1,
+        label=_plain(title) or None,
+    )
 
 
 def spectrum(residual: NDArray[np.float32]) -> bytes:

@@ -44,6 +44,8 @@ class Column:
     """The quantity and, after a comma, its unit, where each column has its own."""
     digits: int | None = None
     """Digits shown behind the decimal point, where they are not those of the table."""
+    significant: int | None = None
+    """Digits shown in all, for values of many sizes; counts before `digits`, and cuts none before the point."""
 
     @property
     def lines(self) -> tuple[str, str]:
@@ -158,12 +160,19 @@ def texts(row: Row, table: Table, *, spreads: bool = False) -> list[str]:
     """
     shown = []
     for column, value, spread, margin in _cells(row, table):
-        digits = table.digits if column.digits is None else column.digits
+        digits = _digits(value, column, table)
         text = MISSING if value is None else f"{value:.{digits}f}"
         text += "" if margin is None else f" ±{margin:.{digits}f}"
         text += "" if spread is None or not spreads else f" ({spread:.{digits}f})"
         shown.append(text)
     return shown
+
+
+def _digits(value: float | None, column: Column, table: Table) -> int:
+    """How many digits of a value are shown behind the decimal point."""
+    if column.significant and value and math.isfinite(value):
+        return max(0, column.significant - 1 - math.floor(math.log10(abs(value))))
+    return table.digits if column.digits is None else column.digits
 
 
 def _cells(row: Row, table: Table) -> Iterator[tuple[Column, float | None, float | None, float | None]]:

@@ -194,7 +194,7 @@ def finish(session: Session, command: str) -> Finished:
     card = weights.save(training.result, plan.run / name, head, _prose(plan.system, head))
     _write_history(training.history, plan.run)
     rate = float(np.median([row["patches_per_second"] for row in training.history]))
-    peak = matrix_rate(training.device)
+    peak = matrix_rate(training.device) if training.device.type == "cuda" else None
     share = training_rate(training.result, rate, schedule.patch) / (peak * session.processes) if peak else None
     return Finished(card, rate, share)
 

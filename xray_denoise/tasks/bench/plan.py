@@ -151,11 +151,8 @@ def plan(
 
 def _wanted(table: Kind, named: str | None) -> list[str]:
     if table == "noise-level":
-        return rows.named_rows(named) if named else [*rows.network_rows(), rows.ESTIMATOR]
-    wanted = rows.named_rows(named) if named else rows.default_rows()
-    if rows.ESTIMATOR in wanted:
-        raise UsageError(f"'{rows.ESTIMATOR}' removes no noise", hint="it is for --table noise-level")
-    return wanted
+        return rows.named_rows(named, estimator=True) if named else [*rows.network_rows(), rows.ESTIMATOR]
+    return rows.named_rows(named) if named else rows.default_rows()
 
 
 def _cuts(table: Kind) -> list[str]:

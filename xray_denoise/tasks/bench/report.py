@@ -2,8 +2,9 @@
 
 import platform
 import sys
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 import xray_denoise
 from xray_denoise.physics.noise import NoiseLevel
@@ -92,8 +93,17 @@ def _at_levels(results: Results, title: str, quantity: str, cells: Sequence[tupl
     return Figures((*map(mean, columns), over_all), tuple(spreads))
 
 
-def versions() -> str:
-    """Name the versions that results depend on; torch and bm3d only where something has loaded them."""
-    packages = ["numpy", "scikit-image", *(name for name in ("torch", "bm3d") if name in sys.modules)]
+def versions(used: Iterable[str] = ()) -> str:
+    """Name the versions that results depend on.
+
+    Args:
+        used: packages that something needs, left out where they are not installed; torch and bm3d are named where
+            something has loaded them, too.
+    """
+    loaded = (name for name in ("torch", "bm3d") if name in sys.modules)
+    packages = list(dict.fromkeys(["numpy", "scikit-image", *loaded, *used]))
     found = [f"xray-denoise {xray_denoise.__version__}", f"Python {platform.python_version()}"]
-    return ", ".join([*found, *(f"{name} {version(name)}" for name in packages)])
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)

@@ -83,16 +83,22 @@ def figure_rows() -> list[str]:
     return first + [row for row in methods.FIGURE_ROWS if row in able]
 
 
-def named_rows(text: str) -> list[str]:
+def named_rows(text: str, *, estimator: bool = False) -> list[str]:
     """The rows of `--methods A,B+level`.
 
+    Args:
+        text: what follows the option.
+        estimator: whether the classical estimator makes sense as a row.
+
     Raises:
-        UsageError: a row is named twice.
+        UsageError: a row is named twice, or removes no noise.
         CannotRunError: a row needs a package that is not installed.
     """
     rows = [row.strip() for row in text.split(",")]
     if len({methods.title(row) for row in rows}) < len(rows):
         raise UsageError("a method is named twice", hint=f"choose from {', '.join(denoisers.names())}")
+    if ESTIMATOR in rows and not estimator:
+        raise UsageError(f"'{ESTIMATOR}' removes no noise", hint="it is for --table noise-level")
     for row in rows:
         pip = _missing(row)
         if pip:

@@ -89,11 +89,11 @@ class Pace:
         self._walls: dict[str, list[float]] = {title: [] for title in titles}
         self._logged: dict[str, list[float]] = {title: [] for title in titles}
 
-    def add(self, measurement: Measurement, wall: float) -> None:
-        """Count a measurement that arrived `wall` seconds after the one before it."""
-        self._done[measurement.method] += 1
-        fresh = wall >= measurement.seconds
-        (self._walls if fresh else self._logged)[measurement.method].append(wall if fresh else measurement.seconds)
+    def add(self, title: str, seconds: float, wall: float) -> None:
+        """Count a measurement of `seconds` that arrived `wall` seconds after the one before it."""
+        self._done[title] += 1
+        fresh = wall >= seconds
+        (self._walls if fresh else self._logged)[title].append(wall if fresh else seconds)
 
     @property
     def left(self) -> float | None:
