@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,19 @@ import pydicom
 import pytest
 from hypothesis import given
 from numpy.typing import NDArray
+from pydicom import dcmwrite
+from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    RLELossless,
 )
 
 from tests.synthetic_dicom import Sample, dataset, pixels, samples, save, write
@@ -41,7 +46,10 @@ def compressed(path: Path, sample: Sample, syntax: str, frames: list[bytes]) -> 
     ds = dataset(sample)
     ds.PixelData = encapsulate(frames)
     ds["PixelData"].VR = "OB"
-    return save(path, ds, syntax)
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = syntax
+    dcmwrite(path, ds, enforce_file_format=True)
+    return path
 
 
 def words(frame: NDArray[Any], bits: int) -> NDArray[Any]:
@@ -157,6 +165,30 @@ def test_a_damaged_frame_is_an_error_in_words(tmp_path: Path) -> None:
             files.read(path)
 
 
+def test_a_frame_that_was_cut_is_refused_at_once(tmp_path: Path) -> None:
+    """libjpeg would make up what is missing, and CharLS would take 15 s for these pixels."""
+    sample = Sample("CR", shape=(200, 300))
+    frame = pixels(sample)[0] // 8
+    eight = replace(sample, bits=8, allocated=8)
+    for syntax, kind, stream in (
+        (JPEGLossless, sample, imagecodecs.jpeg8_encode(frame, lossless=True, predictor=4, bitspersample=12)),
+        (JPEGLosslessSV1, sample, imagecodecs.jpeg8_encode(frame, lossless=True, predictor=1, bitspersample=12)),
+        (JPEGExtended12Bit, sample, imagecodecs.jpeg8_encode(frame, bitspersample=12)),
+        (JPEGBaseline8Bit, eight, imagecodecs.jpeg8_encode((frame >> 1).astype(np.uint8))),
+        (JPEGLSLossless, sample, codecs.encoded(frame, JPEGLSLossless, bits=12)),
+        (JPEG2000Lossless, sample, codecs.encoded(frame, JPEG2000Lossless, bits=12)),
+        (HTJ2KLossless, sample, imagecodecs.htj2k_encode(frame, reversible=True)),
+        (RLELossless, sample, codecs.encoded(frame, RLELossless, bits=12)),
+    ):
+        files.read(compressed(tmp_path / "a.dcm", kind, syntax, [stream]))
+        for share in (0.3, 0.9, 0.99):
+            cut = compressed(tmp_path / "a.dcm", kind, syntax, [stream[: int(share * len(stream))]])
+            start = time.monotonic()
+            with pytest.raises(UnreadableFileError):
+                files.read(cut)
+            assert time.monotonic() - start < 5, syntax
+
+
 def test_a_codestream_that_claims_another_size_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     sample = Sample("CR", shape=(64, 80))
     frame = pixels(sample)[0]
@@ -171,6 +203,15 @@ def test_a_codestream_that_claims_another_size_is_refused_before_it_is_decoded(t
         path = compressed(tmp_path / "a.dcm", replace(sample, shape=(64, 81)), syntax, [stream])
         with pytest.raises(UnreadableFileError, match="64x81 pixels, but compressed are 64x80"):
             files.read(path)
+
+
+def test_runs_that_look_like_the_start_of_jpeg_2000_are_runs(tmp_path: Path) -> None:
+    """The bytes FF 4F FF 51 mean two 4F and two 51 in RLE: noisy images are full of such."""
+    sample = Sample("CR", bits=8, allocated=8, shape=(24, 20))
+    stored = np.tile(np.array([0x4F, 0x4F, 0x51, 0x51], np.uint8), 120).reshape(1, 24, 20)
+    path = write(tmp_path / "a.dcm", replace(sample, syntax=RLELossless), stored)
+    assert codecs.JPEG_2000_START in path.read_bytes()
+    assert np.array_equal(files.read(path).stored, stored[0])
 
 
 def test_too_few_frames_leave_no_compressed_file(tmp_path: Path) -> None:

@@ -212,6 +212,25 @@ def test_a_wrong_number_of_frames_is_refused(tmp_path: Path, said: str) -> None:
         list(files.read_frames(tmp_path / "b.dcm"))
 
 
+def test_uncompressed_frames_that_the_head_does_not_know_are_not_lost(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFileError, match="holds 3 frames where its head says 1"):
+        files.read(write(tmp_path / "a.dcm", Sample("XA", frames=3), NumberOfFrames=None))
+    padded = dataset(Sample("XA"))
+    padded.PixelData += b"\0" * 100
+    assert np.array_equal(files.read(save(tmp_path / "b.dcm", padded)).stored, pixels(Sample("XA"))[0])
+
+
+@pytest.mark.parametrize("shape", [(24, 21), (900, 900)])
+def test_compressed_pixels_in_an_uncompressed_syntax_are_refused(tmp_path: Path, shape: tuple[int, int]) -> None:
+    ds = dataset(Sample("CR", shape=shape))
+    whole = save(tmp_path / "a.dcm", ds).read_bytes()
+    fragments = pydicom.encaps.encapsulate([ds.PixelData]) + bytes.fromhex("feffdde000000000")
+    head = whole[: whole.find(b"\xe0\x7f\x10\0OW") + 8]
+    (tmp_path / "a.dcm").write_bytes(head + b"\xff\xff\xff\xff" + fragments)
+    with pytest.raises(UnreadableFileError, match="compressed pixels"):
+        files.read(tmp_path / "a.dcm")
+
+
 def test_a_missing_decoder_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ds = dataset(Sample())
     ds.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xf7"])
@@ -251,6 +270,10 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         files.read(path)
     path = write(tmp_path / "b.dcm", Sample("CR", shape=(512, 512), syntax=DeflatedExplicitVRLittleEndian))
     assert files.read(path).stored.shape == (512, 512)
+    blank = np.zeros((1, 1024, 1024), np.uint16)
+    long = write(tmp_path / "c.dcm", Sample("CR", shape=(1024, 1024), syntax=DeflatedExplicitVRLittleEndian), blank)
+    long.write_bytes(long.read_bytes() + b"\0")
+    assert files.read(long).stored.shape == (1024, 1024), "a byte of padding behind the deflated data"
     monkeypatch.setattr(dicom, "MOST_INFLATED_BYTES", 500_000)
     with pytest.raises(UnreadableFileError, match="inflates to more than 0 MiB"):
         files.read(path)

@@ -32,8 +32,13 @@ SYNTAXES: dict[Compression, UID] = {
 }
 """What `--compress` writes: all of it without loss."""
 JPEG_2000_START = b"\xff\x4f\xff\x51"
+JP2_START = b"\0\0\0\x0cjP  "
+"""A file format around a JPEG 2000 codestream, which some writers leave on."""
 FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """The markers of JPEG and JPEG-LS that a size follows."""
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+MOST_PADDING = 1024
+"""Bytes that may follow the end of a JPEG stream; the standard allows one."""
 PIP_LINE = "pip install 'xray-denoise[dicom]'"
 
 
@@ -84,17 +89,25 @@ def decoded(pixels: Path | Dataset, syntax: UID) -> Iterator[NDArray[Any]]:
 
 def claimed_size(codestream: bytes) -> tuple[int, int] | None:
     """Rows and columns in the head of a JPEG, JPEG-LS or JPEG 2000 codestream; None where it shows none, as RLE."""
-    start = codestream.find(JPEG_2000_START)
+    start = codestream.find(JPEG_2000_START) if codestream.startswith((JPEG_2000_START, JP2_START)) else -1
     if start >= 0 and len(codestream) >= start + 24:
         columns, rows, left, top = struct.unpack_from(">4L", codestream, start + 8)
         return rows - top, columns - left
-    at = 2 if codestream.startswith(b"\xff\xd8") else len(codestream)
+    at = 2 if codestream.startswith(JPEG_START) else len(codestream)
     while at + 9 <= len(codestream) and codestream[at] == 0xFF:
         marker = codestream[at + 1]
         if marker in FRAME_HEADERS:
             return struct.unpack_from(">HH", codestream, at + 5)
         at += 1 if marker == 0xFF else 2 + int.from_bytes(codestream[at + 2 : at + 4])
     return None
+
+
+def is_cut_short(codestream: bytes) -> bool:
+    """Whether a JPEG or JPEG-LS codestream lacks its end; other codecs find that out themselves.
+
+    For a missing end libjpeg makes pixels up, and CharLS takes a quarter of a millisecond a pixel to give in.
+    """
+    return codestream.startswith(JPEG_START) and JPEG_END not in codestream[-MOST_PADDING:]
 
 
 def stored_values(words: NDArray[Any], *, allocated: int, bits: int, signed: bool) -> NDArray[Any]:

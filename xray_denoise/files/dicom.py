@@ -57,6 +57,7 @@ MOST_PIXELS = 178_956_970
 COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT", "ARGB", "CMYK")
 PIXEL_GROUP = 0x7FE00000
 FLOAT_PIXELS, DOUBLE_PIXELS, PIXELS = 0x7FE00008, 0x7FE00009, 0x7FE00010
+UNDEFINED_LENGTH = 0xFFFFFFFF
 FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
 
 
@@ -106,9 +107,9 @@ def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiog
         syntax = UID(header.file_meta.TransferSyntaxUID)
         _refuse_without_decoder(syntax, path)
         if syntax.is_encapsulated:
-            _refuse_other_sizes(header, layout, path)
+            _refuse_damaged_codestreams(header, layout, path)
         else:
-            _refuse_truncated(header, layout, path)
+            _refuse_wrong_length(header, layout, path)
         header = with_overlays_moved(header, layout.frames, path) if embedded_overlays(facts) else header
         in_place = syntax != DeflatedExplicitVRLittleEndian and _has_preamble(path)
         pixels = path if in_place else _read_object(path, whole=True)
@@ -166,7 +167,7 @@ def _refuse_inflated(path: Path, start: int) -> None:
         inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
         for piece in iter(lambda: stream.read(1 << 16), b""):
             waiting = piece
-            while waiting:
+            while waiting and not inflater.eof:
                 size += len(inflater.decompress(waiting, 1 << 20))
                 waiting = inflater.unconsumed_tail
                 if size > MOST_INFLATED_BYTES:
@@ -273,10 +274,20 @@ def _named(syntax: UID) -> str:
     return f"{syntax.name} ({syntax})" if syntax.name != syntax else f"an unknown transfer syntax ({syntax})"
 
 
-def _refuse_truncated(header: FileDataset, layout: Layout, path: Path) -> None:
+def _refuse_wrong_length(header: FileDataset, layout: Layout, path: Path) -> None:
     expected = layout.rows * layout.columns * layout.frames * layout.allocated // 8
     element: Any = header.get_item(PIXELS, keep_deferred=True)
+    if element.length == UNDEFINED_LENGTH:
+        raise UnreadableFileError(
+            f"{path} has compressed pixels, but its transfer syntax is an uncompressed one",
+            hint="fetch the file again from its source",
+        )
     found = element.length if element.value is None else len(element.value)
+    if found >= expected + expected // layout.frames:
+        raise UnreadableFileError(
+            f"{path} holds {found * layout.frames // expected} frames where its head says {layout.frames}",
+            hint="fetch the file again from its source",
+        )
     on_disk = path.stat().st_size
     if found < expected or (element.value is None and element.value_tell + expected > on_disk):
         raise UnreadableFileError(
@@ -285,13 +296,18 @@ def _refuse_truncated(header: FileDataset, layout: Layout, path: Path) -> None:
         )
 
 
-def _refuse_other_sizes(header: FileDataset, layout: Layout, path: Path) -> None:
-    """Decoders make room for the size that a codestream claims: it must be that of the image."""
+def _refuse_damaged_codestreams(header: FileDataset, layout: Layout, path: Path) -> None:
+    """Decoders make room for the size that a codestream claims: it must be that of the image, and all of it there."""
     element: Any = header.get_item(PIXELS, keep_deferred=True)
     with path.open("rb") as stream:
         stream.seek(element.value_tell)
         source = stream if element.value is None else element.value
         for codestream in generate_frames(source, number_of_frames=layout.frames):
+            if codecs.is_cut_short(codestream):
+                raise UnreadableFileError(
+                    f"{path} is truncated: a compressed frame lacks its end",
+                    hint="fetch the file again from its source",
+                )
             size = codecs.claimed_size(codestream)
             if size is not None and size != (layout.rows, layout.columns):
                 raise UnreadableFileError(
