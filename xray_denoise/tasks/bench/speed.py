@@ -68,8 +68,8 @@ def speed_report(trial: Trial, done: Sequence[Sample]) -> Report:
         )
     peaks = _machine_facts(samples, trial.subjects)
     facts = (*trial.facts, *peaks)
-    peak_note = [speed.NOTE_PEAK] if peaks else []
-    notes = [*_comparison(rows, trial.subjects), speed.NOTE_ONE_CORE, *peak_note, *_notes(trial, samples, done)]
+    of_networks = [speed.NOTE_ONE_CORE, speed.NOTE_PEAK] if peaks else []
+    notes = [*_comparison(rows, trial.subjects), *of_networks, *_notes(trial, samples, done)]
     return speed.speeds(rows, methods.title(REFERENCE), facts, notes)
 
 
