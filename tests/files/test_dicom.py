@@ -1,5 +1,8 @@
 """Reading: what is in the file comes out, and what is no radiograph is refused in words."""
 
+import copy
+import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +35,7 @@ from tests.synthetic_dicom import (
 )
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, XrayDenoiseError
-from xray_denoise.files import codecs, dicom
+from xray_denoise.files import codecs, dicom, survey
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +280,81 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(dicom, "MOST_INFLATED_BYTES", 500_000)
     with pytest.raises(UnreadableFileError, match="inflates to more than 0 MiB"):
         files.read(path)
+
+
+SEQUENCE = struct.pack("<HH2sHL", 0x0008, 0x1032, b"SQ", 0, 0xFFFFFFFF)
+IMPLICIT_SEQUENCE = struct.pack("<HHL", 0x0008, 0x1032, 0xFFFFFFFF)
+ENDLESS = struct.pack("<HHL", 0xFFFE, 0xE000, 0) * 200_000
+
+
+@pytest.mark.parametrize(
+    ("syntax", "opening"),
+    [
+        (ExplicitVRLittleEndian, SEQUENCE),
+        (ImplicitVRLittleEndian, IMPLICIT_SEQUENCE),
+        (ImplicitVRLittleEndian, struct.pack("<HHL", 0x0008, 0x1032, len(ENDLESS))),
+        (ExplicitVRLittleEndian, struct.pack("<HH2sHL", 0x0008, 0x1032, b"SQ", 0, len(ENDLESS))),
+        (ExplicitVRLittleEndian, struct.pack("<HH2sHL", 0x0008, 0x1032, b"UN", 0, 0xFFFFFFFF)),
+    ],
+)
+@pytest.mark.parametrize("bare", [False, True])
+def test_sequences_of_very_many_items_are_refused_at_once(
+    tmp_path: Path, syntax: str, opening: bytes, bare: bool
+) -> None:
+    whole = write(tmp_path / "a.dcm", Sample("CR", syntax=syntax)).read_bytes()
+    at = whole.find(struct.pack("<HH", 0x0008, 0x103E))
+    start = 132 + 12 + int.from_bytes(whole[140:144], "little") if bare else 0
+    (tmp_path / "a.dcm").write_bytes(whole[start:at] + opening + ENDLESS + whole[at:])
+    begun = time.monotonic()
+    with pytest.raises(UnreadableFileError, match="more than 100000 elements"):
+        files.read(tmp_path / "a.dcm")
+    assert files.is_radiograph(tmp_path / "a.dcm")
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_all_elements_are_counted_at_every_depth(tmp_path: Path, syntax: str) -> None:
+    ds = dataset(Sample("CR"))
+    inner = Dataset()
+    inner.CodeValue, inner.CodingSchemeDesignator = "1", "2"
+    for name, undefined in (("ProcedureCodeSequence", True), ("AnatomicRegionSequence", False)):
+        outer = Dataset()
+        outer.ViewCodeSequence = [copy.deepcopy(inner), copy.deepcopy(inner)]
+        setattr(ds, name, [outer, copy.deepcopy(outer)])
+        ds[name].is_undefined_length = undefined
+        ds[name].value[0].is_undefined_length_sequence_item = undefined
+    path = save(tmp_path / "a.dcm", ds, syntax)
+    read = pydicom.dcmread(path)
+    items = 2 * (2 + 2 * 2)
+    ends = 1 + 1  # of the first sequence, and of its first item
+    before_pixels = [one for one in read.iterall() if one.tag < 0x7FE00010]
+    count = len(before_pixels) + len(read.file_meta) + items + ends
+    for most, exceeding in ((count - 1, True), (count, False)):
+        with path.open("rb") as stream:
+            stream.seek(132)
+            little = syntax != ExplicitVRBigEndian
+            implicit = syntax == ImplicitVRLittleEndian
+            assert survey.exceeds(stream, most, implicit=implicit, little_endian=little) is exceeding
+
+
+def test_the_fragments_of_an_icon_are_no_elements(tmp_path: Path) -> None:
+    """A compressed value within a sequence, whose bytes look like many empty elements."""
+    ds = dataset(Sample("CR"))
+    icon = Dataset()
+    icon.add_new(0x7FE00010, "OB", pydicom.encaps.encapsulate([struct.pack("<HH2sH", 8, 8, b"CS", 0) * 150_000]))
+    icon["PixelData"].is_undefined_length = True
+    ds.private_block(0x0009, "ACME DEVICE").add_new(0x07, "SQ", [icon])
+    other = Dataset()
+    other.add_new(0x00091008, "OB", icon.PixelData)
+    other[0x00091008].is_undefined_length = True
+    ds.private_block(0x0009, "ACME DEVICE").add_new(0x08, "SQ", [other])
+    assert np.array_equal(files.read(save(tmp_path / "a.dcm", ds)).stored, pixels(Sample())[0])
+
+
+def test_the_private_objects_of_a_manufacturer_are_passed_over(tmp_path: Path) -> None:
+    private = write(tmp_path / "a.dcm", Sample("CR"), SOPClassUID="1.3.12.2.1107.5.9.1")
+    assert not files.is_radiograph(private)
+    assert files.is_radiograph(write(tmp_path / "b.dcm", Sample("CR"), SOPClassUID="1.2.840.10008.5.1.4.1.1.999"))
 
 
 @pytest.mark.parametrize("keyword", ["SOPClassUID", "PhotometricInterpretation"])

@@ -7,8 +7,9 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 from pydicom import dcmread
@@ -24,7 +25,7 @@ from pydicom.uid import (
 )
 
 from xray_denoise.errors import UnreadableFileError
-from xray_denoise.files import codecs
+from xray_denoise.files import codecs, survey
 from xray_denoise.files.damage import damage_named
 from xray_denoise.files.overlays import embedded_overlays, with_overlays_moved
 from xray_denoise.radiograph import Radiograph, robust_span
@@ -50,8 +51,10 @@ DEFERRED_BYTES = 1 << 20
 """Elements longer than this stay on the disk until they are needed."""
 META_START = 144
 """Bytes before the first element that (0002,0000) *File Meta Information Group Length* counts."""
-MOST_INFLATED_BYTES = 512 << 20
+MOST_INFLATED_BYTES = 256 << 20
 """Largest data set in the deflated syntax, which has to be held in memory."""
+MOST_ELEMENTS = 100_000
+"""Most elements and items before the pixels; radiographs have some hundreds."""
 MOST_PIXELS = 178_956_970
 """Largest frame; Pillow's limit for other image files."""
 COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT", "ARGB", "CMYK")
@@ -78,14 +81,18 @@ class Layout:
 
 
 def is_radiograph_class(path: Path) -> bool:
-    """Whether the file's head names one of the classes that are read, or none that is known: that file is damaged."""
+    """Whether the file's head names one of the classes that are read, or none that is known: that file is damaged.
+
+    The private classes of manufacturers are other objects.
+    """
     with damage_named(path):
         if _has_preamble(path):
             uid = read_file_meta_info(path).get("MediaStorageSOPClassUID", "")
         else:
+            _refuse_too_many_elements(path)
             uid = dcmread(path, force=True, stop_before_pixels=True, specific_tags=["SOPClassUID"]).get("SOPClassUID")
     uid = UID(str(uid or ""))
-    return uid in RADIOGRAPHS or uid.name == uid
+    return uid in RADIOGRAPHS or (uid.name == uid and not (uid.is_valid and uid.is_private))
 
 
 def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiograph]:
@@ -99,6 +106,7 @@ def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiog
         UnreadableFileError: the file is damaged, is no grey radiograph, or has no decoder here.
     """
     with damage_named(path):
+        _refuse_too_many_elements(path)
         header = _read_object(path)
         facts = header[:PIXEL_GROUP]  # a shallow copy: what is looked up in it stays undecoded in the header
         _refuse_other_objects(facts, path)
@@ -153,28 +161,52 @@ def _read_object(path: Path, *, whole: bool = False) -> FileDataset:
             explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
             found.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
         return found
-    meta = read_file_meta_info(path)
-    deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
-    if deflated:
-        _refuse_inflated(path, start=META_START + int(meta.FileMetaInformationGroupLength))
+    deflated = read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
     return dcmread(path, defer_size=None if whole or deflated else DEFERRED_BYTES)
 
 
-def _refuse_inflated(path: Path, start: int) -> None:
-    """A deflated data set is read whole: its size is found out first, a piece at a time."""
+def _refuse_too_many_elements(path: Path) -> None:
+    """Elements and items cost a thousand times their bytes: they are counted before they are read."""
     with path.open("rb") as stream:
-        stream.seek(start)
-        inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-        for piece in iter(lambda: stream.read(1 << 16), b""):
-            waiting = piece
-            while waiting and not inflater.eof:
-                size += len(inflater.decompress(waiting, 1 << 20))
-                waiting = inflater.unconsumed_tail
-                if size > MOST_INFLATED_BYTES:
-                    raise UnreadableFileError(
-                        f"{path} inflates to more than {MOST_INFLATED_BYTES >> 20} MiB",
-                        hint="if it is genuine, export it uncompressed",
-                    )
+        syntax, little = "", True
+        if stream.read(132)[128:] == b"DICM":
+            meta = read_file_meta_info(path)
+            syntax = meta.get("TransferSyntaxUID", "")
+            little = syntax != ExplicitVRBigEndian
+            if syntax == DeflatedExplicitVRLittleEndian:
+                stream.seek(META_START + int(meta.FileMetaInformationGroupLength))
+                _refuse_if_exceeding(_inflated(stream, path), path)
+                return
+        else:
+            stream.seek(0)
+            little = stream.read(2) != b"\0\x08"
+            stream.seek(0)
+        _refuse_if_exceeding(stream, path, implicit=syntax == ImplicitVRLittleEndian, little_endian=little)
+
+
+def _refuse_if_exceeding(stream: BinaryIO, path: Path, *, implicit: bool = False, little_endian: bool = True) -> None:
+    if survey.exceeds(stream, MOST_ELEMENTS, implicit=implicit, little_endian=little_endian):
+        raise UnreadableFileError(
+            f"{path} has more than {MOST_ELEMENTS} elements and items",
+            hint="no radiograph needs that many; export it without private groups if it is genuine",
+        )
+
+
+def _inflated(stream: BinaryIO, path: Path) -> BytesIO:
+    """The data set of a deflated file from where `stream` is, found out a piece at a time not to be too large."""
+    inflater, inflated = zlib.decompressobj(-zlib.MAX_WBITS), BytesIO()
+    for piece in iter(lambda: stream.read(1 << 16), b""):
+        waiting = piece
+        while waiting and not inflater.eof:
+            inflated.write(inflater.decompress(waiting, 1 << 20))
+            waiting = inflater.unconsumed_tail
+            if inflated.tell() > MOST_INFLATED_BYTES:
+                raise UnreadableFileError(
+                    f"{path} inflates to more than {MOST_INFLATED_BYTES >> 20} MiB",
+                    hint="if it is genuine, export it uncompressed",
+                )
+    inflated.seek(0)
+    return inflated
 
 
 def _refuse_other_objects(facts: Dataset, path: Path) -> None:
