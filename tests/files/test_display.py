@@ -153,6 +153,36 @@ def test_a_lut_of_bytes_and_one_of_65536_entries(tmp_path: Path) -> None:
         assert np.abs(shown.astype(int) - (255 - RAMP[0] // 16)).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        (one, value)
+        for one in ("WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept")
+        for value in ("nan", "inf")
+    ],
+)
+def test_numbers_that_are_none_are_damage(tmp_path: Path, keyword: str, value: str) -> None:
+    ds = dataset(Sample(), RAMP)
+    setattr(ds, keyword, "77777")
+    source = save(tmp_path / "a.dcm", ds)
+    source.write_bytes(source.read_bytes().replace(b"77777", value.encode().ljust(5)))
+    with pytest.raises(UnreadableFileError, match="damaged"):
+        picture(source)
+
+
+def test_the_first_value_of_a_lut_is_signed_where_values_can_be_negative(tmp_path: Path) -> None:
+    """Also where none of this image is."""
+    ds = dataset(Sample("CR"), RAMP)
+    ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = "1", "-1024", "US"
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [8192, 0x10000 - 1024, 13])
+    item.add_new("LUTData", "OW", np.arange(8192).astype("<u2").tobytes())
+    ds.VOILUTSequence = [item]
+    ds.PixelData = (RAMP // 2 + 1024).astype("<u2").tobytes()
+    shown = picture(save(tmp_path / "a.dcm", ds))
+    assert np.abs(shown - (RAMP[0] // 2 + 1024) / 8191 * 255).max() <= 0.5
+
+
 def test_a_lut_that_is_too_short_is_damage(tmp_path: Path) -> None:
     ds = dataset(Sample("CR"), RAMP)
     item = Dataset()

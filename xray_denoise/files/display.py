@@ -11,6 +11,8 @@ from xray_denoise.files.damage import damage_named
 from xray_denoise.radiograph import Radiograph, robust_span
 
 PIXEL_GROUP = 0x7FE00000
+MOST_LUT_INDEX = 2**31
+"""Beyond all tables: their first value and their length take 16 bits each."""
 
 
 def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDArray[Any]:
@@ -21,8 +23,8 @@ def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDAr
     facts = header[:PIXEL_GROUP]
     little_endian = bool(header.file_meta.TransferSyntaxUID.is_little_endian)
     with damage_named(radiograph.source):
-        values = _modality(radiograph, facts, little_endian=little_endian)
-        shown = _voi(values, facts, little_endian=little_endian)
+        values, negative = _modality(radiograph, facts, little_endian=little_endian)
+        shown = _voi(values, facts, negative=negative, little_endian=little_endian)
         inverted = radiograph.inverted or facts.get("PresentationLUTShape") == "INVERSE"
     padding = radiograph.padding
     if shown is None:
@@ -36,27 +38,30 @@ def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDAr
     return np.asarray(np.rint(shown.clip(0.0, 1.0) * top), dtype=np.uint8 if bits == 8 else np.uint16)
 
 
-def _modality(radiograph: Radiograph, facts: Dataset, *, little_endian: bool) -> NDArray[Any]:
-    """Stored values through (0028,3000) *Modality LUT Sequence*, or by rescale slope and intercept."""
+def _modality(radiograph: Radiograph, facts: Dataset, *, little_endian: bool) -> tuple[NDArray[Any], bool]:
+    """Stored values through (0028,3000) *Modality LUT Sequence*, or by rescale slope and intercept.
+
+    Returns:
+        The values, and whether any stored value of this depth would become a negative one.
+    """
     if facts.get("ModalityLUTSequence"):
         item = facts.ModalityLUTSequence[0]
-        return through_lut(radiograph.stored, item, signed=radiograph.signed, little_endian=little_endian)[0]
+        return through_lut(radiograph.stored, item, signed=radiograph.signed, little_endian=little_endian)[0], False
     slope, intercept = facts.get("RescaleSlope"), facts.get("RescaleIntercept")
     if slope is None or intercept is None:
-        return radiograph.stored
-    slope, intercept = float(slope), float(intercept)
-    if not (math.isfinite(slope) and math.isfinite(intercept)):
-        raise ValueError("the rescale is not a number")
-    return np.asarray(radiograph.stored * slope + intercept)
+        return radiograph.stored, radiograph.signed
+    slope, intercept = _number(slope), _number(intercept)
+    ends = np.array(radiograph.limits) * slope + intercept
+    if not np.isfinite(ends).all():
+        raise ValueError("the rescaled values are no numbers")
+    return np.asarray(radiograph.stored * slope + intercept), bool(ends.min() < 0)
 
 
-def _voi(values: NDArray[Any], facts: Dataset, *, little_endian: bool) -> NDArray[np.float64] | None:
+def _voi(values: NDArray[Any], facts: Dataset, *, negative: bool, little_endian: bool) -> NDArray[np.float64] | None:
     """0 is black and 1 is white; None where the image has neither VOI LUT nor window."""
     if facts.get("VOILUTSequence"):
-        whole = np.rint(values).astype(np.int64)
-        shown, top = through_lut(
-            whole, facts.VOILUTSequence[0], signed=bool(whole.min() < 0), little_endian=little_endian
-        )
+        whole = np.rint(np.clip(values, -MOST_LUT_INDEX, MOST_LUT_INDEX)).astype(np.int64)
+        shown, top = through_lut(whole, facts.VOILUTSequence[0], signed=negative, little_endian=little_endian)
         return np.asarray(shown / top, dtype=np.float64)
     center, width = _first(facts.get("WindowCenter")), _first(facts.get("WindowWidth"))
     if center is None or width is None or width <= 0:
@@ -116,6 +121,13 @@ def _first(value: Any) -> float | None:
     if value is None or value == "":
         return None
     try:
-        return float(value)
+        return _number(value)
     except TypeError:
-        return float(value[0]) if len(value) else None
+        return _number(value[0]) if len(value) else None
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("a decimal string is no number")
+    return number
