@@ -1,7 +1,9 @@
 """PNG, TIFF and WebP: the same pixels back, and no silent guess about alpha, colour or depth."""
 
 import struct
+import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,33 @@ def test_the_pages_of_a_tiff_are_frames(tmp_path: Path) -> None:
     with pytest.raises(UnwritableFileError, match="holds one image"):
         files.write(files.read_frames(tmp_path / "a.tif"), tmp_path / "b.png")
     assert not (tmp_path / "b.png").exists()
+
+
+@pytest.mark.parametrize("resolution", [(1, 0), (0, 0), (0xFFFFFFFF, 1)])
+@pytest.mark.parametrize("target", ["b.tif", "b.png"])
+def test_a_resolution_that_is_no_number_is_left_out(tmp_path: Path, resolution: tuple[int, int], target: str) -> None:
+    source = save(tmp_path / "a.tif", RAMP, dpi=(300, 300))
+    whole = source.read_bytes()
+    source.write_bytes(whole.replace(struct.pack("<LL", 300, 1), struct.pack("<LL", *resolution)))
+    assert source.read_bytes() != whole
+    files.write(files.read(source), tmp_path / target)
+    assert np.array_equal(files.read(tmp_path / target).stored, RAMP)
+
+
+def test_the_thousandth_page_takes_no_longer_than_the_first(tmp_path: Path) -> None:
+    frame = Radiograph(np.zeros((2, 2), np.uint8), (0.0, 255.0))
+    times = []
+
+    def frames() -> Iterator[Radiograph]:
+        for _ in range(1000):
+            times.append(time.process_time())
+            yield frame
+
+    files.write(frames(), tmp_path / "a.tif")
+    spent = np.diff(times)
+    assert np.median(spent[-200:]) < 3 * np.median(spent[:200])
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.n_frames == 1000  # type: ignore[attr-defined]
 
 
 def _colour(path: Path) -> None:
