@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.synthetic_dicom import PATIENT, Sample, write
 from xray_denoise import denoisers, files
@@ -106,6 +108,16 @@ def test_ctrl_c_leaves_no_half_file(tmp_path: Path) -> None:
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in said
+    assert said.splitlines()[-2:] == [
+        "error: interrupted",
+        "hint:  what was finished stays; denoise goes on with --existing skip, the others with --resume",
+    ]
+    done = len(list((tmp_path / "out").glob("*.dcm")))
+    told = re.search(r"\n(\d+) written, 0 skipped, 0 failed, (\d+) not begun\n", said)
+    assert told is not None
+    written, left = map(int, told.groups())
+    assert written + left == 200
+    assert done - 1 <= written <= done, "one may have been on its way when the signal came"
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".dcm", ".jsonl"}
 
 
@@ -179,9 +191,29 @@ def test_a_disk_that_fills_up_costs_what_does_not_fit(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0000.dcm", "0001.dcm", MANIFEST_NAME]
 
 
+def test_errors_take_two_lines_whatever_libraries_print(tmp_path: Path) -> None:
+    source = tmp_path / "a.tif"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    Image.fromarray(noise).save(source, compression="tiff_adobe_deflate")
+    with Image.open(source) as image:
+        strip = image.tag_v2[273][0]  # type: ignore[attr-defined]
+    data = source.read_bytes()
+    source.write_bytes(data[:strip] + b"\x55" * 32 + data[strip + 32 :])
+    ran = run("denoise", source, "-o", tmp_path / "out.png", "--model", "noisy")
+    assert ran.returncode == 1
+    first, *rest = ran.stderr.splitlines()
+    assert first == "denoising with noisy"
+    assert [line[:7] for line in rest] == ["error: ", "hint:  "]
+    assert "Decode: " in run("-v", "denoise", source, "-o", tmp_path / "out.png", "--model", "noisy").stderr
+
+
 def test_nothing_of_the_patient_is_told(tmp_path: Path) -> None:
     """Neither in what is printed, however much is asked for, nor in the manifest, the page or a picture."""
     folder = study(tmp_path / "in", 4, broken=2)
+    whole = (folder / "0000.dcm").read_bytes()
+    misplaced = whole.replace(b"ISO_IR 100", b"JANE DOE7 ").replace(b"IS\2\0003 ", b"IS\2\0D^")
+    assert misplaced.count(b"JANE DOE7") == misplaced.count(b"D^") == 1
+    (folder / "0004.dcm").write_bytes(misplaced)
     ran = run("-v", "denoise", folder, "-o", tmp_path / "out", "--model", "noisy", "--json",
               "--report", tmp_path / "page.html", "--save-noise-map")  # fmt: skip
     picture = run("denoise", folder / "0000.dcm", "-o", tmp_path / "out.png", "--model", "noisy")
@@ -191,7 +223,7 @@ def test_nothing_of_the_patient_is_told(tmp_path: Path) -> None:
         path.read_bytes() for path in (tmp_path / "page.html", tmp_path / "out.png", tmp_path / "out" / MANIFEST_NAME)
     ]
     told = (ran.stdout + ran.stderr + picture.stderr).encode()
-    for private in (PATIENT, "JANE", "PID-4711", "19500101", "ACC7"):
+    for private in (PATIENT, "JANE", "PID-4711", "19500101", "ACC7", "D^"):
         assert all(private.encode() not in one for one in (*written, told)), private
 
 

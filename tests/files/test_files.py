@@ -14,6 +14,7 @@ from tests.synthetic_dicom import Sample, dataset, save, write
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
 from xray_denoise.files import Derivation
+from xray_denoise.files.whole import _nameless
 from xray_denoise.radiograph import Radiograph
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -120,6 +121,21 @@ def test_a_full_disk_is_an_error_in_words(png: Path) -> None:
     ):
         stream.write(b"x")
     assert not png.with_name("b.png").exists()
+
+
+def test_a_file_can_be_read_when_it_is_whole_and_has_no_name_yet(png: Path, tmp_path: Path) -> None:
+    """It is hashed then; a kill would leave a name behind."""
+    found = []
+
+    def look(written: Path) -> None:
+        found.append((written.read_bytes(), sorted(path.name for path in tmp_path.iterdir())))
+
+    files.write(files.read(png), tmp_path / "b.png", when_whole=look)
+    ((content, names),) = found
+    assert content == (tmp_path / "b.png").read_bytes()
+    if nameless := _nameless(tmp_path):
+        nameless.close()
+        assert names == ["a.png"]
 
 
 def test_a_png_does_not_become_dicom(png: Path, tmp_path: Path) -> None:

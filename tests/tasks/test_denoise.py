@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,68 @@ def test_reports_beside_radiographs_are_left_alone(tmp_path: Path) -> None:
     jobs, ignored = plan_jobs([str(tmp_path)], tmp_path / "out")
     assert [job.source.name for job in jobs] == ["image.dcm"]
     assert [path.name for path in ignored] == ["report.dcm"]
+
+
+def test_links_in_a_circle_and_names_that_cannot_be_cost_themselves_only(tmp_path: Path) -> None:
+    source = png(tmp_path / "in" / "a.png")
+    circle = tmp_path / "in" / "circle.dcm"
+    circle.symlink_to(circle)
+    assert [one.status for one in run([tmp_path / "in"], tmp_path / "out")] == ["written"]
+    outcomes = run([source, circle, Path("nul\0.png")], tmp_path / "other")
+    assert [one.status for one in outcomes] == ["written", "failed", "failed"]
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    (outcome,) = run([source], tmp_path / "round")
+    assert outcome.status == "failed"
+    (outcome,) = run([source], tmp_path / "round" / "a.png")
+    assert outcome.status == "failed"
+
+
+def test_a_noise_map_never_takes_the_place_of_a_result_or_an_original(tmp_path: Path) -> None:
+    image, other = png(tmp_path / "a.png"), png(tmp_path / "b" / "a.png.noise.tif")
+    with pytest.raises(UsageError, match="would both become"):
+        plan_jobs([str(image), str(other)], tmp_path / "out", noise_maps=True)
+    assert len(plan_jobs([str(image), str(other)], tmp_path / "out")[0]) == 2
+    original = png(tmp_path / "c.png.noise.tif", 50)
+    with pytest.raises(UsageError, match="would replace"):
+        plan_jobs([str(png(tmp_path / "in" / "c.png")), str(original)], tmp_path, noise_maps=True)
+    jobs, _ = plan_jobs([str(original)], tmp_path / "c.png", noise_maps=True)
+    (outcome,) = denoise_files(jobs, Options(Darker(), existing="overwrite", save_noise_map=True))
+    assert outcome.status == "failed"
+    assert (pixels(original) == 50).all()
+
+
+def test_folders_that_are_one_behind_links_share_no_result(tmp_path: Path) -> None:
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "out" / "b").symlink_to(tmp_path / "out" / "a")
+    for name in ("a", "b"):
+        png(tmp_path / "in" / name / "x.png")
+    with pytest.raises(UsageError, match="would both become"):
+        plan_jobs([str(tmp_path / "in")], tmp_path / "out")
+
+
+def test_what_a_killed_run_left_unfinished_is_no_input(tmp_path: Path) -> None:
+    png(tmp_path / "in" / "a.png")
+    synth_dicom(tmp_path / "b.dcm").rename(tmp_path / "in" / ".xray-denoise-12-34.part")
+    jobs, _ = plan_jobs([str(tmp_path / "in")], tmp_path / "out")
+    assert [job.source.name for job in jobs] == ["a.png"]
+
+
+def test_after_ctrl_c_what_was_being_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Darker.__call__
+
+    def interrupted(self: Darker, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+        if self.seen == 5:
+            raise KeyboardInterrupt
+        return plain(self, noisy, level)
+
+    monkeypatch.setattr(Darker, "__call__", interrupted)
+    sources = [png(tmp_path / f"{number:02}.png") for number in range(20)]
+    jobs, _ = plan_jobs([str(path) for path in sources], tmp_path / "out")
+    told: list[Outcome] = []
+    with pytest.raises(KeyboardInterrupt):
+        deque(map(told.append, denoise_files(jobs, Options(Darker()))), maxlen=0)
+    assert [one.status for one in told] == ["written"] * 5
+    assert len(list((tmp_path / "out").iterdir())) == 5
 
 
 def test_too_little_memory_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

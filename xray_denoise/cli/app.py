@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
@@ -27,6 +28,9 @@ app = typer.Typer(
 )
 
 P = ParamSpec("P")
+
+STDERR = 2
+"""File descriptor of the standard error stream, which C libraries print to."""
 
 _verbosity = 0
 _bar: "Progress | None" = None
@@ -56,15 +60,16 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        if _verbosity <= 0:
-            warnings.simplefilter("ignore")  # written for developers; those of pydicom may quote patient data
+        warnings.simplefilter("ignore")  # written for developers, and those of pydicom quote what a patient's file says
         try:
             command(*args, **kwargs)
         except XrayDenoiseError as error:
             complain(str(error), error.hint)
             raise typer.Exit(error.exit_status) from error
         except KeyboardInterrupt:
-            complain("interrupted", "what was finished stays; a training goes on with --resume")
+            complain(
+                "interrupted", "what was finished stays; denoise goes on with --existing skip, the others with --resume"
+            )
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader of our output has gone, `| head` for example
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -100,6 +105,35 @@ def _print(text: str) -> None:
         typer.echo(text, err=True)
     else:
         _bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def libraries_muted() -> Iterator[None]:
+    """Keep what C libraries print about damaged files from the terminal, unless people asked for more.
+
+    libtiff has lines of its own for each file. They go past Python to descriptor 2; what we say takes another one.
+    """
+    try:
+        shared = sys.stderr.fileno() == STDERR
+    except (OSError, ValueError):  # it is no file
+        shared = False
+    if _verbosity > 0 or not shared:
+        yield
+        return
+    plain = sys.stderr
+    plain.flush()
+    with (
+        os.fdopen(os.dup(STDERR), "w", buffering=1, encoding=plain.encoding, errors=plain.errors) as ours,
+        Path(os.devnull).open("wb") as nowhere,
+    ):
+        os.dup2(nowhere.fileno(), STDERR)
+        sys.stderr = ours
+        try:
+            yield
+        finally:
+            sys.stderr = plain
+            ours.flush()
+            os.dup2(ours.fileno(), STDERR)
 
 
 def one_line(text: str) -> str:

@@ -1,12 +1,13 @@
 """`xray-denoise denoise`."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import complain, explain, guarded, one_line, pair, progress, say
+from xray_denoise.cli.app import complain, explain, guarded, libraries_muted, one_line, pair, progress, say
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def denoise(
         raise UsageError(f"a picture has 8 or 16 bits, not {bits}", hint="use --bits 8 or --bits 16")
     level = _level(eta, sigma)
     span = None if value_range == "auto" else pair(value_range, "--range", example="0,4095")
-    jobs, ignored = plan_jobs(inputs, output)
+    jobs, ignored = plan_jobs(inputs, output, noise_maps=save_noise_map)
     _refuse_dicom_options(jobs, compress, private)
     if bits and any(job.target.suffix.lower() in (".dcm", ".dicom") for job in jobs):
         raise UsageError("a DICOM file keeps the bits of its source", hint="leave out --bits, or write PNG or TIFF")
@@ -165,16 +166,32 @@ def _run(jobs: "list[Job]", options: "Options", device: str, page: "DenoiseRepor
     from xray_denoise.tasks import denoise as task
 
     counts = {"written": 0, "skipped": 0, "failed": 0}
-    with progress("{task.completed}/{task.total}") as bar:
-        running = bar.add_task("denoise", total=len(jobs))
-        for outcome in task.denoise_files(jobs, options):
-            counts[outcome.status] += 1
-            bar.advance(running)
-            if page:
-                page.add(outcome)
-            _report(outcome, record=_record(outcome, options, device) if as_json else None)
-    if len(jobs) > 1:
-        say(", ".join(f"{count} {status}" for status, count in counts.items()))
+
+    def tell(outcome: "Outcome") -> None:
+        counts[outcome.status] += 1
+        bar.advance(running)
+        if page:
+            page.add(outcome)
+        _report(outcome, record=_record(outcome, options, device) if as_json else None)
+
+    outcomes = task.denoise_files(jobs, options)
+    try:
+        with libraries_muted(), progress("{task.completed}/{task.total}") as bar:
+            running = bar.add_task("denoise", total=len(jobs))
+            try:
+                for outcome in outcomes:
+                    tell(outcome)
+            except KeyboardInterrupt as interruption:
+                with suppress(KeyboardInterrupt):
+                    tell(outcomes.throw(interruption))
+                    for outcome in outcomes:
+                        tell(outcome)
+                raise
+    finally:
+        left = len(jobs) - sum(counts.values())
+        told = {**counts, **({"not begun": left} if left else {})}
+        if len(jobs) > 1:
+            say(", ".join(f"{count} {status}" for status, count in told.items()))
     if page:
         page.write(options, device)
         say(f"report: {one_line(str(page.target))}")

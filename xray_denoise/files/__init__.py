@@ -186,7 +186,7 @@ def write(
         compression: how the pixels of a DICOM file made from another are compressed, always without loss.
         private: whether such a file keeps the private groups of its source.
         now: the time of writing, with its time zone; by default the present.
-        when_whole: called with the finished file just before it takes its name.
+        when_whole: called with a path to read the finished file by, just before it takes its name.
 
     Raises:
         UnwritableFileError: the folder is missing, `target` is the source, or the image does not fit.

@@ -20,13 +20,13 @@ def write_bytes(content: bytes, target: Path) -> None:
         stream.write(content)
 
 
-def write_maps(maps: Sequence[NDArray[np.float32]], target: Path) -> None:
+def write_maps(maps: Sequence[NDArray[np.float32]], target: Path, *, source: Path) -> None:
     """Write maps of 32-bit floats as the pages of a TIFF file.
 
     Raises:
-        UnwritableFileError: as above.
+        UnwritableFileError: as above, or `target` is the `source` of the maps.
     """
-    with whole_file(target, source=None) as stream:
+    with whole_file(target, source=source) as stream:
         raster.write_pixels(
             maps, stream, kind="tiff", header=raster.RasterHeader("tiff"), comment="noise map, grey levels"
         )

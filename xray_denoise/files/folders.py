@@ -6,6 +6,7 @@ from pathlib import Path
 
 from xray_denoise import files
 from xray_denoise.errors import UnwritableFileError, UsageError
+from xray_denoise.files.whole import is_partial
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
@@ -20,8 +21,16 @@ def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
         folders.sort()
         for name in sorted(names):
             path = Path(parent, name)
-            yield path, files.is_radiograph(path) or _is_damaged(path)
+            yield path, not is_partial(name) and (files.is_radiograph(path) or _is_damaged(path))
     yield from ((path, True) for path in sorted(locked))
+
+
+def true_path(path: Path) -> Path:
+    """The path without links; of links in a circle, and of names that no file can have, what can be told of it."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:
+        return path
 
 
 def _is_damaged(path: Path) -> bool:

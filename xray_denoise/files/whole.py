@@ -9,6 +9,13 @@ from typing import BinaryIO
 
 from xray_denoise.errors import UnwritableFileError
 
+PARTIAL_PREFIX, PARTIAL_SUFFIX = ".xray-denoise-", ".part"
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file has the name of one that was not finished: a kill leaves it where files need a name."""
+    return name.startswith(PARTIAL_PREFIX) and name.endswith(PARTIAL_SUFFIX)
+
 
 @contextmanager
 def whole_file(
@@ -19,7 +26,7 @@ def whole_file(
     Args:
         target: the file to make or replace; its folder must exist.
         source: the file that must never be written over.
-        when_whole: called with the finished file just before it takes its name.
+        when_whole: called with a path to read the finished file by, just before it takes its name.
 
     Raises:
         UnwritableFileError: the folder is missing, the disk refuses, or `target` is the source.
@@ -29,7 +36,7 @@ def whole_file(
             f"{target} is the image being read",
             hint="choose another name or folder: originals are never overwritten",
         )
-    partial = target.with_name(f".xray-denoise-{os.getpid()}-{threading.get_ident()}.part")
+    partial = target.with_name(f"{PARTIAL_PREFIX}{os.getpid()}-{threading.get_ident()}{PARTIAL_SUFFIX}")
     try:
         if target.is_dir():
             raise UnwritableFileError(f"{target} is a folder", hint="name a file inside it")
@@ -41,10 +48,11 @@ def whole_file(
         nameless = _nameless(target.parent)
         with nameless or partial.open("w+b") as stream:
             yield stream
+            stream.flush()
+            if when_whole:
+                when_whole(Path(f"/proc/self/fd/{stream.fileno()}") if nameless else partial)
             if nameless:
                 _give_name(nameless, partial)
-        if when_whole:
-            when_whole(partial)
         partial.replace(target)
     except OSError as error:
         raise UnwritableFileError(
@@ -67,7 +75,6 @@ def _nameless(folder: Path) -> BinaryIO | None:
 
 
 def _give_name(stream: BinaryIO, name: Path) -> None:
-    stream.flush()
     name.unlink(missing_ok=True)
     # src_dir_fd, though the path is absolute, makes Python call linkat, which alone follows this link
     os.link(f"/proc/self/fd/{stream.fileno()}", name, src_dir_fd=stream.fileno())

@@ -5,7 +5,7 @@ inputs -> plan (source, target) -> read ahead -> denoise -> write behind -> outc
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -134,11 +134,11 @@ class Outcome:
     """Of denoising; of a file that goes through frame by frame, of reading and writing too."""
 
 
-def denoise_files(jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
+def denoise_files(jobs: Sequence[Job], options: Options) -> Generator[Outcome, None, None]:
     """Denoise every job; outcomes come in order, each when its file is on disk.
 
     A failure is an outcome, not an exception. With `stop_on_error` nothing new is begun after the first one; what
-    was being written by then is finished and reported.
+    was being written by then is finished and reported, as it is after Ctrl-C.
     """
     waiting = deque(jobs)
     reading: deque[tuple[Job, Future[_Source]]] = deque()
@@ -152,11 +152,15 @@ def denoise_files(jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
                 if reading:
                     writing.append(_denoise_one(*reading.popleft(), options, writer))
                 while writing and (len(writing) > AHEAD or writing[0].done() or not reading):
-                    outcome = writing.popleft().result()
+                    outcome = writing[0].result()
+                    writing.popleft()
                     yield outcome
                     if options.stop_on_error and outcome.status == "failed":
                         waiting.clear()
                         reading.clear()
+        except KeyboardInterrupt:
+            yield from (future.result() for future in writing)
+            raise
         finally:
             reader.shutdown(cancel_futures=True)
 
@@ -283,7 +287,7 @@ def _write(
             when_whole=record,
         )
         if maps:
-            extras.write_maps(maps, job.noise_map)
+            extras.write_maps(maps, job.noise_map, source=job.source)
     except _FAILURES as error:
         return _failure(job, error)
     seconds = time.perf_counter() - start if seconds is None else seconds

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from xray_denoise.errors import UnwritableFileError, UsageError
 from xray_denoise.files import extras
-from xray_denoise.files.folders import make_folder
+from xray_denoise.files.folders import make_folder, true_path
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.reports import page
@@ -180,6 +180,6 @@ def _level(level: NoiseLevel | None) -> tuple[str, str]:
 
 def _same(first: Path, second: Path) -> bool:
     try:
-        return first.resolve() == second.resolve() or first.samefile(second)
+        return true_path(first) == true_path(second) or first.samefile(second)
     except (OSError, ValueError):  # one of them is not there, or no file can have this name
         return False

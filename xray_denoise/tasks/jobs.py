@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xray_denoise.errors import UnreadableFileError, UsageError
-from xray_denoise.files.folders import walk
+from xray_denoise.files.folders import true_path, walk
 
 MANIFEST_NAME = "xray-denoise-manifest.jsonl"
 """The record of results in a folder (`manifest`)."""
@@ -26,13 +26,14 @@ class Job:
         return self.target.with_name(self.target.name + NOISE_MAP_SUFFIX)
 
 
-def plan_jobs(inputs: Sequence[str], output: Path) -> tuple[list[Job], list[Path]]:
+def plan_jobs(inputs: Sequence[str], output: Path, *, noise_maps: bool = False) -> tuple[list[Job], list[Path]]:
     """Which file becomes which.
 
     Args:
         inputs: files, folders (searched to the bottom) and @lists of either, one path a line.
         output: the result where there is one input file and this ends like a file; otherwise the folder of the
             results. A folder's tree is kept below it, and what lies in `output` itself is no input.
+        noise_maps: whether each result has its noise map beside it.
 
     Returns:
         The jobs in a stable order, and the files in folders that are no radiographs and are left alone.
@@ -53,7 +54,7 @@ def plan_jobs(inputs: Sequence[str], output: Path) -> tuple[list[Job], list[Path
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file, but the results need a folder", hint="name a folder with -o")
     jobs = [Job(source, output / inside) for source, inside in sources.items()]
-    _refuse_collisions(jobs)
+    _refuse_collisions(jobs, noise_maps=noise_maps)
     return jobs, ignored
 
 
@@ -74,14 +75,14 @@ def _collect(inputs: Iterable[Path], output: Path) -> tuple[dict[Path, Path], li
     """Every input file with its place below the output folder, and what was found but is no radiograph."""
     found: dict[Path, Path] = {}
     ignored: list[Path] = []
-    results = output.resolve()
+    results = true_path(output)
     for given in inputs:
         if not given.is_dir():
             found.setdefault(given, Path(given.name))
             continue
-        inside_results = given.resolve().is_relative_to(results)
+        inside_results = true_path(given).is_relative_to(results)
         for path, wanted in walk(given):
-            if not inside_results and path.resolve().is_relative_to(results):
+            if not inside_results and true_path(path).is_relative_to(results):
                 continue
             if path.name == MANIFEST_NAME:
                 continue
@@ -92,20 +93,22 @@ def _collect(inputs: Iterable[Path], output: Path) -> tuple[dict[Path, Path], li
     return found, ignored
 
 
-def _refuse_collisions(jobs: Iterable[Job]) -> None:
+def _refuse_collisions(jobs: Iterable[Job], *, noise_maps: bool) -> None:
     """No two results share a name, and none takes the place of another job's source."""
     claimed: dict[Path, Path] = {}
-    sources = {job.source.resolve(): job.source for job in jobs}
+    sources = {true_path(job.source): job.source for job in jobs}
     for job in jobs:
-        if job.target in claimed:
-            raise UsageError(
-                f"{claimed[job.target]} and {job.source} would both become {job.target}",
-                hint="denoise them into different folders, or give the folder above both",
-            )
-        claimed[job.target] = job.source
-        victim = sources.get(job.target.resolve(), job.source)
-        if victim != job.source:
-            raise UsageError(
-                f"the result of {job.source} would replace {victim}, which is an input too",
-                hint="choose an output folder that holds no inputs",
-            )
+        for result in (job.target, job.noise_map) if noise_maps else (job.target,):
+            place = true_path(result.parent) / result.name
+            if place in claimed:
+                raise UsageError(
+                    f"{claimed[place]} and {job.source} would both become {result}",
+                    hint="denoise them into different folders, or give the folder above both",
+                )
+            claimed[place] = job.source
+            victim = sources.get(true_path(result), job.source)
+            if victim != job.source:
+                raise UsageError(
+                    f"the result of {job.source} would replace {victim}, which is an input too",
+                    hint="choose an output folder that holds no inputs",
+                )
