@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_windowing
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from tests.synthetic_dicom import Sample, dataset, save, write
+from tests.synthetic_dicom import SYNTAXES, Sample, dataset, save, write
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
 from xray_denoise.files.display import window
@@ -248,14 +248,36 @@ def _narrow(ds: Dataset) -> None:
     ],
 )
 def test_dcmtk_shows_the_same(tmp_path: Path, change: Callable[[Dataset], None], inverted: bool, signed: bool) -> None:
-    program = shutil.which("dcm2pnm")
-    if program is None:
-        pytest.skip("dcm2pnm is not installed (Debian package dcmtk)")
     ds = dataset(Sample("DX", inverted=inverted, signed=signed), RAMP.astype(np.int16) if signed else RAMP)
     change(ds)
     source = save(tmp_path / "a.dcm", ds)
-    voi = "+Wl" if change is _with_luts else "+Wi"
-    subprocess.run([program, voi, "1", source, tmp_path / "a.pgm"], check=True, capture_output=True)
-    theirs = np.asarray(Image.open(tmp_path / "a.pgm")).astype(int)
-    assert theirs.min() < theirs.max()
+    theirs = dcmtk_picture(source, "+Wl" if change is _with_luts else "+Wi")
     assert abs(picture(source) - theirs).max() <= 1
+
+
+def dcmtk_picture(source: Path, voi: str = "+Wi") -> np.ndarray[Any, Any]:
+    """What dcm2pnm shows through the first window or, with +Wl, VOI LUT."""
+    program = shutil.which("dcm2pnm")
+    if program is None:
+        pytest.skip("dcm2pnm is not installed (Debian package dcmtk)")
+    subprocess.run([program, voi, "1", source, source.with_suffix(".pgm")], check=True, capture_output=True)
+    theirs = np.asarray(Image.open(source.with_suffix(".pgm"))).astype(int)
+    assert theirs.min() < theirs.max()
+    return theirs
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("shape", [None, "IDENTITY", "INVERSE"])
+def test_dcmtk_reads_polarities_alike(tmp_path: Path, inverted: bool, shape: str | None) -> None:
+    """Where the two attributes contradict each other, the shape decides."""
+    source = write(tmp_path / "a.dcm", Sample("DX", inverted=inverted), RAMP, PresentationLUTShape=shape)
+    assert abs(picture(source) - dcmtk_picture(source)).max() <= 1
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_dcmtk_shows_every_depth_alike(tmp_path: Path, bits: int, signed: bool) -> None:
+    syntax = SYNTAXES[bits // 2 % len(SYNTAXES)]
+    sample = Sample("MG", bits=bits, allocated=8 if bits == 8 else 16, signed=signed, syntax=syntax)
+    source = write(tmp_path / "a.dcm", sample)
+    assert abs(picture(source) - dcmtk_picture(source)).max() <= 1

@@ -25,7 +25,8 @@ def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDAr
     with damage_named(radiograph.source):
         values, negative = _modality(radiograph, facts, little_endian=little_endian)
         shown = _voi(values, facts, negative=negative, little_endian=little_endian)
-        inverted = radiograph.inverted or facts.get("PresentationLUTShape") == "INVERSE"
+        shape = facts.get("PresentationLUTShape")
+        inverted = shape == "INVERSE" if shape in ("IDENTITY", "INVERSE") else radiograph.inverted
     padding = radiograph.padding
     if shown is None:
         lo, hi = robust_span(values, padding)
