@@ -229,10 +229,15 @@ def test_what_was_true_of_the_old_pixels_only_is_gone(tmp_path: Path) -> None:
     ds.IconImageSequence = [icon]
     ds.MACParametersSequence = [Dataset()]
     ds.DigitalSignaturesSequence = [Dataset()]
+    ds.HistogramSequence = [Dataset()]
+    ds.SmallestImagePixelValueInPlane = ds.LargestImagePixelValueInPlane = 7
     derived = derive(save(tmp_path / "a.dcm", ds), tmp_path / "b.dcm")
     stale = [
         "SmallestImagePixelValue",
         "LargestImagePixelValue",
+        "SmallestImagePixelValueInPlane",
+        "LargestImagePixelValueInPlane",
+        "HistogramSequence",
         "IconImageSequence",
         "MACParametersSequence",
     ]

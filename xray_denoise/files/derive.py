@@ -42,12 +42,14 @@ UNDEFINED_LENGTH = 2**32 - 1
 ITEM, SEQUENCE_DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 
 PIXEL_GROUP, AFTER_PIXEL_GROUP = 0x7FE00000, 0x7FE10000
-SIGNATURES = 0xFFFAFFFA
 STALE = (
     "SmallestImagePixelValue",
     "LargestImagePixelValue",
     "SmallestPixelValueInSeries",
     "LargestPixelValueInSeries",
+    "SmallestImagePixelValueInPlane",
+    "LargestImagePixelValueInPlane",
+    "HistogramSequence",
     "IconImageSequence",
     "MACParametersSequence",
     "DigitalSignaturesSequence",
