@@ -144,6 +144,33 @@ def test_a_japanese_description_survives_in_its_character_set(tmp_path: Path) ->
     assert derive(source, tmp_path / "b.dcm").SeriesDescription == "胸部 [denoised]"
 
 
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize(
+    ("declared", "text"),
+    [
+        (b"ISO_IR 13 ", "ｷｮｳﾌﾞ ".encode("shift_jis")),
+        (b"ISO_IR 192", b"Br\xfcst  "),
+        (b"ISO_IR 999", b"Br\xfcst  "),
+        (b"          ", b"Br\xfcst  "),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_texts_that_cannot_be_written_again_stay_as_they_are(
+    tmp_path: Path, declared: bytes, text: bytes, syntax: str
+) -> None:
+    """Half-width katakana beside ASCII, and bytes that the declared character set does not know."""
+    changes = {"SeriesDescription": "1234567 "[: len(text)], "DerivationDescription": "7654321 "[: len(text)]}
+    source = write(tmp_path / "a.dcm", Sample(syntax=syntax), **changes)
+    data = source.read_bytes().replace(b"ISO_IR 100", declared)
+    for placeholder in (b"1234567", b"7654321"):
+        data = data.replace(placeholder[: len(text)].ljust(len(text)), text)
+    source.write_bytes(data)
+    derive(source, tmp_path / "b.dcm")
+    written = (tmp_path / "b.dcm").read_bytes()
+    assert text.rstrip() + b" [denoised]" in written
+    assert text.rstrip() + b" | Noise reduced by" in written
+
+
 @pytest.mark.parametrize(
     ("modality", "before", "after"),
     [

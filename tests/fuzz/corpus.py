@@ -6,7 +6,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pydicom
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -59,20 +59,21 @@ def _lut(entries: int, bits: int) -> Dataset:
 
 
 def _compressed(folder: Path) -> Iterator[Path]:
-    source = folder / "CR.dcm"
+    large = pixels(Sample("CR", shape=(120, 160))) // 8
+    source = write(folder / "large.dcm", Sample("CR", shape=(120, 160)), large)
     for compression in ("rle", "jpegls", "j2k"):
         path = folder / f"{compression}.dcm"
         files.write(files.read(source), path, derivation=files.Derivation("fuzz"), compression=compression)
         yield path
-    frame = pixels(Sample(shape=(64, 80)))[0]
+    frame = large[0]
     streams = {
         JPEGLosslessSV1: imagecodecs.jpeg8_encode(frame, lossless=True, predictor=1, bitspersample=12),
         JPEGExtended12Bit: imagecodecs.jpeg8_encode(frame, bitspersample=12),
         HTJ2KLossless: imagecodecs.htj2k_encode(frame, reversible=True),
     }
     for syntax, stream in streams.items():
-        yield _around(folder, Sample("CR", shape=(64, 80)), syntax, stream)
-    eight = Sample("CR", bits=8, allocated=8, shape=(64, 80))
+        yield _around(folder, Sample("CR", shape=frame.shape), syntax, stream)
+    eight = Sample("CR", bits=8, allocated=8, shape=(120, 160))
     yield _around(folder, eight, JPEGBaseline8Bit, imagecodecs.jpeg8_encode(pixels(eight)[0]))
 
 
@@ -99,5 +100,14 @@ def _images(folder: Path) -> Iterator[Path]:
         image.save(folder / name, **({"lossless": True} if name.endswith("webp") else {}))
         yield folder / name
     pages = [Image.fromarray(deep), Image.fromarray(deep[::-1])]
+    Image.fromarray(deep).save(folder / "dpi.tif", dpi=(127, 254), compression="tiff_lzw")
+    yield folder / "dpi.tif"
+    about = PngImagePlugin.PngInfo()
+    about.add_text("Title", "Röntgen")
+    about.add_text("Comment", "compressed", zip=True)
+    exif = Image.Exif()
+    exif[0x010E] = "a radiograph"
+    Image.fromarray(deep).save(folder / "about.png", dpi=(127, 254), pnginfo=about, exif=exif, icc_profile=b"icc" * 50)
+    yield folder / "about.png"
     pages[0].save(folder / "pages.tif", save_all=True, append_images=pages[1:], compression="tiff_adobe_deflate")
     yield folder / "pages.tif"

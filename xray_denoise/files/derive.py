@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom import dcmwrite
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
@@ -98,13 +99,10 @@ def derived_header(
     _put(derived, "SeriesInstanceUID", new_uid("series", series, *derivation.identity))
     number = int(facts.get("SeriesNumber") or 0) + NEW_SERIES_OFFSET
     _put(derived, "SeriesNumber", min(number, LAST_SERIES_NUMBER))
-    description = _text(facts.get("SeriesDescription"))
-    _put(derived, "SeriesDescription", (description[: LONG_STRING - len(MARKER)] + MARKER).strip())
+    _put(derived, "SeriesDescription", _extended(header, "SeriesDescription", MARKER, LONG_STRING))
     _put(derived, "ImageType", _image_type(facts.get("ImageType"), sop_class))
-    earlier = _text(facts.get("DerivationDescription"))
-    sentence = derivation.sentence[:SHORT_TEXT]
-    room = SHORT_TEXT - len(sentence) - len(SEPARATOR)
-    _put(derived, "DerivationDescription", earlier[:room] + SEPARATOR + sentence if earlier else sentence)
+    sentence = SEPARATOR + derivation.sentence[: SHORT_TEXT - len(SEPARATOR)]
+    _put(derived, "DerivationDescription", _extended(header, "DerivationDescription", sentence, SHORT_TEXT))
     codes = [*(facts.get("DerivationCodeSequence") or []), _code("113087", "Smoothing")]
     _put(derived, "DerivationCodeSequence", Sequence(codes))
     _put(derived, "SourceImageSequence", Sequence([_source_image(sop_class, instance)]))
@@ -201,6 +199,18 @@ def write_compressed_object(
 def _put(dataset: Dataset, keyword: str, value: object) -> None:
     """Replace the element: assignment would change the one that the source still holds."""
     dataset.add_new(keyword, dictionary_VR(keyword), value)
+
+
+def _extended(header: Dataset, keyword: str, addition: str, most: int) -> str | bytes:
+    """A text of the source and `addition`, in ASCII, behind it; `most` characters, of which the first give way.
+
+    Where both fit, the bytes of the source stay: not every character set that it may be in can be written again.
+    """
+    element = header.get_item(tag_for_keyword(keyword) or 0) if keyword in header else None
+    earlier = _text(header[:PIXEL_GROUP].get(keyword))
+    if isinstance(element, RawDataElement) and element.value and len(earlier) + len(addition) <= most:
+        return element.value.rstrip(b" \0") + addition.encode("ascii")
+    return earlier[: most - len(addition)] + addition if earlier else addition.removeprefix(SEPARATOR).strip()
 
 
 def _text(value: Any) -> str:
