@@ -24,6 +24,7 @@ from xray_denoise.physics.noise import NoiseLevel
 CPU = torch.device("cpu")
 
 
+FRESH = nets.build("x-bdcnn").eval()
 CHANGE_NOTHING = ["x-bdcnn", "x-bdcnn-no-nle", "cbdnet", "skidnet", "lite"]
 """The networks that begin with a last layer of zeros."""
 
@@ -77,17 +78,20 @@ def test_tiling_changes_nothing_without_levels(name: str, tile: int) -> None:
         denoiser(net)(noisy, NoiseLevel(0.6, 10))
 
 
-@pytest.mark.parametrize(("name", "tile", "too_short"), [("x-bdcnn", 128, 48), ("lite", 240, 80)])
-def test_a_halo_too_short_is_caught(name: str, tile: int, too_short: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "shape", "tile", "too_short"),
+    [("x-bdcnn", (140, 164), 128, 48), ("lite", (272, 296), 240, 80)],
+)
+def test_a_halo_too_short_is_caught(name: str, shape: tuple[int, int], tile: int, too_short: int) -> None:
     """Tiles keep to a grid of 4 or 8 pixels; on it 52 and 88 are the narrowest halos that change nothing.
 
     In 64-bit floats, where rounding stays below 1e-12 and even the faintest pixel at the rim is seen.
     """
-    net, seen = far_sighted(name).double(), torch.from_numpy(image(272, 296)).double()[None, None] / 255
+    net, seen = far_sighted(name).double(), torch.from_numpy(image(*shape)).double()[None, None] / 255
 
     def restored(halo: int) -> torch.Tensor:
         out = torch.empty_like(seen)
-        for window in windows((272, 296), (tile, tile), halo):
+        for window in windows(shape, (tile, tile), halo):
             part = seen[:, :, *window.seen]
             out[:, :, *window.kept] = net.restore(part, levels_of(part))[:, :, *window.inside]
         return out
@@ -120,7 +124,7 @@ def test_windows_cover_every_pixel_once(length: int, other: int, halo: int, extr
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 5000).map(lambda quarter: 4 * quarter), st.integers(32, 300).map(lambda quarter: 4 * quarter))
 def test_tiles_are_even_and_no_larger_than_asked_for(length: int, limit: int) -> None:
-    one = denoiser(nets.build("x-bdcnn").eval(), tile=limit)
+    one = denoiser(FRESH, tile=limit)
     side, _ = one._tile_for(torch.empty(1, 1, length, 8, device="meta"))
     assert side <= limit
     assert side % 4 == 0

@@ -11,65 +11,28 @@ from typing import cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from xray_denoise import weights
 from xray_denoise.denoisers import Denoised, Runtime
+from xray_denoise.denoisers.cuda import CudaGraphs, fused
+from xray_denoise.denoisers.devices import PRECISIONS, choose_device, choose_precision
 from xray_denoise.denoisers.engine import Graphs, OpenVino, choose_engine
+from xray_denoise.denoisers.lanes import CpuLane, CudaLane, Lane
+from xray_denoise.denoisers.pixels import as_seen, corrected, extended, level_sums, noise_deviation
 from xray_denoise.denoisers.tiles import windows
-from xray_denoise.errors import CannotRunError, UsageError
+from xray_denoise.errors import CannotRunError, UsageError, XrayDenoiseError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
-from xray_denoise.nets.level import WHITE
-from xray_denoise.physics.levels import MID_GREY, Calibration, level_of, measured_level, scaled
+from xray_denoise.physics.levels import MID_GREY, Calibration, Sums, scaled
 from xray_denoise.physics.noise import NoiseLevel
 
-WHOLE = 1024
+WHOLE, WHOLE_ON_GPU = 1024, 2048
 """An image with no longer side goes whole where no tile is asked for: most radiographs do."""
-AUTO_TILE = 768
+AUTO_TILE, AUTO_TILE_ON_GPU = 768, 2048
 """Side of the windows of a larger image; X-BDCNN then stays below 2 GiB at 4096x4096 on the CPU."""
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""Arithmetic of the convolutions; the correction is added to the image in 32 bits whatever is chosen."""
-
-
-def choose_device(wanted: str) -> torch.device:
-    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first accelerator that is there.
-
-    Raises:
-        UsageError: no such kind of device.
-        CannotRunError: this machine has no such device; there is no silent fallback.
-    """
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    kind, _, number = wanted.partition(":")
-    available = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }
-    if kind not in available or wanted.endswith(":") or not (number or "0").isdecimal():
-        raise UsageError(f"no kind of device is called '{wanted}'", hint="use auto, cpu, cuda, cuda:N or mps")
-    if int(number or 0) >= available[kind]:
-        raise CannotRunError(
-            f"this machine has no device '{wanted}'",
-            hint="use --device auto or --device cpu; xray-denoise info lists the devices",
-        )
-    return torch.device(wanted)
-
-
-def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
-    """The arithmetic for `auto`, `fp32`, `bf16` or `fp16`; `auto` is bf16 on CUDA and fp32 elsewhere.
-
-    Raises:
-        UsageError: no such precision.
-    """
-    if wanted == "auto":
-        wanted = "bf16" if device.type == "cuda" else "fp32"
-    if wanted not in PRECISIONS:
-        raise UsageError(f"no precision is called '{wanted}'", hint=f"use auto, {', '.join(PRECISIONS)}")
-    return PRECISIONS[wanted]
+LARGEST_ON_GPU = 2**26
+"""Pixels; a larger image stays on the CPU, and its windows go to the GPU one by one."""
 
 
 def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
@@ -119,6 +82,8 @@ class NetworkDenoiser:
     training: str = ""
     """How long the network was trained, in words."""
     _graphs: Graphs = field(init=False, repr=False)
+    _lane: Lane = field(init=False, repr=False)
+    _largest_sent: int = field(init=False, repr=False, default=LARGEST_ON_GPU)
 
     @property
     def arithmetic(self) -> str:
@@ -146,6 +111,16 @@ class NetworkDenoiser:
         else:
             self.net = self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             self._graphs = cast(Graphs, self.net)
+        self._lane = CpuLane()
+        if self.device.type == "cuda":
+            self._lane = CudaLane(self.device)
+            self._graphs = CudaGraphs(self.net if self.dtype == torch.float32 else fused(self.net, self.dtype))
+            torch.cuda.synchronize(self.device)  # the weights are there before another stream uses them
+
+    @property
+    def at_once(self) -> int:
+        """How many threads may call it with profit: on a GPU the copies of one go on while the other computes."""
+        return 2 if self.device.type == "cuda" else 1
 
     @torch.inference_mode()
     def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
@@ -155,41 +130,56 @@ class NetworkDenoiser:
 
         Raises:
             UsageError: `level` is given to a network that takes none.
+            XrayDenoiseError: the precision has too small a range for this image.
         """
         if level is not None and not isinstance(self.net, BlindNet):
             raise UsageError(
                 f"'{self.name}' cannot be told a noise level", hint="leave the level out, or choose x-bdcnn"
             )
-        height, width = noisy.shape
-        noisy = np.asarray(noisy, dtype=np.float32)
-        seen = torch.from_numpy(noisy / np.float32(WHITE)).clamp_(0, 1)[None, None]
-        image = _extend(seen, self.net.stride)
+        noisy = np.require(noisy, np.float32, ["C", "W"])
         while True:
-            tile = self._tile_for(image)
             try:
-                given = self._levels_of(image, level, tile)
-                restored, noise = self._restore(image, given, tile)
-                break
+                return self._denoised(noisy, level)
             except torch.cuda.OutOfMemoryError:
                 pass  # the tensors of the failed try are freed with the exception, before the next one
-            self._shrink(max(tile))
-        correction = restored[:height, :width] - seen[0, 0]
-        denoised = np.asarray(noisy + correction.numpy() * np.float32(WHITE), dtype=np.float32)
-        if noise is None:
-            return Denoised(denoised)
-        deviation = noise[:height, :width].numpy()
-        if level is None:
-            level, deviation = self._whole_level(seen[0, 0].numpy() * np.float32(WHITE), denoised, deviation)
-        return Denoised(denoised, level, deviation)
+            self._shrink(max(self._tile_for(torch.empty(1, 1, *noisy.shape, device="meta"))))
 
-    def _whole_level(
-        self, seen: NDArray[np.float32], denoised: NDArray[np.float32], deviation: NDArray[np.float32]
-    ) -> tuple[NoiseLevel, NDArray[np.float32]]:
-        """The level of the whole image, calibrated, and the map of the noise on the scale of it."""
-        level = measured_level(seen, denoised, deviation)
-        level = scaled(level, self.calibration.factor(level) if self.calibration else 1.0)
-        mapped = level_of(denoised, deviation).effective_sigma(MID_GREY)
-        return level, deviation * np.float32(level.effective_sigma(MID_GREY) / mapped if mapped else 1.0)
+    def _denoised(self, noisy: NDArray[np.float32], level: NoiseLevel | None) -> Denoised:
+        """See `__call__`; on a GPU the pixels stay there from the first formula to the last."""
+        height, width = noisy.shape
+        with self._lane.launching():
+            image = self._lane.sent(noisy) if noisy.size <= self._largest_sent else torch.from_numpy(noisy)
+            seen = as_seen(image)
+            whole = extended(seen[None, None], self.net.stride)
+            tile = self._tile_for(whole)
+            restored, deviation = self._restore(whole, self._levels_of(whole, level, tile), tile)
+            denoised = corrected(image, seen, restored[:height, :width])
+            if deviation is None:
+                found = self._lane.fetched(denoised)
+            else:
+                deviation = deviation[:height, :width]
+                found = self._lane.fetched(level_sums(seen, denoised, deviation))
+        self._lane.wait()
+        if deviation is None:
+            return Denoised(found[0].numpy())
+        scale = 1.0
+        if level is None:
+            level, scale = self._whole_level(Sums(*found[0].tolist()))
+        with self._lane.launching():
+            found = self._lane.fetched(denoised, deviation.mul_(scale))
+        self._lane.wait()
+        return Denoised(found[0].numpy(), level, found[1].numpy())
+
+    def _whole_level(self, sums: Sums) -> tuple[NoiseLevel, float]:
+        """The level of the whole image, calibrated, and what puts the map of the noise on the scale of it."""
+        if not all(map(math.isfinite, sums)):
+            raise XrayDenoiseError(
+                f"'{self.name}' gives values in {self.arithmetic} that are not numbers",
+                hint="try --precision fp32; if that does not help, please report it",
+            )
+        level = scaled(sums.measured, self.calibration.factor(sums.measured) if self.calibration else 1.0)
+        mapped = sums.line.effective_sigma(MID_GREY)
+        return level, float(np.float32(level.effective_sigma(MID_GREY) / mapped if mapped else 1.0))
 
     @property
     def _smallest_tile(self) -> int:
@@ -199,7 +189,8 @@ class NetworkDenoiser:
     def _tile_for(self, image: Tensor) -> tuple[int, int]:
         """Height and width of the windows for an image: as many as needed, and then as small as they can be."""
         sides = (image.shape[2], image.shape[3])
-        limit = self.tile or (WHOLE if max(sides) <= WHOLE else AUTO_TILE)
+        whole, auto = (WHOLE_ON_GPU, AUTO_TILE_ON_GPU) if self.device.type == "cuda" else (WHOLE, AUTO_TILE)
+        limit = self.tile or (whole if max(sides) <= whole else auto)
         height, width = (self._even_side(side, limit - limit % self.net.stride) for side in sides)
         return height, width
 
@@ -223,36 +214,34 @@ class NetworkDenoiser:
             return self.net.encoding.encode(torch.tensor([level.eta]), torch.tensor([level.sigma])).to(self.device)
         if not self.net.global_level:
             return None
-        total, pixels = torch.zeros(1, 2, 1, 1, dtype=torch.float64), 0
+        total, pixels = torch.zeros(1, 2, 1, 1, dtype=torch.float64, device=image.device), 0
         for window in windows((image.shape[2], image.shape[3]), tile, self.halo):
             with self._arithmetic():
-                maps = self._graphs.estimate(self._on_device(image[:, :, *window.seen])).float()
+                maps = self._graphs.estimate(self._on_device([image[:, :, *window.seen]])).float()
             rows, columns = window.inside
             factor = (window.seen[0].stop - window.seen[0].start) // maps.shape[2]
             kept = maps[..., _shrunk(rows, factor), _shrunk(columns, factor)]
-            total += kept.cpu().double().sum(dim=(2, 3), keepdim=True)
+            total += kept.to(total.device).double().sum(dim=(2, 3), keepdim=True)
             pixels += kept[0, 0].numel()
         return (total / pixels).float().to(self.device)
 
     def _restore(self, image: Tensor, given: Tensor | None, tile: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-        """The denoised image and the deviation of its noise, if that is known, both (H, W), on the CPU."""
+        """The denoised image and the deviation of its noise, if that is known, both (H, W), where `image` is."""
         shape = (image.shape[2], image.shape[3])
-        restored, deviation = torch.empty(shape), None
+        restored, deviation = torch.empty(shape, device=image.device), None
         tiles = list(windows(shape, tile, self.halo))
         for first in range(0, len(tiles), self.batch_size):
             batch = tiles[first : first + self.batch_size]
-            noisy = self._on_device(torch.cat([image[:, :, *window.seen] for window in batch]))
             with self._arithmetic():
-                clean, levels = self._run(noisy, given)
+                clean, levels = self._run(self._on_device([image[:, :, *window.seen] for window in batch]), given)
             for index, window in enumerate(batch):
-                restored[window.kept] = clean[index, 0, *window.inside].float().cpu()
+                restored[window.kept] = clean[index, 0, *window.inside].to(image.device)
             if levels is None:
                 continue
-            deviation = torch.empty(shape) if deviation is None else deviation
-            levels = levels.float().expand(-1, -1, *noisy.shape[2:])
-            noise = self._deviation(clean.float(), levels)
+            deviation = torch.empty(shape, device=image.device) if deviation is None else deviation
+            noise = noise_deviation(clean, levels, cast(BlindNet, self.net).encoding)
             for index, window in enumerate(batch):
-                deviation[window.kept] = noise[index, *window.inside].cpu()
+                deviation[window.kept] = noise[index, *window.inside].to(image.device)
         return restored, deviation
 
     def _run(self, noisy: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -263,13 +252,9 @@ class NetworkDenoiser:
         restored, estimated = self._graphs(noisy)
         return restored, estimated
 
-    def _deviation(self, clean: Tensor, levels: Tensor) -> Tensor:
-        """Standard deviation of the noise at every pixel, grey levels: sqrt(g / eta + sigma^2), (B, H, W)."""
-        inverse_eta, sigma = cast(BlindNet, self.net).encoding.decode(levels)
-        return (clean[:, 0].clamp_min(0) * WHITE * inverse_eta + sigma.square()).sqrt()
-
-    def _on_device(self, batch: Tensor) -> Tensor:
-        return batch.to(self.device).contiguous(memory_format=torch.channels_last)
+    def _on_device(self, batch: list[Tensor]) -> Tensor:
+        joined = torch.cat(batch) if len(batch) > 1 else batch[0]
+        return joined.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
 
     def _arithmetic(self) -> AbstractContextManager[object]:
         if self.dtype == torch.float32 or self.engine == "openvino":
@@ -282,19 +267,15 @@ class NetworkDenoiser:
         Raises:
             CannotRunError: it is as small as it can be.
         """
+        if isinstance(self._graphs, CudaGraphs):
+            self._graphs.forget()
         torch.cuda.empty_cache()
         if tile // 2 < self._smallest_tile:
             raise CannotRunError(
                 f"{self.device} has too little free memory for a tile of {tile} pixels",
                 hint="close what else runs on it, or use --device cpu",
             )
-        self.tile, self.batch_size = tile // 2, 1
-
-
-def _extend(image: Tensor, stride: int) -> Tensor:
-    """Repeat the last row and column until both sides are multiples of `stride`."""
-    height, width = image.shape[2:]
-    return F.pad(image, (0, -width % stride, 0, -height % stride), mode="replicate")
+        self.tile, self.batch_size, self._largest_sent = tile // 2, 1, self._largest_sent // 4
 
 
 def _shrunk(span: slice, factor: int) -> slice:

@@ -6,7 +6,7 @@ read off the map at once, although hardly to be told apart at any single pixel.
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,64 @@ SAFE = 3.0
 """Standard deviations between a grey level and black or white, beyond which saturation does not matter."""
 
 
+class Sums(NamedTuple):
+    """Sums over the pixels of an image and of the map of its noise: all that a level depends on.
+
+    Sums of the parts of an image add up to those of the whole.
+    """
+
+    pixels: float
+    grey: float
+    """Grey level of the clean image, that below 0 taken for 0."""
+    variance: float
+    """Of the noise, grey levels squared."""
+    grey_grey: float
+    grey_variance: float
+    """Product of grey level and variance."""
+    unsaturated: float
+    """Number of pixels that have noise and are too far from black and white to be saturated by it."""
+    removed: float
+    """Square of what was removed from those pixels."""
+    removable: float
+    """Variance of the noise at those pixels."""
+
+    @property
+    def line(self) -> NoiseLevel:
+        """See `level_of`."""
+        mean_grey, mean_variance = self.grey / self.pixels, self.variance / self.pixels
+        spread = self.grey_grey / self.pixels - mean_grey**2
+        covariance = self.grey_variance / self.pixels - mean_grey * mean_variance
+        slope = covariance / spread if spread >= FLAT**2 else 0.0
+        if slope <= 0:
+            return NoiseLevel(math.inf, math.sqrt(mean_variance))
+        offset = mean_variance - slope * mean_grey
+        if offset < 0:  # then the closest line through the origin
+            return NoiseLevel(self.grey_grey / self.grey_variance, 0.0)
+        return NoiseLevel(1 / slope, math.sqrt(offset))
+
+    @property
+    def measured(self) -> NoiseLevel:
+        """See `measured_level`."""
+        if self.unsaturated < FEWEST_PIXELS:
+            return self.line
+        return scaled(self.line, math.sqrt(self.removed / self.removable))
+
+
+def sums_of(noisy: Any, clean: Any, deviation: Any) -> list[Any]:
+    """`Sums` without the number of pixels, of numpy arrays or torch tensors: pixels are summed up where they are.
+
+    Args:
+        noisy: the image, grey levels, any shape, in 64-bit floats as all three.
+        clean: estimate of the noise-free image, the same pixels, grey levels.
+        deviation: standard deviation of the noise at each of them, grey levels.
+    """
+    grey, variance, margin = clean.clip(0, None), deviation * deviation, SAFE * deviation
+    counts = (clean > margin) & (clean < GREY_MAX - margin) & (deviation > 0)
+    removed = (noisy - clean) * counts
+    of_line = grey, variance, grey * grey, grey * variance
+    return [term.sum() for term in (*of_line, counts, removed * removed, variance * counts)]
+
+
 def measured_level(
     noisy: NDArray[np.floating], clean: NDArray[np.floating], deviation: NDArray[np.floating]
 ) -> NoiseLevel:
@@ -38,14 +96,7 @@ def measured_level(
         clean: estimate of the noise-free image, (H, W), grey levels.
         deviation: map of the standard deviation of the noise, (H, W), grey levels.
     """
-    step = _step(clean.size)
-    grey, spread = clean[::step, ::step].astype(np.float64), deviation[::step, ::step].astype(np.float64)
-    level = level_of(grey, spread)
-    unsaturated = (grey > SAFE * spread) & (grey < GREY_MAX - SAFE * spread) & (spread > 0)
-    if int(unsaturated.sum()) < FEWEST_PIXELS:
-        return level
-    removed = noisy[::step, ::step][unsaturated] - grey[unsaturated]
-    return scaled(level, math.sqrt(float(np.mean(removed**2) / np.mean(spread[unsaturated] ** 2))))
+    return _sums(noisy, clean, deviation).measured
 
 
 def level_of(clean: NDArray[np.floating], deviation: NDArray[np.floating]) -> NoiseLevel:
@@ -59,22 +110,17 @@ def level_of(clean: NDArray[np.floating], deviation: NDArray[np.floating]) -> No
         Neither part is negative: eta is infinite where the variance does not rise with the grey level, or where
         the image is flat and all noise is taken for electronic.
     """
-    step = _step(clean.size)
-    grey = clean[::step, ::step].astype(np.float64).clip(0, None).ravel()
-    variance = deviation[::step, ::step].astype(np.float64).ravel() ** 2
-    mean_grey, mean_variance = float(grey.mean()), float(variance.mean())
-    spread = float(grey.var())
-    covariance = float(((grey - mean_grey) * (variance - mean_variance)).mean())
-    slope = covariance / spread if spread >= FLAT**2 else 0.0
-    if slope <= 0:
-        return NoiseLevel(math.inf, math.sqrt(mean_variance))
-    offset = mean_variance - slope * mean_grey
-    if offset < 0:  # then the closest line through the origin
-        return NoiseLevel(float(grey @ grey) / float(grey @ variance), 0.0)
-    return NoiseLevel(1 / slope, math.sqrt(offset))
+    return _sums(clean, clean, deviation).line
 
 
-def _step(pixels: int) -> int:
+def _sums(*images: NDArray[np.floating]) -> Sums:
+    step = grid_step(images[0].size)
+    noisy, clean, deviation = (image[::step, ::step].astype(np.float64) for image in images)
+    return Sums(clean.size, *map(float, sums_of(noisy, clean, deviation)))
+
+
+def grid_step(pixels: int) -> int:
+    """Distance, in rows and in columns, of the pixels that stand for an image of `pixels`."""
     return max(1, math.isqrt(pixels // MOST_PIXELS))
 
 

@@ -3,10 +3,12 @@
 inputs -> plan (source, target) -> read ahead -> denoise -> write behind -> outcomes, in the order of the plan
 """
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor as Pool
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -27,7 +29,9 @@ from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
 from xray_denoise.tasks.manifest import Manifest, Recipe, sha256_of
 
 AHEAD = 2
-"""Files read before, and written after, the one that is being denoised; memory holds no more."""
+"""Files read before, and written after, those that are being denoised; more where more threads read and write."""
+MOST_THREADS = 8
+"""That read, and as many that write, for a denoiser that is faster than one of each (`at_once`)."""
 LARGEST_HELD = 4
 """Frames of one file that are denoised in memory; a file with more goes through frame by frame."""
 
@@ -140,29 +144,43 @@ def denoise_files(jobs: Sequence[Job], options: Options) -> Generator[Outcome, N
     A failure is an outcome, not an exception. With `stop_on_error` nothing new is begun after the first one; what
     was being written by then is finished and reported, as it is after Ctrl-C.
     """
+    at_once = getattr(options.denoiser, "at_once", 1)
+    threads = 1 if at_once == 1 else min(MOST_THREADS, os.cpu_count() or 1)
+    ahead = max(AHEAD, threads + at_once)
     waiting = deque(jobs)
     reading: deque[tuple[Job, Future[_Source]]] = deque()
-    writing: deque[Future[Outcome]] = deque()
-    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
+    writing: deque[Future[Future[Outcome]]] = deque()
+    with Pool(threads, "read") as reader, Pool(threads, "write") as writer, Pool(at_once, "denoise") as others:
+        begin = _at_once if at_once == 1 else others.submit
         try:
             while waiting or reading or writing:
-                while waiting and len(reading) < AHEAD:
+                while waiting and len(reading) < ahead:
                     job = waiting.popleft()
                     reading.append((job, reader.submit(_read, job, options)))
                 if reading:
-                    writing.append(_denoise_one(*reading.popleft(), options, writer))
-                while writing and (len(writing) > AHEAD or writing[0].done() or not reading):
-                    outcome = writing[0].result()
+                    writing.append(begin(_denoise_one, *reading.popleft(), options, writer))
+                while writing and (
+                    len(writing) > ahead or not reading or (writing[0].done() and writing[0].result().done())
+                ):
+                    outcome = writing[0].result().result()
                     writing.popleft()
                     yield outcome
                     if options.stop_on_error and outcome.status == "failed":
                         waiting.clear()
                         reading.clear()
         except KeyboardInterrupt:
-            yield from (future.result() for future in writing)
+            yield from (future.result().result() for future in writing)
             raise
         finally:
             reader.shutdown(cancel_futures=True)
+            others.shutdown(cancel_futures=True)
+
+
+def _at_once(work: "Callable[..., Future[Outcome]]", *arguments: object) -> "Future[Future[Outcome]]":
+    """Do it now, in this thread, as an executor would in another one."""
+    done: Future[Future[Outcome]] = Future()
+    done.set_result(work(*arguments))
+    return done
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +195,10 @@ class _Source:
     """Of its bytes; empty where no manifest asks for it."""
 
 
-_Result = tuple[Radiograph, Radiograph, Denoised]
-"""A frame as it was, with its change made, and what the denoiser said."""
+_Result = tuple[Radiograph, Denoised]
+"""A frame as it was, and what the denoiser made of it."""
+_Change = tuple[Radiograph, Radiograph, Denoised]
+"""The frame with its change made between them."""
 
 _FAILURES = (XrayDenoiseError, OSError, MemoryError)
 """What costs one file only."""
@@ -224,37 +244,37 @@ def _is_done(job: Job, options: Options, digest: str) -> bool:
     return False
 
 
-def _denoise_one(job: Job, reading: Future[_Source], options: Options, writer: ThreadPoolExecutor) -> Future[Outcome]:
+def _denoise_one(job: Job, reading: Future[_Source], options: Options, writer: Pool) -> Future[Outcome]:
     """Denoise what was read in this thread, and hand it to the writer's."""
     try:
         source = reading.result()
         options = source.options
+        denoise, level = options.denoiser, options.level
         if source.frames == "skip":
             return writer.submit(Outcome, job, "skipped")
         if source.frames == "stream":  # read, denoised and written frame by frame, by the writer alone
-            stream = (_denoised(frame, options) for frame in files.read_frames(job.source, span=options.span))
+            stream = ((frame, denoise(frame.grey, level)) for frame in files.read_frames(job.source, span=options.span))
             return writer.submit(_write, job, stream, options, source.sha256)
         start = time.perf_counter()
-        results = [_denoised(frame, options) for frame in source.frames]
+        results = [(frame, denoise(frame.grey, level)) for frame in source.frames]
         return writer.submit(_write, job, results, options, source.sha256, time.perf_counter() - start)
     except _FAILURES as error:
         return writer.submit(_failure, job, error)
 
 
-def _denoised(radiograph: Radiograph, options: Options) -> _Result:
-    grey = radiograph.grey
-    denoised = options.denoiser(grey, options.level)
-    if options.strength == 1:
-        return radiograph, radiograph.with_grey(denoised.image), denoised
-    blended = grey + np.float32(options.strength) * (denoised.image - grey)
-    return radiograph, radiograph.with_grey(blended), denoised
+def _changed(results: Iterable[_Result], strength: float) -> Iterator[_Change]:
+    for radiograph, denoised in results:
+        image = denoised.image
+        if strength != 1:
+            image = (grey := radiograph.grey) + np.float32(strength) * (image - grey)
+        yield radiograph, radiograph.with_grey(image), denoised
 
 
 def _write(
     job: Job, results: Iterable[_Result], options: Options, digest: str, seconds: float | None = None
 ) -> Outcome:
     """Write the result of one file and, where asked for, its noise map beside it."""
-    frames = iter(results)
+    frames = _changed(results, options.strength)
     start = time.perf_counter()
     try:
         before, after, denoised = next(frames)
@@ -299,7 +319,7 @@ def _write(
     return outcome
 
 
-def _keeping_maps(results: Iterable[_Result], maps: list[NDArray[np.float32]], *, keep: bool) -> Iterator[Radiograph]:
+def _keeping_maps(results: Iterable[_Change], maps: list[NDArray[np.float32]], *, keep: bool) -> Iterator[Radiograph]:
     for _, radiograph, denoised in results:
         if keep and denoised.noise_map is not None:
             maps.append(denoised.noise_map)

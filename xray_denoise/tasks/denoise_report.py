@@ -8,6 +8,7 @@ of a DICOM file is shown.
 
 import os
 import re
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -56,6 +57,7 @@ class DenoiseReport:
         self._numbers = {job: number for number, job in enumerate(jobs, 1)}
         self._names = names
         self._pictures: dict[Job, page.Picture] = {}
+        self._free = threading.Semaphore(PICTURED)
         self._sizes: dict[Job, str] = {}
         self._outcomes: dict[Job, Outcome] = {}
 
@@ -70,10 +72,10 @@ class DenoiseReport:
         make_folder(self.target.parent)
 
     def show(self, outcome: Outcome, before: Radiograph, after: Radiograph) -> None:
-        """Picture a file that was written. Where memory is too short for that, it is only listed."""
+        """Picture a file that was written, in any thread. Where memory is too short for that, it is only listed."""
         rows, columns = before.stored.shape
         self._sizes[outcome.job] = f"{columns} x {rows}"
-        if len(self._pictures) < PICTURED:
+        if self._free.acquire(blocking=False):
             title, facts = self._title(outcome.job), self._facts(outcome)
             with suppress(MemoryError):
                 comparison = page.Comparison(title, before.grey, after.grey, facts)

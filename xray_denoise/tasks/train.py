@@ -19,7 +19,7 @@ import torch
 from lightning_fabric import Fabric
 
 from xray_denoise import __version__, nets, weights
-from xray_denoise.denoisers.network import choose_device
+from xray_denoise.denoisers.devices import choose_device
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.files import extras
 from xray_denoise.files.folders import make_folder
