@@ -174,6 +174,17 @@ def progress(*columns: str, shown: bool = True) -> "Iterator[Progress]":
             _bar = None
 
 
+@contextmanager
+def counter(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr that each call moves on by one; nothing is imported where none is drawn."""
+    if _verbosity < 0 or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    with progress("{task.completed}/{task.total}") as bar:
+        running = bar.add_task(what, total=total)
+        yield lambda: bar.advance(running)
+
+
 def pair(text: str, option: str, *, example: str = "0.4,1.9") -> tuple[float, float]:
     """`A,B` or one number for both, A not above B.
 

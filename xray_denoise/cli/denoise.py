@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import complain, explain, guarded, libraries_muted, one_line, pair, progress, say
+from xray_denoise.cli.app import complain, counter, explain, guarded, libraries_muted, one_line, pair, say
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -169,15 +169,14 @@ def _run(jobs: "list[Job]", options: "Options", device: str, page: "DenoiseRepor
 
     def tell(outcome: "Outcome") -> None:
         counts[outcome.status] += 1
-        bar.advance(running)
+        advance()
         if page:
             page.add(outcome)
         _report(outcome, record=_record(outcome, options, device) if as_json else None)
 
     outcomes = task.denoise_files(jobs, options)
     try:
-        with libraries_muted(), progress("{task.completed}/{task.total}") as bar:
-            running = bar.add_task("denoise", total=len(jobs))
+        with libraries_muted(), counter("denoise", len(jobs)) as advance:
             try:
                 for outcome in outcomes:
                     tell(outcome)

@@ -9,6 +9,7 @@ A file is what its first bytes say, whatever its name; a new file is what its su
 """
 
 import struct
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import chain
@@ -246,7 +247,7 @@ def _kind_to_write(target: Path, radiograph: Radiograph) -> Kind:
 
 def _dicom_header(radiograph: Radiograph) -> "FileDataset | None":
     """The header of a radiograph that came from a DICOM file."""
-    if radiograph.header is None:
+    if radiograph.header is None or "pydicom" not in sys.modules:  # what read it would have imported it
         return None
     from pydicom.dataset import FileDataset
 

@@ -17,7 +17,7 @@ import torch
 
 from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoiser, Runtime
-from xray_denoise.denoisers.network import choose_device
+from xray_denoise.denoisers.devices import choose_device
 from xray_denoise.errors import XrayDenoiseError
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.reports import methods

@@ -158,7 +158,7 @@ class Peak:
         """Measure; run it `alone`. The sample has one second and its multiply-adds."""
         import torch
 
-        from xray_denoise.denoisers.network import PRECISIONS
+        from xray_denoise.denoisers.devices import PRECISIONS
         from xray_denoise.training.throughput import convolution_rate, matrix_rate
 
         if self.threads:
