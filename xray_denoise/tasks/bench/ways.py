@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from xray_denoise.denoisers import Runtime
-from xray_denoise.denoisers.engine import ENGINES, choose_engine
 from xray_denoise.denoisers.devices import PRECISIONS, choose_device, choose_precision
+from xray_denoise.denoisers.engine import ENGINES, choose_engine
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.tasks.bench.rows import Absent
 
