@@ -148,7 +148,7 @@ def test_a_japanese_description_survives_in_its_character_set(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("declared", "text"),
     [
-        (b"ISO_IR 13 ", "ｷｮｳﾌﾞ ".encode("shift_jis")),
+        (b"ISO_IR 13 ", "ｷｮｳ PA  ".encode("shift_jis")),
         (b"ISO_IR 192", b"Br\xfcst  "),
         (b"ISO_IR 999", b"Br\xfcst  "),
         (b"          ", b"Br\xfcst  "),
@@ -159,14 +159,20 @@ def test_texts_that_cannot_be_written_again_stay_as_they_are(
     tmp_path: Path, declared: bytes, text: bytes, syntax: str
 ) -> None:
     """Half-width katakana beside ASCII, and bytes that the declared character set does not know."""
-    changes = {"SeriesDescription": "1234567 "[: len(text)], "DerivationDescription": "7654321 "[: len(text)]}
-    source = write(tmp_path / "a.dcm", Sample(syntax=syntax), **changes)
+    length = len(text)
+    view = code("1", "L", "3333333 "[:length])
+    changes = {"SeriesDescription": "1111111 "[:length], "DerivationDescription": "2222222 "[:length]}
+    others = {"PatientName": "4444444 "[:length], "ImageComments": "5555555 "[:length], "ViewCodeSequence": [view]}
+    source = write(tmp_path / "a.dcm", Sample(syntax=syntax), **changes, **others)
     data = source.read_bytes().replace(b"ISO_IR 100", declared)
-    for placeholder in (b"1234567", b"7654321"):
-        data = data.replace(placeholder[: len(text)].ljust(len(text)), text)
+    for digit in range(1, 6):
+        placeholder = (str(digit) * 7 + " ")[:length].encode()
+        assert data.count(placeholder) == 1
+        data = data.replace(placeholder, text)
     source.write_bytes(data)
     derive(source, tmp_path / "b.dcm")
     written = (tmp_path / "b.dcm").read_bytes()
+    assert written.count(text.rstrip()) == 5
     assert text.rstrip() + b" [denoised]" in written
     assert text.rstrip() + b" | Noise reduced by" in written
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom import dcmwrite
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
@@ -59,6 +59,10 @@ STALE = (
 DX_FAMILY = "1.2.840.10008.5.1.4.1.1.1."
 LOSSY_SYNTAXES = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81")
 """JPEG baseline, JPEG extended and JPEG-LS near-lossless: never without loss."""
+EXPLICIT_LITTLE_ENDIAN = False, True
+"""Whether in Implicit VR, and whether in Little Endian, as pydicom tells them."""
+TEXT_VRS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
+"""Value representations in the character set of the object."""
 SWAPPED_VRS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 """Bytes of a word in the value representations that pydicom copies without looking at the byte order."""
 
@@ -89,9 +93,9 @@ def derived_header(
     derived = header[:PIXEL_GROUP]
     for tag, element in header[AFTER_PIXEL_GROUP:].items():
         derived[tag] = element
-    if not header.file_meta.TransferSyntaxUID.is_little_endian:
+    if header.original_encoding != EXPLICIT_LITTLE_ENDIAN:
         derived = copy.deepcopy(derived)
-        derived.walk(_swap_bytes)
+        _make_explicit(derived, swapped=not header.file_meta.TransferSyntaxUID.is_little_endian)
     sop_class, instance = str(facts.SOPClassUID), str(facts.SOPInstanceUID)
     series = str(facts.get("SeriesInstanceUID") or facts.get("StudyInstanceUID") or instance)
 
@@ -262,7 +266,23 @@ def _time_zone(facts: Dataset) -> timezone | None:
     return timezone(-offset if match[1] == "-" else offset)
 
 
-def _swap_bytes(_: Dataset, element: Any) -> None:
-    width = SWAPPED_VRS.get(element.VR)
-    if width and element.value:
-        element.value = np.frombuffer(element.value, dtype=f">u{width}").astype(f"<u{width}").tobytes()
+def _make_explicit(dataset: Dataset, *, swapped: bool) -> None:
+    """Turn what was read in another encoding into Explicit VR Little Endian, at every depth.
+
+    Texts stay the bytes that they are: pydicom would decode and encode them, which not every character set survives.
+    """
+    for tag in list(dataset.keys()):
+        raw = dataset.get_item(tag)
+        if isinstance(raw, RawDataElement) and raw.value is not None:
+            vr = raw.VR or (dictionary_VR(tag) if dictionary_has_tag(tag) else "")
+            if vr in TEXT_VRS:
+                dataset[tag] = raw._replace(VR=vr, is_implicit_VR=False, is_little_endian=True)
+                continue
+        element: Any = dataset[tag]
+        if element.VR == "SQ":
+            for item in element.value:
+                _make_explicit(item, swapped=swapped)
+        width = SWAPPED_VRS.get(element.VR) if swapped else None
+        if width and element.value:
+            element.value = np.frombuffer(element.value, dtype=f">u{width}").astype(f"<u{width}").tobytes()
+    dataset.set_original_encoding(*EXPLICIT_LITTLE_ENDIAN)
