@@ -91,7 +91,9 @@ def test_a_cpu_gets_the_light_model_and_other_devices_the_full_one(monkeypatch: 
 def test_the_command_line_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xray_denoise.denoisers.get", lambda *_: AUTO)
     dicom(tmp_path / "large.dcm", 40, 50)
-    outcome = CliRunner().invoke(app, ["denoise", str(tmp_path / "large.dcm"), "-o", str(tmp_path / "o.png"), "--json"])
+    outcome = CliRunner().invoke(
+        app, ["denoise", str(tmp_path / "large.dcm"), "-o", str(tmp_path / "o.png"), "--json", "-m", "auto"]
+    )
     assert outcome.exit_code == 0, outcome.stderr
     assert json.loads(outcome.stdout)["model"] == "light"
     assert json.loads(outcome.stdout)["model_sha256"] == "e" * 64

@@ -15,10 +15,10 @@ from xray_denoise import weights
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 
-DEFAULT, LIGHT = "x-bdcnn-wide", "lite"
-"""What `denoise` uses: models for exposures of any noise, down to none (docs/decisions/0007)."""
-AUTO = "auto"
-"""`DEFAULT`, and on a CPU `LIGHT` for large images."""
+DEFAULT = "x-bdcnn-wide"
+"""What `denoise` uses: the model for exposures of any noise, down to none (docs/decisions/0007)."""
+AUTO, LIGHT = "auto", "lite"
+"""What `auto` stands for: `DEFAULT`, and on a CPU `LIGHT` for large images."""
 
 BM3D_INSTALL = "pip install 'xray-denoise[bm3d]'"
 """BM3D is an optional extra: its licence allows non-commercial use only."""
