@@ -80,7 +80,10 @@ def test_the_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         engine("openvino", "cuda")
     with pytest.raises(UsageError, match="no engine is called 'tensorflow'"):
         engine("tensorflow")
-    assert "by openvino" in denoisers.get("lite", Runtime("cpu")).settings  # type: ignore[attr-defined]
+    chosen = denoisers.get("lite", Runtime("cpu"))
+    assert isinstance(chosen, NetworkDenoiser)
+    assert chosen.arithmetic == "fp32 by openvino", "it rounds otherwise, so results name it and differ in their UID"
+    assert chosen.settings.startswith("cpu fp32 by openvino, ")
     monkeypatch.setattr("xray_denoise.denoisers.engine.find_spec", lambda _: None)
     assert engine("auto") == "torch"
     with pytest.raises(CannotRunError, match="not installed"):

@@ -87,16 +87,16 @@ class NetworkDenoiser:
 
     @property
     def arithmetic(self) -> str:
-        """The precision by the name that `--precision` takes."""
-        return next(name for name, dtype in PRECISIONS.items() if dtype == self.dtype)
+        """The precision by the name that `--precision` takes, and the engine if that is not torch: both round."""
+        precision = next(name for name, dtype in PRECISIONS.items() if dtype == self.dtype)
+        return precision if self.engine == "torch" else f"{precision} by {self.engine}"
 
     @property
     def settings(self) -> str:
         """What decides the result and its time besides the weights."""
         calibrated = f", calibrated {self.calibration.factors}" if self.calibration else ""
-        engine = f" by {self.engine}" if self.engine != "torch" else ""
         tiles = f"tile {self.tile or 'auto'}, batch {self.batch_size}"
-        return f"{self.device} {self.arithmetic}{engine}, {tiles}{calibrated}"
+        return f"{self.device} {self.arithmetic}, {tiles}{calibrated}"
 
     def __post_init__(self) -> None:
         if self.halo < 0:

@@ -49,7 +49,7 @@ class Options:
     strength: float = 1.0
     """Share of the predicted change that is made, 0..1; 0 gives the input back bit by bit."""
     arithmetic: str = "fp32"
-    """Precision that a network computes in."""
+    """Precision that a network computes in, and by what."""
     span: tuple[float, float] | None = None
     """Stored values that are grey 0 and 255; None means what `files.read` chooses."""
     bits: int | None = None
