@@ -148,7 +148,7 @@ def test_a_fusion_that_computes_something_else_is_not_used(monkeypatch: pytest.M
     assert fused(net, torch.bfloat16) is net
 
 
-@pytest.mark.parametrize(("name", "size"), [("x-bdcnn-wide", 96), ("lite", 160)])
+@pytest.mark.parametrize(("name", "size"), [("x-bdcnn-wide", 64), ("lite", 160)])
 def test_16_bits_lose_next_to_nothing(name: str, size: int) -> None:
     """At most 0.01 dB of a phantom in fp16. bf16 rounds grey levels above 127 to whole ones: up to 0.05 dB."""
     level = NoiseLevel(0.6, 10.0)
@@ -175,7 +175,7 @@ def test_what_is_too_large_for_the_precision_is_told() -> None:
 
 
 def test_restored_images_have_32_bits_under_autocast() -> None:
-    noisy = torch.rand(1, 1, 32, 32)
+    noisy = torch.rand(1, 1, 8, 8)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for name in nets.NETS:
             assert nets.build(name).eval()(noisy)[0].dtype == torch.float32, name

@@ -206,13 +206,13 @@ class NetworkDenoiser:
     def _levels_of(self, image: Tensor, level: NoiseLevel | None, tile: tuple[int, int]) -> Tensor | None:
         """The level of the whole image, (1, 2, 1, 1): given, or the mean of the estimates.
 
-        None where the network estimates it locally, or not at all.
+        None where the network estimates it by itself: at every pixel, or of an image that it sees whole; or not at all.
         """
         if not isinstance(self.net, BlindNet):
             return None
         if level is not None:
             return self.net.encoding.encode(torch.tensor([level.eta]), torch.tensor([level.sigma])).to(self.device)
-        if not self.net.global_level:
+        if not self.net.global_level or tile == (image.shape[2], image.shape[3]):
             return None
         total, pixels = torch.zeros(1, 2, 1, 1, dtype=torch.float64, device=image.device), 0
         for window in windows((image.shape[2], image.shape[3]), tile, self.halo):
@@ -234,12 +234,15 @@ class NetworkDenoiser:
             batch = tiles[first : first + self.batch_size]
             with self._arithmetic():
                 clean, levels = self._run(self._on_device([image[:, :, *window.seen] for window in batch]), given)
+            clean = clean[:, 0].float()
+            noise = None if levels is None else noise_deviation(clean, levels, cast(BlindNet, self.net).encoding)
+            if len(tiles) == 1:  # nothing to put together
+                return clean[0].to(image.device), None if noise is None else noise[0].to(image.device)
             for index, window in enumerate(batch):
-                restored[window.kept] = clean[index, 0, *window.inside].to(image.device)
-            if levels is None:
+                restored[window.kept] = clean[index, *window.inside].to(image.device)
+            if noise is None:
                 continue
             deviation = torch.empty(shape, device=image.device) if deviation is None else deviation
-            noise = noise_deviation(clean, levels, cast(BlindNet, self.net).encoding)
             for index, window in enumerate(batch):
                 deviation[window.kept] = noise[index, *window.inside].to(image.device)
         return restored, deviation

@@ -45,12 +45,11 @@ def noise_deviation(clean: Tensor, levels: Tensor, encoding: LevelEncoding) -> T
     """Standard deviation of the noise at every pixel, grey levels: sqrt(g / eta + sigma^2), (B, H, W).
 
     Args:
-        clean: (B, 1, H, W), grey level / 255.
+        clean: (B, H, W), grey level / 255.
         levels: (B, 2, H, W) or (B, 2, 1, 1).
         encoding: what they mean.
     """
-    clean = clean[:, 0].float()
-    found = torch.empty(clean.shape, device=clean.device)
+    found = torch.empty_like(clean)
     for rows in strips(clean):
         of_rows = rows if levels.shape[2] > 1 else slice(None)
         inverse_eta, sigma = encoding.decode(levels[:, :, of_rows].float())
