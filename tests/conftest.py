@@ -1,11 +1,13 @@
 """Where tests find radiographs, and how many threads they use."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")  # read when numpy and torch are imported; inherited by subprocesses
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it; what they start, too
 
 
 @pytest.fixture(scope="session")
