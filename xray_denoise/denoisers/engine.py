@@ -93,7 +93,7 @@ class OpenVino:
         shapes = [openvino.PartialShape([-1, one.shape[1], -1, -1]) for one in inputs]
         with warnings.catch_warnings(), torch.inference_mode(mode=False), torch.no_grad():
             warnings.simplefilter("ignore")  # tracing warns of what it leaves out; tests compare the results
-            # unchecked: to compare the trace with the network loads torch.distributed, four seconds of every start
+            # unchecked: to compare the trace with the network loads torch.distributed, seconds of every start
             traced = torch.jit.trace(_Method(self._net, method), examples, check_trace=False)  # type: ignore[no-untyped-call]
             graph = openvino.convert_model(traced, example_input=examples, input=shapes)
         return openvino.Core().compile_model(graph, "CPU", self._settings)
