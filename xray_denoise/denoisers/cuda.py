@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xray_denoise import nets
+from xray_denoise.denoisers.engine import ByMethod
 from xray_denoise.nets.blind import DenoisingNet
 
 KEPT = 4
@@ -28,7 +29,7 @@ Results = tuple[Tensor, ...]
 Call = Callable[..., Results]
 
 
-class CudaGraphs:
+class CudaGraphs(ByMethod):
     """`engine.Graphs` of a network on CUDA; each stream has captures of its own.
 
     What is returned is overwritten when the same method is called for the same shapes on the same stream again.
@@ -44,19 +45,6 @@ class CudaGraphs:
         self._captures: OrderedDict[tuple[object, ...], Call] = OrderedDict()
         self._seen: OrderedDict[tuple[object, ...], None] = OrderedDict()
         self._pools: dict[int, Any] = {}
-
-    def estimate(self, noisy: Tensor) -> Tensor:
-        """See `Graphs`."""
-        return self._run("estimate", noisy)[0]
-
-    def restore(self, noisy: Tensor, levels: Tensor) -> Tensor:
-        """See `Graphs`."""
-        return self._run("restore", noisy, levels)[0]
-
-    def __call__(self, noisy: Tensor) -> tuple[Tensor, Tensor | None]:
-        """See `Graphs`."""
-        restored, *levels = self._run("forward", noisy)
-        return restored, levels[0] if levels else None
 
     def forget(self) -> None:
         """Give the memory of all captures back."""

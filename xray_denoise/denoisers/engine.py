@@ -3,8 +3,10 @@
 The graph is taken from the PyTorch network when it is first called, for images of any size.
 """
 
+import abc
 import sys
 import warnings
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, Protocol, cast
 
@@ -56,13 +58,8 @@ def choose_engine(wanted: str, device: torch.device, dtype: torch.dtype) -> str:
     return wanted
 
 
-class OpenVino:
-    """`Graphs` of a network, each compiled when it is first called."""
-
-    def __init__(self, net: DenoisingNet, dtype: torch.dtype, threads: int) -> None:
-        self._net = net
-        self._settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": HINTS[dtype]}
-        self._compiled: dict[str, Any] = {}
+class ByMethod(abc.ABC):
+    """`Graphs` of something that runs a method of a network by its name."""
 
     def estimate(self, noisy: Tensor) -> Tensor:
         """See `Graphs`."""
@@ -76,6 +73,19 @@ class OpenVino:
         """See `Graphs`."""
         restored, *levels = self._run("forward", noisy)
         return restored, levels[0] if levels else None
+
+    @abc.abstractmethod
+    def _run(self, method: str, *inputs: Tensor) -> Sequence[Tensor]:
+        """What the method gives, without results that are None."""
+
+
+class OpenVino(ByMethod):
+    """`Graphs` of a network, each compiled when it is first called."""
+
+    def __init__(self, net: DenoisingNet, dtype: torch.dtype, threads: int) -> None:
+        self._net = net
+        self._settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": HINTS[dtype]}
+        self._compiled: dict[str, Any] = {}
 
     def _run(self, method: str, *inputs: Tensor) -> list[Tensor]:
         if method not in self._compiled:
