@@ -4,17 +4,13 @@ In this order: is it a radiograph, are its pixels grey integers, can they be dec
 """
 
 import re
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.encaps import generate_frames
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import (
     UID,
@@ -25,8 +21,16 @@ from pydicom.uid import (
 )
 
 from xray_denoise.errors import UnreadableFileError
-from xray_denoise.files import codecs, survey
+from xray_denoise.files import codecs
+from xray_denoise.files.bounds import (
+    PIXELS,
+    has_preamble,
+    refuse_damaged_codestreams,
+    refuse_too_many_elements,
+    refuse_wrong_length,
+)
 from xray_denoise.files.damage import damage_named
+from xray_denoise.files.layout import Layout, layout_of
 from xray_denoise.files.overlays import embedded_overlays, with_overlays_moved
 from xray_denoise.radiograph import Radiograph, robust_span
 
@@ -49,35 +53,10 @@ RADIOGRAPHS = {
 
 DEFERRED_BYTES = 1 << 20
 """Elements longer than this stay on the disk until they are needed."""
-META_START = 144
-"""Bytes before the first element that (0002,0000) *File Meta Information Group Length* counts."""
-MOST_INFLATED_BYTES = 256 << 20
-"""Largest data set in the deflated syntax, which has to be held in memory."""
-MOST_ELEMENTS = 100_000
-"""Most elements and items before the pixels; radiographs have some hundreds."""
-MOST_PIXELS = 178_956_970
-"""Largest frame; Pillow's limit for other image files."""
 COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT", "ARGB", "CMYK")
 PIXEL_GROUP = 0x7FE00000
-FLOAT_PIXELS, DOUBLE_PIXELS, PIXELS = 0x7FE00008, 0x7FE00009, 0x7FE00010
-UNDEFINED_LENGTH = 0xFFFFFFFF
+FLOAT_PIXELS, DOUBLE_PIXELS = 0x7FE00008, 0x7FE00009
 FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How the pixels of a file are laid out."""
-
-    rows: int
-    columns: int
-    frames: int
-    allocated: int
-    """Bits of a pixel's word, 8 or 16."""
-    bits: int
-    """Bits of it that hold the stored value, the low ones."""
-    signed: bool
-    inverted: bool
-    padding_range: tuple[int, int] | None
 
 
 def is_radiograph_class(path: Path) -> bool:
@@ -86,10 +65,10 @@ def is_radiograph_class(path: Path) -> bool:
     The private classes of manufacturers are other objects.
     """
     with damage_named(path):
-        if _has_preamble(path):
+        if has_preamble(path):
             uid = read_file_meta_info(path).get("MediaStorageSOPClassUID", "")
         else:
-            _refuse_too_many_elements(path)
+            refuse_too_many_elements(path)
             uid = dcmread(path, force=True, stop_before_pixels=True, specific_tags=["SOPClassUID"]).get("SOPClassUID")
     uid = UID(str(uid or ""))
     return uid in RADIOGRAPHS or (uid.name == uid and not (uid.is_valid and uid.is_private))
@@ -106,20 +85,20 @@ def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiog
         UnreadableFileError: the file is damaged, is no grey radiograph, or has no decoder here.
     """
     with damage_named(path):
-        _refuse_too_many_elements(path)
+        refuse_too_many_elements(path)
         header = _read_object(path)
         facts = header[:PIXEL_GROUP]  # a shallow copy: what is looked up in it stays undecoded in the header
         _refuse_other_objects(facts, path)
         _refuse_without_grey_pixels(header, facts, path)
-        layout = _layout(facts, path)
+        layout = layout_of(facts, path)
         syntax = UID(header.file_meta.TransferSyntaxUID)
         _refuse_without_decoder(syntax, path)
         if syntax.is_encapsulated:
-            _refuse_damaged_codestreams(header, layout, path)
+            refuse_damaged_codestreams(header, layout, path)
         else:
-            _refuse_wrong_length(header, layout, path)
+            refuse_wrong_length(header, layout, path)
         header = with_overlays_moved(header, layout.frames, path) if embedded_overlays(facts) else header
-        in_place = syntax != DeflatedExplicitVRLittleEndian and _has_preamble(path)
+        in_place = syntax != DeflatedExplicitVRLittleEndian and has_preamble(path)
         pixels = path if in_place else _read_object(path, whole=True)
         del header[PIXELS]
         found = 0
@@ -143,18 +122,13 @@ def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiog
             )
 
 
-def _has_preamble(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
-
-
 def _read_object(path: Path, *, whole: bool = False) -> FileDataset:
     """The object in a file, its long elements left on the disk unless it is wanted `whole`.
 
     A file that begins with the data set itself has no transfer syntax: it is uncompressed, in the encoding that
     its first element shows.
     """
-    if not _has_preamble(path):
+    if not has_preamble(path):
         found = dcmread(path, defer_size=None if whole else DEFERRED_BYTES, force=True)
         if "TransferSyntaxUID" not in found.file_meta:
             implicit, little = found.original_encoding
@@ -163,50 +137,6 @@ def _read_object(path: Path, *, whole: bool = False) -> FileDataset:
         return found
     deflated = read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
     return dcmread(path, defer_size=None if whole or deflated else DEFERRED_BYTES)
-
-
-def _refuse_too_many_elements(path: Path) -> None:
-    """Elements and items cost a thousand times their bytes: they are counted before they are read."""
-    with path.open("rb") as stream:
-        syntax, little = "", True
-        if stream.read(132)[128:] == b"DICM":
-            meta = read_file_meta_info(path)
-            syntax = meta.get("TransferSyntaxUID", "")
-            little = syntax != ExplicitVRBigEndian
-            if syntax == DeflatedExplicitVRLittleEndian:
-                stream.seek(META_START + int(meta.FileMetaInformationGroupLength))
-                _refuse_if_exceeding(_inflated(stream, path), path)
-                return
-        else:
-            stream.seek(0)
-            little = stream.read(2) != b"\0\x08"
-            stream.seek(0)
-        _refuse_if_exceeding(stream, path, implicit=syntax == ImplicitVRLittleEndian, little_endian=little)
-
-
-def _refuse_if_exceeding(stream: BinaryIO, path: Path, *, implicit: bool = False, little_endian: bool = True) -> None:
-    if survey.exceeds(stream, MOST_ELEMENTS, implicit=implicit, little_endian=little_endian):
-        raise UnreadableFileError(
-            f"{path} has more than {MOST_ELEMENTS} elements and items",
-            hint="no radiograph needs that many; export it without private groups if it is genuine",
-        )
-
-
-def _inflated(stream: BinaryIO, path: Path) -> BytesIO:
-    """The data set of a deflated file from where `stream` is, found out a piece at a time not to be too large."""
-    inflater, inflated = zlib.decompressobj(-zlib.MAX_WBITS), BytesIO()
-    for piece in iter(lambda: stream.read(1 << 16), b""):
-        waiting = piece
-        while waiting and not inflater.eof:
-            inflated.write(inflater.decompress(waiting, 1 << 20))
-            waiting = inflater.unconsumed_tail
-            if inflated.tell() > MOST_INFLATED_BYTES:
-                raise UnreadableFileError(
-                    f"{path} inflates to more than {MOST_INFLATED_BYTES >> 20} MiB",
-                    hint="if it is genuine, export it uncompressed",
-                )
-    inflated.seek(0)
-    return inflated
 
 
 def _refuse_other_objects(facts: Dataset, path: Path) -> None:
@@ -244,46 +174,6 @@ def _refuse_without_grey_pixels(header: FileDataset, facts: Dataset, path: Path)
         )
 
 
-def _layout(facts: Dataset, path: Path) -> Layout:
-    allocated, bits = int(facts.BitsAllocated), int(facts.BitsStored)
-    high_bit, signed = int(facts.get("HighBit", bits - 1)), int(facts.PixelRepresentation)
-    if allocated not in (8, 16) or not 8 <= bits <= allocated or high_bit != bits - 1 or signed not in (0, 1):
-        raise UnreadableFileError(
-            f"{path} stores {bits} bits in words of {allocated}, highest bit {high_bit}",
-            hint="only 8 to 16 bits at the low end of words of 8 or 16 are read",
-        )
-    rows, columns, frames = int(facts.Rows), int(facts.Columns), int(facts.get("NumberOfFrames") or 1)
-    if min(rows, columns, frames) < 1:
-        raise UnreadableFileError(f"{path} has {rows}x{columns} pixels in {frames} frames", hint="it holds no image")
-    if rows * columns > MOST_PIXELS:
-        raise UnreadableFileError(
-            f"{path} has {rows}x{columns} pixels, more than {MOST_PIXELS}",
-            hint="no radiograph is that large; cut it into parts if it is genuine",
-        )
-    return Layout(
-        rows=rows,
-        columns=columns,
-        frames=frames,
-        allocated=allocated,
-        bits=bits,
-        signed=bool(signed),
-        inverted=facts.PhotometricInterpretation == "MONOCHROME1",
-        padding_range=_padding_range(facts, signed=bool(signed)),
-    )
-
-
-def _padding_range(facts: Dataset, *, signed: bool) -> tuple[int, int] | None:
-    """(0028,0120) *Pixel Padding Value* .. (0028,0121) *Pixel Padding Range Limit*, in either order."""
-    value = facts.get("PixelPaddingValue")
-    if value is None:
-        return None
-    limit = facts.get("PixelPaddingRangeLimit")
-    ends = [int(end) for end in (value, value if limit is None else limit)]
-    # Writers confuse US and SS: the same 16 bits, read the other way.
-    wrapped = [(end + 0x8000) % 0x10000 - 0x8000 if signed else end % 0x10000 for end in ends]
-    return min(wrapped), max(wrapped)
-
-
 def _refuse_without_decoder(syntax: UID, path: Path) -> None:
     try:
         available = codecs.is_readable(syntax)
@@ -304,48 +194,6 @@ def _named(syntax: UID) -> str:
     if not re.fullmatch(r"[0-9.]{1,64}", syntax):
         return "no valid transfer syntax"
     return f"{syntax.name} ({syntax})" if syntax.name != syntax else f"an unknown transfer syntax ({syntax})"
-
-
-def _refuse_wrong_length(header: FileDataset, layout: Layout, path: Path) -> None:
-    expected = layout.rows * layout.columns * layout.frames * layout.allocated // 8
-    element: Any = header.get_item(PIXELS, keep_deferred=True)
-    if element.length == UNDEFINED_LENGTH:
-        raise UnreadableFileError(
-            f"{path} has compressed pixels, but its transfer syntax is an uncompressed one",
-            hint="fetch the file again from its source",
-        )
-    found = element.length if element.value is None else len(element.value)
-    if found >= expected + expected // layout.frames:
-        raise UnreadableFileError(
-            f"{path} holds {found * layout.frames // expected} frames where its head says {layout.frames}",
-            hint="fetch the file again from its source",
-        )
-    on_disk = path.stat().st_size
-    if found < expected or (element.value is None and element.value_tell + expected > on_disk):
-        raise UnreadableFileError(
-            f"{path} is truncated: {min(found, on_disk)} of {expected} bytes of pixels",
-            hint="fetch the file again from its source",
-        )
-
-
-def _refuse_damaged_codestreams(header: FileDataset, layout: Layout, path: Path) -> None:
-    """Decoders make room for the size that a codestream claims: it must be that of the image, and all of it there."""
-    element: Any = header.get_item(PIXELS, keep_deferred=True)
-    with path.open("rb") as stream:
-        stream.seek(element.value_tell)
-        source = stream if element.value is None else element.value
-        for codestream in generate_frames(source, number_of_frames=layout.frames):
-            if codecs.is_cut_short(codestream):
-                raise UnreadableFileError(
-                    f"{path} is truncated: a compressed frame lacks its end",
-                    hint="fetch the file again from its source",
-                )
-            size = codecs.claimed_size(codestream)
-            if size is not None and size != (layout.rows, layout.columns):
-                raise UnreadableFileError(
-                    f"{path} is {layout.rows}x{layout.columns} pixels, but compressed are {size[0]}x{size[1]}",
-                    hint="fetch the file again from its source",
-                )
 
 
 def _decoded(pixels: Path | Dataset, syntax: UID, layout: Layout, path: Path) -> Iterator[NDArray[Any]]:
