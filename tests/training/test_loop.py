@@ -18,7 +18,7 @@ from xray_denoise import nets
 from xray_denoise.errors import TrainingError
 from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.training import checkpoint
-from xray_denoise.training.loop import TAUGHT, Limits, Training
+from xray_denoise.training.loop import Limits, Training
 from xray_denoise.training.patches import NoiseRange, PatchSource
 from xray_denoise.training.presets import PRESETS, Schedule
 from xray_denoise.training.validation import ValidationSet
@@ -41,10 +41,11 @@ def training(run: Path, schedule: Schedule = SMALL, net: DenoisingNet | None = N
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     fabric.launch()
     options: dict[str, Any] = {
+        "source": source(schedule),
         "fabric": fabric, "run": run, "identity": {"schedule": dataclasses.asdict(schedule)}, "seed": 0,
         "limits": STEADY,
     }  # fmt: skip
-    return Training(net or nets.build("lite", **LITE), source(schedule), schedule, **(options | changes))
+    return Training(net or nets.build("lite", **LITE), schedule=schedule, **(options | changes))
 
 
 def weights_of(one: Training) -> dict[str, torch.Tensor]:
@@ -61,28 +62,6 @@ def test_training_lowers_the_loss_and_repeats_itself(tmp_path: Path) -> None:
     list(second.rows())
     for name, value in weights_of(first).items():
         assert torch.equal(value, weights_of(second)[name]), name
-
-
-def test_a_teacher_is_learnt_from(tmp_path: Path) -> None:
-    """With a teacher that answers 0.5 everywhere the student comes nearer to the mixture than without one."""
-
-    class Grey(DenoisingNet):
-        stride = radius = 1
-
-        def forward(self, noisy: torch.Tensor, *, joint: bool = True) -> tuple[torch.Tensor, None]:  # noqa: ARG002
-            return torch.full_like(noisy, 0.5), None
-
-    taught = training(tmp_path / "taught", teacher=Grey())
-    batch = taught._source.draw(2, torch.Generator().manual_seed(0))
-    target = taught._target(batch, batch.noisy)
-    torch.testing.assert_close(target, batch.clean + TAUGHT * (0.5 - batch.clean))
-    assert torch.equal(training(tmp_path / "alone")._target(batch, batch.noisy), batch.clean)
-
-    list(taught.rows())
-    alone = training(tmp_path / "without")
-    list(alone.rows())
-    errors = [(one.result(batch.noisy)[0] - target).square().mean().item() for one in (taught, alone)]
-    assert errors[0] < 0.98 * errors[1]
 
 
 def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def ramp_image(height: int, width: int) -> NDArray[np.uint8]:
 def test_every_patch_is_a_turned_part_of_an_image() -> None:
     images = [ramp_image(40, 31), ramp_image(23, 57)]
     source = PatchSource(images, 16, NoiseRange(), CPU)
-    batch = source.draw(64, torch.Generator().manual_seed(0))
+    batch = source.draw(0, 64, torch.Generator().manual_seed(0))
     patches = (batch.clean[:, 0] * 255).round().numpy().astype(np.uint8)
     turns_seen, images_seen = set(), set()
     for patch in patches:
@@ -46,10 +46,10 @@ def _contains(image: NDArray[np.uint8], patch: NDArray[np.uint8]) -> bool:
 
 def test_noise_levels_fill_their_range_and_a_seed_repeats_a_batch() -> None:
     source = PatchSource([ramp_image(32, 32)], 8, NoiseRange((0.4, 1.9), (0, 20)), CPU)
-    batch = source.draw(4000, torch.Generator().manual_seed(1))
+    batch = source.draw(0, 4000, torch.Generator().manual_seed(1))
     for values, low, high in ((batch.eta, 0.4, 1.9), (batch.sigma, 0.0, 20.0)):
         assert stats.kstest(values.numpy(), "uniform", (low, high - low)).pvalue > 0.001
-    again = source.draw(4000, torch.Generator().manual_seed(1))
+    again = source.draw(0, 4000, torch.Generator().manual_seed(1))
     assert torch.equal(batch.noisy, again.noisy)
 
 

@@ -15,7 +15,7 @@ PLAIN = WideRange(clean=0.0, negative=0.0, varied=0.0, correlated=0.0)
 
 def flat_patches(grey: int, noise: WideRange, count: int = 200) -> Batch:
     source = PatchSource([np.full((80, 80), grey, np.uint8)], 32, noise, CPU)
-    return source.draw(count, torch.Generator().manual_seed(0))
+    return source.draw(0, count, torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("grey", [60, 180])
@@ -64,7 +64,7 @@ def test_blurred_noise_keeps_its_variance_and_joins_neighbours() -> None:
 def test_varied_patches_stay_inside_the_range_and_keep_half_of_the_span() -> None:
     ramp = np.repeat(np.arange(0, 256, 4, dtype=np.uint8)[None], 64, axis=0)
     source = PatchSource([ramp], 64, dataclasses.replace(PLAIN, varied=1.0), CPU)
-    clean = source.draw(300, torch.Generator().manual_seed(0)).clean
+    clean = source.draw(0, 300, torch.Generator().manual_seed(0)).clean
     spans = clean.amax(dim=(1, 2, 3)) - clean.amin(dim=(1, 2, 3))
     assert float(clean.min()) >= 0
     assert float(clean.max()) <= 1

@@ -44,6 +44,9 @@ def train(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Patches per step, over all processes.")] = None,
     patch_size: Annotated[int | None, typer.Option(min=16, help="Side of a patch, a multiple of 8.")] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Highest learning rate.")] = None,
+    optimizer: Annotated[
+        Literal["adam", "muon"] | None, typer.Option(help="What moves the weights. Default: the preset's, Adam.")
+    ] = None,
     noise: Annotated[
         Literal["paper", "wide"],
         typer.Option(help="wide: down to none, correlated too, in negatives, spans varied; sets eta and sigma."),
@@ -84,7 +87,7 @@ def train(
         data=data,
         run=run,
         system=systems[0],
-        schedule=_schedule(preset, steps, batch_size, patch_size, lr, _noise(noise, eta, sigma)),
+        schedule=_schedule(preset, steps, batch_size, patch_size, lr, optimizer, _noise(noise, eta, sigma)),
         level=level,
         validation=val,
         init=None if init == "scratch" else init,
@@ -158,6 +161,7 @@ def _schedule(
     batch: int | None,
     patch: int | None,
     lr: float | None,
+    optimizer: str | None,
     noise: "NoiseRange | WideRange",
 ) -> "Schedule":
     """The preset with what was asked for changed."""
@@ -165,7 +169,7 @@ def _schedule(
 
     if preset not in PRESETS:
         raise UsageError(f"no preset is called '{preset}'", hint=f"choose one of {', '.join(PRESETS)}")
-    asked: dict[str, Any] = {"steps": steps, "batch": batch, "patch": patch, "lr": lr}
+    asked: dict[str, Any] = {"steps": steps, "batch": batch, "patch": patch, "lr": lr, "optimizer": optimizer}
     changes = {name: value for name, value in asked.items() if value is not None}
     return dataclasses.replace(PRESETS[preset], noise=noise, **changes)
 
@@ -246,6 +250,7 @@ def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
     words += ["--level", plan.level] if "level" in plan.options else []
     words += ["--steps", str(schedule.steps), "--batch-size", str(schedule.batch)]
     words += ["--patch-size", str(schedule.patch), "--lr", f"{schedule.lr:g}"]
+    words += ["--optimizer", schedule.optimizer]
     if isinstance(schedule.noise, WideRange):
         words += ["--noise", "wide"]
     else:

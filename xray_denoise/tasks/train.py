@@ -20,6 +20,7 @@ from lightning_fabric import Fabric
 
 from xray_denoise import __version__, nets, weights
 from xray_denoise.denoisers.devices import choose_device
+from xray_denoise.denoisers.engine import OpenVino, choose_engine
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.files import extras
 from xray_denoise.files.folders import make_folder
@@ -27,9 +28,10 @@ from xray_denoise.reports import history
 from xray_denoise.tasks.appraisal import appraised
 from xray_denoise.training import checkpoint
 from xray_denoise.training.images import GreyImages, digest, training_images
-from xray_denoise.training.loop import Limits, Row, Training
+from xray_denoise.training.loop import Limits, Row, Source, Training
 from xray_denoise.training.patches import PatchSource
 from xray_denoise.training.presets import CROPS_PER_EPOCH, SYSTEMS, Schedule
+from xray_denoise.training.taught import SIDE, TaughtSource, Teacher
 from xray_denoise.training.throughput import matrix_rate, training_rate
 from xray_denoise.training.validation import ValidationSet
 
@@ -139,7 +141,7 @@ def start(plan: Plan) -> Session:
     teacher = weights.find(plan.teacher) if plan.teacher else None
     training = Training(
         net,
-        _source(images, plan, fabric.device),
+        _source(images, plan, fabric.device, teacher),
         plan.schedule,
         fabric=fabric,
         run=plan.run,
@@ -154,7 +156,6 @@ def start(plan: Plan) -> Session:
         seed=plan.seed,
         limits=plan.limits,
         validate=ValidationSet(held_out[:VALIDATION_IMAGES], plan.seed, VALIDATION_SIZE) if held_out else None,
-        teacher=weights.load(teacher) if teacher else None,
     )
     precision = str(fabric._precision.precision)
     return Session(plan, training, held_out, fabric.is_global_zero, fabric.world_size, str(fabric.device), precision)
@@ -251,11 +252,23 @@ def _fast_bf16_on_cpu(device: torch.device) -> bool:
     return device.type == "cpu" and bool(supported())
 
 
-def _source(images: GreyImages, plan: Plan, device: torch.device) -> PatchSource:
+def _source(images: GreyImages, plan: Plan, device: torch.device, teacher: weights.Card | None) -> Source:
+    """Fresh patches, or with a teacher those of its lessons."""
+    schedule = plan.schedule
+    side = schedule.patch * (SIDE if teacher else 1)
     try:
-        return PatchSource(images, plan.schedule.patch, plan.schedule.noise, device)
+        source = PatchSource(images, side, schedule.noise, device)
     except ValueError as error:
         raise UsageError(f"cannot train on {plan.data}: {error}", hint="use larger images or --patch-size") from error
+    return TaughtSource(source, _answers(teacher, device), schedule.patch, seed=plan.seed) if teacher else source
+
+
+def _answers(teacher: weights.Card, device: torch.device) -> Teacher:
+    """The teacher, by the engine that is fastest on `device`."""
+    net = weights.load(teacher)
+    if choose_engine("auto", device, torch.float32) == "openvino":
+        return OpenVino(net, torch.float32, torch.get_num_threads())
+    return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _write_history(rows: Sequence[Row], run: Path) -> None:

@@ -20,14 +20,11 @@ from xray_denoise.errors import TrainingError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.training import checkpoint
 from xray_denoise.training.loss import Loss, denoising_loss
+from xray_denoise.training.optimizers import optimizers
 from xray_denoise.training.patches import Batch
 from xray_denoise.training.presets import Schedule
 from xray_denoise.training.validation import Validation
 
-TAUGHT = 0.75
-"""How far the target of a network with a teacher lies from the clean patch towards what the teacher makes of the noisy
-one. What neither can know is no part of the teacher's answer, so its gradient is quieter; the rest keeps the student
-from the teacher's habits."""
 REPORT_EVERY = 25
 """Steps between two rows of the history; the loss is looked at only then, so a GPU is not kept waiting."""
 
@@ -38,10 +35,10 @@ Row = dict[str, float]
 
 
 class Source(Protocol):
-    """Where batches come from (`patches.PatchSource`)."""
+    """Where batches come from (`patches.PatchSource`, `taught.TaughtSource`)."""
 
-    def draw(self, count: int, generator: torch.Generator) -> Batch:
-        """`count` patches from `generator`."""
+    def draw(self, step: int, count: int, generator: torch.Generator) -> Batch:
+        """`count` patches for step `step`, from `generator`."""
         ...
 
 
@@ -76,7 +73,6 @@ class Training:
         seed: int,
         limits: Limits,
         validate: Callable[[DenoisingNet], Validation] | None = None,
-        teacher: DenoisingNet | None = None,
     ) -> None:
         """Prepare a training, or take up the one whose checkpoint lies in `run`.
 
@@ -90,7 +86,6 @@ class Training:
             seed: of the patches and their noise.
             limits: when to stop, save and validate.
             validate: called on the result so far, in the first process only.
-            teacher: a trained network to learn from (`TAUGHT`); None learns from the clean patches alone.
 
         Raises:
             TrainingError: the batch cannot be shared evenly, or the checkpoint belongs to another training.
@@ -105,12 +100,12 @@ class Training:
         self.step, self.seconds = 0, 0.0
         self.identity, self.device = identity, fabric.device
         self._fabric, self._source, self._validate = fabric, source, validate
-        self._teacher = teacher and teacher.to(fabric.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         net = _of_all_processes(net, fabric)
         self._net = net.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._ema = AveragedModel(self._net, multi_avg_fn=self._average, use_buffers=True)
         self._generator = torch.Generator(fabric.device).manual_seed(seed)
-        self._model, self._optimizer = fabric.setup(self._net, torch.optim.Adam(self._net.parameters(), lr=schedule.lr))
+        moving = optimizers(self._net, schedule.optimizer, schedule.lr)
+        self._model, *self._optimizers = fabric.setup(self._net, *moving)
         self._resume()
 
     @property
@@ -162,41 +157,34 @@ class Training:
             clock = time.monotonic()
 
     def _train_step(self) -> Tensor:
-        """One step of Adam; returns the loss and its four terms, detached, on the device."""
+        """One step; returns the loss and its four terms, detached, on the device."""
         rate = self.schedule.learning_rate(self.step, self.done)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        batch = self._share(self._source.draw(self.schedule.batch, self._generator))
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        batch = self._share(self._source.draw(self.step, self.schedule.batch, self._generator))
         true_levels = self._net.encoding.encode(batch.eta, batch.sigma) if isinstance(self._net, BlindNet) else None
         noisy = batch.noisy.contiguous(memory_format=torch.channels_last)
         restored, levels = self._model(noisy, joint=self.schedule.joint)
         levels = levels if levels is None else levels.float()
-        loss = denoising_loss(restored.float(), levels, self._target(batch, noisy), true_levels, self.schedule.loss)
+        loss = denoising_loss(restored.float(), levels, batch.target, true_levels, self.schedule.loss)
         self._fabric.backward(loss.total)
         if math.isfinite(self.schedule.clip):
             self._fabric.clip_gradients(
-                self._model, self._optimizer, max_norm=self.schedule.clip, error_if_nonfinite=False
+                self._model, self._optimizers[0], max_norm=self.schedule.clip, error_if_nonfinite=False
             )
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        for optimizer in self._optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         if self.schedule.ema:
             self._ema.update_parameters(self._net)
         return _terms(loss)
-
-    @torch.no_grad()
-    def _target(self, batch: Batch, noisy: Tensor) -> Tensor:
-        """What the restored patches are compared with."""
-        if self._teacher is None:
-            return batch.clean
-        with self._fabric.autocast():
-            taught, _ = self._teacher(noisy)
-        return batch.clean.lerp(taught.float().clamp(0, 1), TAUGHT)
 
     def _share(self, batch: Batch) -> Batch:
         """The part of the whole batch that this process trains on."""
         share = self.schedule.batch // self._fabric.world_size
         mine = slice(self._fabric.global_rank * share, (self._fabric.global_rank + 1) * share)
-        return Batch(batch.noisy[mine], batch.clean[mine], batch.eta[mine], batch.sigma[mine])
+        return Batch(*(getattr(batch, field.name)[mine] for field in dataclasses.fields(batch)))
 
     def _weights_are_finite(self) -> bool:
         """Whether the step that this row ends with has left numbers; its own loss was computed before it."""
@@ -223,7 +211,7 @@ class Training:
             "step": self.step,
             "seconds": round(self.seconds, 1),
             "patches_per_second": round(rate, 2),
-            "lr": self._optimizer.param_groups[0]["lr"],
+            "lr": self._optimizers[0].param_groups[0]["lr"],
             "loss": loss,
             "mse": mse,
             "one_minus_ssim": structure,
@@ -260,7 +248,7 @@ class Training:
             "history": self.history,
             "net": self._net.state_dict(),
             "ema": self._ema.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "generator": self._generator.get_state(),
         }
         checkpoint.write(self.run, state)
@@ -272,7 +260,8 @@ class Training:
         self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
         self._net.load_state_dict(state["net"])
         self._ema.load_state_dict(state["ema"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         self._generator.set_state(state["generator"])
 
 

@@ -60,6 +60,8 @@ class Batch:
     """(B, 1, P, P), grey level / 255, clipped to [0, 1]."""
     clean: Tensor
     """(B, 1, P, P), grey level / 255."""
+    target: Tensor
+    """What to make of `noisy`, (B, 1, P, P), grey level / 255: `clean`, unless a teacher says otherwise."""
     eta: Tensor
     """(B,), photons per grey level."""
     sigma: Tensor
@@ -99,6 +101,40 @@ def blurred(noise: Tensor, widths: Tensor) -> Tensor:
     return F.conv2d(padded, kernels, groups=len(noise)).transpose(0, 1)
 
 
+def squares(
+    count: int, side: int, heights: Tensor, widths: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Random squares of images: every image, place and one of the eight turns of the square equally likely.
+
+    Args:
+        count: of squares.
+        side: of a square, pixels.
+        heights: of the images, pixels, at least `side`.
+        widths: of the images, likewise.
+        generator: the only source of randomness, on the device of `heights`.
+
+    Returns:
+        The image of each square, (count,), and where in it its pixels are, (count, side, side), counted row by row.
+    """
+    device = heights.device
+    unit = torch.rand(3, count, generator=generator, device=device, dtype=torch.float64)
+    chosen = (unit[0] * len(heights)).long()
+    tops = (unit[1] * (heights[chosen] - side + 1)).long()
+    lefts = (unit[2] * (widths[chosen] - side + 1)).long()
+    flip_rows, flip_columns, transpose = torch.randint(
+        2, (3, count, 1, 1), generator=generator, device=device, dtype=torch.bool
+    )
+    ramp = torch.arange(side, device=device)
+    rows, columns = ramp[None, :, None], ramp[None, None, :]
+    rows = torch.where(flip_rows, side - 1 - rows, rows)
+    columns = torch.where(flip_columns, side - 1 - columns, columns)
+    rows = torch.where(transpose, rows.mT, rows)
+    columns = torch.where(transpose, columns.mT, columns)
+    across = widths[chosen][:, None, None]
+    corner = tops * widths[chosen] + lefts
+    return chosen, corner[:, None, None] + rows * across + columns
+
+
 class PatchSource:
     """All training images as 8-bit grey on the device, and the batches drawn from them.
 
@@ -129,14 +165,14 @@ class PatchSource:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def draw(self, count: int, generator: torch.Generator) -> Batch:
-        """`count` patches, each with its own place, turn and noise level."""
+    def draw(self, step: int, count: int, generator: torch.Generator) -> Batch:  # noqa: ARG002
+        """`count` patches, each with its own place, turn and noise level; every step gets the like."""
         clean = self._crops(count, generator)[:, None].to(torch.float32) / WHITE
         if isinstance(self.noise, WideRange):
             return self._wide(clean, self.noise, generator)
         eta = self._uniform(self.noise.eta, count, generator)
         sigma = self._uniform(self.noise.sigma, count, generator)
-        return Batch(add_noise(clean, eta, sigma, generator), clean, eta, sigma)
+        return Batch(add_noise(clean, eta, sigma, generator), clean, clean, eta, sigma)
 
     def _wide(self, crops: Tensor, wide: WideRange, generator: torch.Generator) -> Batch:
         """`crops` as radiographs of many kinds, under noise of many kinds."""
@@ -162,30 +198,16 @@ class PatchSource:
 
         quiet = noiseless[:, 0, 0, 0]
         eta = torch.where(quiet, math.inf, inverse_eta.reciprocal())
-        return Batch((clean + noise).clamp_(0, 1), clean, eta, torch.where(quiet, 0.0, sigma))
+        return Batch((clean + noise).clamp_(0, 1), clean, clean, eta, torch.where(quiet, 0.0, sigma))
 
     def _share(self, share: float, count: int, generator: torch.Generator) -> Tensor:
         """(count, 1, 1, 1), true with the probability `share`."""
         return self._uniform((0.0, 1.0), count, generator)[:, None, None, None] < share
 
     def _crops(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, P, P) uint8: every image, place and one of the eight turns of the square equally likely."""
-        unit = torch.rand(3, count, generator=generator, device=self.device, dtype=torch.float64)
-        chosen = (unit[0] * len(self)).long()
-        tops = (unit[1] * (self._heights[chosen] - self.patch + 1)).long()
-        lefts = (unit[2] * (self._widths[chosen] - self.patch + 1)).long()
-        flip_rows, flip_columns, transpose = torch.randint(
-            2, (3, count, 1, 1), generator=generator, device=self.device, dtype=torch.bool
-        )
-        ramp = torch.arange(self.patch, device=self.device)
-        rows, columns = ramp[None, :, None], ramp[None, None, :]
-        rows = torch.where(flip_rows, self.patch - 1 - rows, rows)
-        columns = torch.where(flip_columns, self.patch - 1 - columns, columns)
-        rows = torch.where(transpose, rows.mT, rows)
-        columns = torch.where(transpose, columns.mT, columns)
-        across = self._widths[chosen][:, None, None]
-        corner = self._starts[chosen] + tops * self._widths[chosen] + lefts
-        return self._pixels[corner[:, None, None] + rows * across + columns]
+        """(count, P, P) uint8, from anywhere."""
+        chosen, places = squares(count, self.patch, self._heights, self._widths, generator)
+        return self._pixels[self._starts[chosen][:, None, None] + places]
 
     def _uniform(self, bounds: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
         low, high = bounds

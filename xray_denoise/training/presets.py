@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from xray_denoise.training import optimizers
 from xray_denoise.training.loss import LossWeights
 from xray_denoise.training.patches import NoiseRange, WideRange
 
@@ -23,7 +24,9 @@ class Schedule:
     patch: int = 128
     """Side of a patch, pixels."""
     lr: float = 1e-3
-    """Highest learning rate of Adam."""
+    """Highest learning rate."""
+    optimizer: optimizers.Name = "adam"
+    """What moves the weights."""
     decay: Literal["cosine", "drop"] = "cosine"
     """`cosine` falls smoothly to a hundredth; `drop` falls to a tenth at half of the training (the paper)."""
     warmup: int = 0
