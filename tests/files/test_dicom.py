@@ -35,7 +35,7 @@ from tests.synthetic_dicom import (
 )
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, XrayDenoiseError
-from xray_denoise.files import codecs, dicom, survey
+from xray_denoise.files import bounds, codecs, survey
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +277,7 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     long = write(tmp_path / "c.dcm", Sample("CR", shape=(1024, 1024), syntax=DeflatedExplicitVRLittleEndian), blank)
     long.write_bytes(long.read_bytes() + b"\0")
     assert files.read(long).stored.shape == (1024, 1024), "a byte of padding behind the deflated data"
-    monkeypatch.setattr(dicom, "MOST_INFLATED_BYTES", 500_000)
+    monkeypatch.setattr(bounds, "MOST_INFLATED_BYTES", 500_000)
     with pytest.raises(UnreadableFileError, match="inflates to more than 0 MiB"):
         files.read(path)
 

@@ -19,13 +19,13 @@ from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks.denoise import (
-    AHEAD,
     Options,
     Outcome,
     denoise_files,
 )
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job, plan_jobs
 from xray_denoise.tasks.manifest import Manifest
+from xray_denoise.tasks.overlap import AHEAD
 
 LEVEL = NoiseLevel(0.6, 10)
 

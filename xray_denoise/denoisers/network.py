@@ -28,9 +28,10 @@ from xray_denoise.physics.levels import MID_GREY, Calibration, Sums, scaled
 from xray_denoise.physics.noise import NoiseLevel
 
 WHOLE, WHOLE_ON_GPU = 1024, 2048
-"""An image with no longer side goes whole where no tile is asked for: most radiographs do."""
+"""An image with no longer side goes whole where no tile is asked for: most radiographs do. Like the next one, this is
+the side for a network of full size, and longer where all is computed on less (`DenoisingNet.shrink`)."""
 AUTO_TILE, AUTO_TILE_ON_GPU = 768, 2048
-"""Side of the windows of a larger image; X-BDCNN then stays below 2 GiB at 4096x4096 on the CPU."""
+"""Side of the windows of a larger image; networks then stay below 2 GiB at 4096x4096 on the CPU."""
 LARGEST_ON_GPU = 2**26
 """Pixels; a larger image stays on the CPU, and its windows go to the GPU one by one."""
 
@@ -190,7 +191,8 @@ class NetworkDenoiser:
         """Height and width of the windows for an image: as many as needed, and then as small as they can be."""
         sides = (image.shape[2], image.shape[3])
         whole, auto = (WHOLE_ON_GPU, AUTO_TILE_ON_GPU) if self.device.type == "cuda" else (WHOLE, AUTO_TILE)
-        limit = self.tile or (whole if max(sides) <= whole else auto)
+        shrink = self.net.shrink
+        limit = self.tile or shrink * (whole if max(sides) <= whole * shrink else auto)
         height, width = (self._even_side(side, limit - limit % self.net.stride) for side in sides)
         return height, width
 

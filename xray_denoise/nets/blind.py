@@ -18,6 +18,8 @@ class DenoisingNet(nn.Module, abc.ABC):
     """H and W of an input must be multiples of this."""
     radius: int
     """No output pixel depends on an input pixel farther away than this, a global level apart."""
+    shrink: int = 1
+    """How many times shorter than the image its largest feature maps are along a side."""
 
     @abc.abstractmethod
     def forward(self, noisy: Tensor, *, joint: bool = True) -> tuple[Tensor, Tensor | None]:

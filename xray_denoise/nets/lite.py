@@ -18,6 +18,7 @@ class Lite(BlindNet):
 
     stride = 8
     radius = 96  # 2 * UNet.radius + 1, up to the next multiple of the stride
+    shrink = 2
     global_level = True
 
     def __init__(self, level: str = "std", widths: tuple[int, int, int] = (48, 96, 192)) -> None:

@@ -1,15 +1,15 @@
 """`denoise`: files -> files. Reading, denoising and writing overlap; one bad file never stops the others.
 
 inputs -> plan (source, target) -> read ahead -> denoise -> write behind -> outcomes, in the order of the plan
+(`overlap.py` runs the three stages)
 """
 
-import os
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor as Pool
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
@@ -27,11 +27,8 @@ from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
 from xray_denoise.tasks.manifest import Manifest, Recipe, sha256_of
+from xray_denoise.tasks.overlap import overlapped
 
-AHEAD = 2
-"""Files read before, and written after, those that are being denoised; more where more threads read and write."""
-MOST_THREADS = 8
-"""That read, and as many that write, for a denoiser that is faster than one of each (`at_once`)."""
 LARGEST_HELD = 4
 """Frames of one file that are denoised in memory; a file with more goes through frame by frame."""
 
@@ -144,43 +141,13 @@ def denoise_files(jobs: Sequence[Job], options: Options) -> Generator[Outcome, N
     A failure is an outcome, not an exception. With `stop_on_error` nothing new is begun after the first one; what
     was being written by then is finished and reported, as it is after Ctrl-C.
     """
-    at_once = getattr(options.denoiser, "at_once", 1)
-    threads = 1 if at_once == 1 else min(MOST_THREADS, os.cpu_count() or 1)
-    ahead = max(AHEAD, threads + at_once)
-    waiting = deque(jobs)
-    reading: deque[tuple[Job, Future[_Source]]] = deque()
-    writing: deque[Future[Future[Outcome]]] = deque()
-    with Pool(threads, "read") as reader, Pool(threads, "write") as writer, Pool(at_once, "denoise") as others:
-        begin = _at_once if at_once == 1 else others.submit
-        try:
-            while waiting or reading or writing:
-                while waiting and len(reading) < ahead:
-                    job = waiting.popleft()
-                    reading.append((job, reader.submit(_read, job, options)))
-                if reading:
-                    writing.append(begin(_denoise_one, *reading.popleft(), options, writer))
-                while writing and (
-                    len(writing) > ahead or not reading or (writing[0].done() and writing[0].result().done())
-                ):
-                    outcome = writing[0].result().result()
-                    writing.popleft()
-                    yield outcome
-                    if options.stop_on_error and outcome.status == "failed":
-                        waiting.clear()
-                        reading.clear()
-        except KeyboardInterrupt:
-            yield from (future.result().result() for future in writing)
-            raise
-        finally:
-            reader.shutdown(cancel_futures=True)
-            others.shutdown(cancel_futures=True)
-
-
-def _at_once(work: "Callable[..., Future[Outcome]]", *arguments: object) -> "Future[Future[Outcome]]":
-    """Do it now, in this thread, as an executor would in another one."""
-    done: Future[Future[Outcome]] = Future()
-    done.set_result(work(*arguments))
-    return done
+    return overlapped(
+        jobs,
+        partial(_read, options=options),
+        partial(_denoise_one, options=options),
+        at_once=getattr(options.denoiser, "at_once", 1),
+        is_last=lambda outcome: options.stop_on_error and outcome.status == "failed",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +211,7 @@ def _is_done(job: Job, options: Options, digest: str) -> bool:
     return False
 
 
-def _denoise_one(job: Job, reading: Future[_Source], options: Options, writer: Pool) -> Future[Outcome]:
+def _denoise_one(job: Job, reading: Future[_Source], writer: Pool, options: Options) -> Future[Outcome]:
     """Denoise what was read in this thread, and hand it to the writer's."""
     try:
         source = reading.result()
