@@ -16,7 +16,7 @@ from xray_denoise import nets
 from xray_denoise.denoisers.network import NetworkDenoiser, choose_device, choose_precision
 from xray_denoise.denoisers.tiles import windows
 from xray_denoise.errors import CannotRunError, UsageError
-from xray_denoise.nets.blind import DenoisingNet
+from xray_denoise.nets.blind import DenoisingNet, conv3, conv3_relu
 from xray_denoise.nets.unet import UNet
 from xray_denoise.physics.levels import Calibration
 from xray_denoise.physics.noise import NoiseLevel
@@ -35,6 +35,9 @@ def far_sighted(name: str) -> DenoisingNet:
     narrow = {"x-bdcnn": (3, 1), "x-bdcnn-no-nle": (1, 1), "lite": (6, 4)}
     if name in narrow:
         net.denoiser = UNet(*narrow[name], (4, 4, 4))
+    if name == "x-bdcnn":
+        estimator = net.level_estimator
+        estimator.first, estimator.middle, estimator.last = conv3_relu(1, 4), conv3_relu(4, 4, 3), conv3(4, 2)
     with torch.no_grad():
         for parameter in net.parameters():
             if parameter.ndim > 1:
@@ -121,16 +124,29 @@ def test_windows_cover_every_pixel_once(length: int, other: int, halo: int, extr
     assert shapes == {min(tile, length)}, "one fixed shape"
 
 
+EVEN = denoiser(FRESH)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 5000).map(lambda quarter: 4 * quarter), st.integers(32, 300).map(lambda quarter: 4 * quarter))
 def test_tiles_are_even_and_no_larger_than_asked_for(length: int, limit: int) -> None:
-    one = denoiser(FRESH, tile=limit)
-    side, _ = one._tile_for(torch.empty(1, 1, length, 8, device="meta"))
+    one = EVEN
+    one.tile = limit
+    side, _ = one.window_for((length, 8))
     assert side <= limit
     assert side % 4 == 0
     count = sum(1 for _ in windows((length, 8), (side, 8), one.halo))
     assert count == sum(1 for _ in windows((length, 8), (limit, 8), one.halo))
     assert count == 1 or (side - 4) * count < length + 2 * one.halo * (count - 1), "not a stride larger than needed"
+
+
+def test_windows_are_longer_where_all_is_computed_on_less() -> None:
+    """Half the side costs a quarter of the memory, so `lite` keeps more of each window beside its halo."""
+    full, light = denoiser(FRESH), denoiser(nets.build("lite").eval())
+    assert full.window_for((1024, 900)) == (1024, 900)
+    assert light.window_for((2048, 1800)) == (2048, 1800)
+    assert max(full.window_for((4096, 4096))) <= 768
+    assert 768 < max(light.window_for((4096, 4096))) <= 1536
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (65, 7)])
@@ -220,17 +236,17 @@ def test_running_out_of_memory_halves_the_tile(monkeypatch: pytest.MonkeyPatch) 
 def test_a_large_image_stays_below_two_gibibytes() -> None:
     """X-BDCNN on the CPU, in a process of its own.
 
-    The windows of 2048x1024 pixels are those of 4096x4096; each further pixel costs no more than 40 bytes, for the
-    image in six copies of 32 bits at most, and the stored values.
+    768x1432 pixels take two windows as large as any of 4096x4096; each further pixel costs no more than 40 bytes, for
+    the image in six copies of 32 bits at most, and the stored values.
     """
     script = (
         "import resource, numpy as np, torch\n"
         "from xray_denoise import nets\n"
         "from xray_denoise.denoisers.network import NetworkDenoiser\n"
         "denoise = NetworkDenoiser(nets.build('x-bdcnn').eval(), 'test', '', torch.device('cpu'))\n"
-        "denoise(np.zeros((2048, 1024), np.float32))\n"
+        "denoise(np.zeros((768, 1432), np.float32))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10)\n"
     )
     root = Path(__file__).resolve().parents[2]
     ran = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
-    assert int(ran.stdout) + 40 * (4096**2 - 2048 * 1024) < 2 * 2**30
+    assert int(ran.stdout) + 40 * (4096**2 - 768 * 1432) < 2 * 2**30

@@ -143,7 +143,7 @@ class NetworkDenoiser:
                 return self._denoised(noisy, level)
             except torch.cuda.OutOfMemoryError:
                 pass  # the tensors of the failed try are freed with the exception, before the next one
-            self._shrink(max(self._tile_for(torch.empty(1, 1, *noisy.shape, device="meta"))))
+            self._shrink(max(self.window_for((noisy.shape[0], noisy.shape[1]))))
 
     def _denoised(self, noisy: NDArray[np.float32], level: NoiseLevel | None) -> Denoised:
         """See `__call__`; on a GPU the pixels stay there from the first formula to the last."""
@@ -152,7 +152,7 @@ class NetworkDenoiser:
             image = self._lane.sent(noisy) if noisy.size <= self._largest_sent else torch.from_numpy(noisy)
             seen = as_seen(image)
             whole = extended(seen[None, None], self.net.stride)
-            tile = self._tile_for(whole)
+            tile = self.window_for((whole.shape[2], whole.shape[3]))
             restored, deviation = self._restore(whole, self._levels_of(whole, level, tile), tile)
             denoised = corrected(image, seen, restored[:height, :width])
             if deviation is None:
@@ -187,9 +187,8 @@ class NetworkDenoiser:
         """The halo on both sides, and something to keep between."""
         return 2 * self.halo + self.net.stride
 
-    def _tile_for(self, image: Tensor) -> tuple[int, int]:
+    def window_for(self, sides: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the windows for an image: as many as needed, and then as small as they can be."""
-        sides = (image.shape[2], image.shape[3])
         whole, auto = (WHOLE_ON_GPU, AUTO_TILE_ON_GPU) if self.device.type == "cuda" else (WHOLE, AUTO_TILE)
         shrink = self.net.shrink
         limit = self.tile or shrink * (whole if max(sides) <= whole * shrink else auto)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.tasks.bench.alone import peak_memory
 from xray_denoise.tasks.bench.run import WARMUP_SIZE
+
+if TYPE_CHECKING:
+    from xray_denoise.denoisers.network import NetworkDenoiser
 
 NOISY, CLEAN = "noisy.npy", "clean.npy"
 """Files of float32 arrays (H, W), grey levels."""
@@ -104,7 +108,7 @@ class Visit:
             noisy = sized(noisy, self.side)
         denoiser = self.subject.open()
         level = self.level if self.subject.told else None
-        corner = self._corner(noisy)
+        corner = self._corner(noisy, denoiser)
         for _ in range(self.warmup):
             denoiser(corner, level)
         seconds, image = _timed(lambda: denoiser(noisy, level).image)
@@ -121,13 +125,12 @@ class Visit:
             self.side,
         )
 
-    def _corner(self, noisy: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _corner(self, noisy: NDArray[np.float32], denoiser: Denoiser) -> NDArray[np.float32]:
         """What the method is warmed up on: never so large that it would decide the peak of memory."""
         if not self.subject.engine:
             return noisy[:WARMUP_SIZE, :WARMUP_SIZE]
-        from xray_denoise.denoisers.network import AUTO_TILE, WHOLE
-
-        return noisy if max(noisy.shape) <= WHOLE else noisy[:AUTO_TILE, :AUTO_TILE]
+        height, width = cast("NetworkDenoiser", denoiser).window_for((noisy.shape[0], noisy.shape[1]))
+        return noisy[:height, :width]
 
     def _multiply_adds(self, denoiser: Denoiser, pixels: int) -> float | None:
         net = getattr(denoiser, "net", None)
