@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,6 @@ from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.tasks.bench.alone import peak_memory
 from xray_denoise.tasks.bench.run import WARMUP_SIZE
-
-if TYPE_CHECKING:
-    from xray_denoise.denoisers.network import NetworkDenoiser
 
 NOISY, CLEAN = "noisy.npy", "clean.npy"
 """Files of float32 arrays (H, W), grey levels."""
@@ -127,9 +123,8 @@ class Visit:
 
     def _corner(self, noisy: NDArray[np.float32], denoiser: Denoiser) -> NDArray[np.float32]:
         """What the method is warmed up on: never so large that it would decide the peak of memory."""
-        if not self.subject.engine:
-            return noisy[:WARMUP_SIZE, :WARMUP_SIZE]
-        height, width = cast("NetworkDenoiser", denoiser).window_for((noisy.shape[0], noisy.shape[1]))
+        window_for = getattr(denoiser, "window_for", lambda _: (WARMUP_SIZE, WARMUP_SIZE))
+        height, width = window_for(noisy.shape)
         return noisy[:height, :width]
 
     def _multiply_adds(self, denoiser: Denoiser, pixels: int) -> float | None:
