@@ -40,6 +40,8 @@ LEVEL = NoiseLevel(0.6, 10)
 WARM_FILES = 4
 """Files of a folder that are not counted: graphs and threads are there after them."""
 CLI = "import sys; from xray_denoise.cli import main; sys.exit(main())"
+SLOW = 3.0
+"""Seconds of a call that is not repeated three times."""
 IMPORTS = 8
 """Packages that are listed."""
 
@@ -52,7 +54,7 @@ class Plan:
     """For files, empty."""
     models: Sequence[str]
     threads: int | None
-    repeat: int = 5
+    repeat: int = 3
     size: int = 1024
     files: int = 50
     folder_size: int = 512
@@ -94,8 +96,8 @@ class Plan:
         return time.perf_counter() - start, usage.ru_maxrss / 2**10
 
 
-def bare_seconds(model: str, engine: str, threads: int | None, path: Path, calls: int = 3) -> float:
-    """Of one call of the network alone, on a tensor that is ready; the median of some after one that does not count."""
+def bare_seconds(model: str, engine: str, threads: int | None, path: Path) -> float:
+    """Of one call of the network alone, on a tensor that is ready: the median of three, or the second of a slow one."""
     import torch
 
     from xray_denoise.denoisers.network import NetworkDenoiser
@@ -107,7 +109,7 @@ def bare_seconds(model: str, engine: str, threads: int | None, path: Path, calls
     noisy = grey.contiguous(memory_format=torch.channels_last)
     seconds = []
     with torch.inference_mode():
-        for _ in range(calls + 1):
+        while len(seconds) < (2 if seconds and seconds[0] > SLOW else 4):
             start = time.perf_counter()
             denoise._graphs(noisy)
             seconds.append(time.perf_counter() - start)
@@ -218,7 +220,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--models", default="lite,x-bdcnn-wide")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--files", type=int, default=50)
     parser.add_argument("--quick", action="store_true", help="tiny images, to try the script itself")
     given = parser.parse_args(arguments)
