@@ -1,6 +1,6 @@
 """Measure what a user waits for besides the network on a CPU: the whole process, its start, a folder, and memory.
 
-    python docs/measure_process.py [-o FILE.md] [--models A,B] [--threads N] [--repeat N] [--files N] [--quick]
+    python docs/measure_process.py [-o FILE.md] [--models A,B] [--parts A,B] [--repeat N] [--quick]
 
 - Whole process: `denoise` of one file, beside the bare network and `import torch`, which it cannot do without. All
   three are timed in turn, in fresh processes, in every round; their ratio is taken within a round.
@@ -57,7 +57,7 @@ class Plan:
     repeat: int = 3
     size: int = 1024
     files: int = 50
-    folder_size: int = 512
+    folder_size: int = 1024
     sizes: tuple[int, ...] = (1024, 2048, 4096)
 
     @property
@@ -211,7 +211,7 @@ def table(rows: list[list[str]]) -> str:
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 
 
-PARTS = {"Whole process": whole_process, "Folder": folder, "Memory": memory, "Imports": imports}
+PARTS = {"process": whole_process, "folder": folder, "memory": memory, "imports": imports}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -219,6 +219,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--models", default="lite,x-bdcnn-wide")
+    parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--threads", type=int)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--files", type=int, default=50)
@@ -230,8 +231,8 @@ def main(arguments: list[str] | None = None) -> None:
         plan = Plan(Path(temporary), given.models.split(","), given.threads, given.repeat, files=given.files)
         if given.quick:
             plan = Plan(plan.folder, plan.models, plan.threads, 1, 64, 4, 64, (64, 128))
-        for title, part in PARTS.items():
-            text += [f"## {title}", table(list(part(plan)))]
+        for name in given.parts.split(","):
+            text += [f"## {name.capitalize()}", table(list(PARTS[name](plan)))]
             print("", *text[-2:], sep="\n\n", flush=True)
     if given.output:
         given.output.write_text("\n\n".join(text) + "\n", encoding="utf-8")

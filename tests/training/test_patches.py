@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from xray_denoise.physics import noise
-from xray_denoise.training.patches import NoiseRange, PatchSource, add_noise
+from xray_denoise.training.patches import NoiseRange, PatchSource, add_noise, squares
 
 CPU = torch.device("cpu")
 
@@ -36,6 +36,21 @@ def test_every_patch_is_a_turned_part_of_an_image() -> None:
         turns_seen.add(found[0][1:])
     assert images_seen == {0, 1}
     assert len(turns_seen) == 8
+
+
+def test_the_rim_of_an_image_is_learnt_from_as_well() -> None:
+    """Rows seen, in thousandths of all: half as often at the rim as inside, and never above one and a half times."""
+    side, height, count = 16, 64, 200_000
+    generator = torch.Generator().manual_seed(5)
+    sides = torch.tensor([height])
+    _, places = squares(count, side, sides, sides, generator)
+    rows = places.reshape(count, -1).min(dim=1).values // height
+    seen = np.convolve(np.bincount(rows.numpy(), minlength=height - side + 1), np.ones(side)) / count
+    inside = side / (height + 1)
+    assert seen[0] == pytest.approx((side / 2 + 1) / (height + 1), rel=0.05)
+    assert seen[-1] == pytest.approx(seen[0], rel=0.05)
+    assert seen[side:-side] == pytest.approx(inside, rel=0.05)
+    assert seen.max() < 1.6 * inside
 
 
 def _contains(image: NDArray[np.uint8], patch: NDArray[np.uint8]) -> bool:

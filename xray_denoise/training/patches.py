@@ -104,7 +104,11 @@ def blurred(noise: Tensor, widths: Tensor) -> Tensor:
 def squares(
     count: int, side: int, heights: Tensor, widths: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Random squares of images: every image, place and one of the eight turns of the square equally likely.
+    """Random squares of images: every image and one of the eight turns of the square equally likely.
+
+    Squares that would reach over a rim, by up to half of them, are moved inwards. Were only places that fit equally
+    likely, the outermost pixel would be in as many squares as an inner one divided by `side`, and radiographs end in
+    frames, shutters and letters that are nowhere else.
 
     Args:
         count: of squares.
@@ -119,8 +123,10 @@ def squares(
     device = heights.device
     unit = torch.rand(3, count, generator=generator, device=device, dtype=torch.float64)
     chosen = (unit[0] * len(heights)).long()
-    tops = (unit[1] * (heights[chosen] - side + 1)).long()
-    lefts = (unit[2] * (widths[chosen] - side + 1)).long()
+    tops, lefts = (
+        ((share * (sides[chosen] + 1)).long() - side // 2).clamp_min(0).minimum(sides[chosen] - side)
+        for share, sides in ((unit[1], heights), (unit[2], widths))
+    )
     flip_rows, flip_columns, transpose = torch.randint(
         2, (3, count, 1, 1), generator=generator, device=device, dtype=torch.bool
     )
