@@ -40,6 +40,9 @@ LEVEL = NoiseLevel(0.6, 10)
 WARM_FILES = 4
 """Files of a folder that are not counted: graphs and threads are there after them."""
 CLI = "import sys; from xray_denoise.cli import main; sys.exit(main())"
+PEAK = "import atexit, sys; from xray_denoise.tasks.bench.alone import peak_memory; "
+PEAK += "atexit.register(lambda: print(peak_memory(), file=sys.stderr)); "
+"""Lets a process tell its peak at its end; what the system tells of a child includes what its parent had then."""
 SLOW = 3.0
 """Seconds of a call that is not repeated three times."""
 IMPORTS = 8
@@ -79,21 +82,17 @@ class Plan:
             files.write(Radiograph.from_grey(add_noise(clean, LEVEL, np.random.default_rng(1)), bits=8), path)
         return path
 
-    def denoise(self, source: Path, model: str, engine: str) -> tuple[float, float]:
-        """Seconds and most MiB resident of `denoise` of one file, in a process of its own."""
+    def denoise(self, source: Path, model: str, engine: str, before: str = "") -> tuple[float, str]:
+        """Seconds of `denoise` of one file in a process of its own, and what it said; `before` is run first."""
         target = self.folder / "out.png"
         target.unlink(missing_ok=True)
         words = ["denoise", str(source), "-o", str(target), "--model", model, "--engine", engine, "--device", "cpu"]
         words += ["--threads", str(self.threads)] if self.threads else []
         start = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-c", CLI, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if status:
-            raise SystemExit(f"denoise ended with {process.returncode}")
-        return time.perf_counter() - start, usage.ru_maxrss / 2**10
+        ran = subprocess.run([sys.executable, "-c", before + CLI, *words], capture_output=True, text=True, check=False)
+        if ran.returncode:
+            raise SystemExit(f"denoise ended with {ran.returncode}: {ran.stderr}")
+        return time.perf_counter() - start, ran.stderr
 
 
 def bare_seconds(model: str, engine: str, threads: int | None, path: Path) -> float:
@@ -178,8 +177,8 @@ def memory(plan: Plan) -> Iterator[list[str]]:
     """Most MiB resident, by size."""
     yield ["model", *(f"{size}x{size} / MiB" for size in plan.sizes)]
     for model, engine in plan.cases:
-        peaks = [plan.denoise(plan.radiograph(size), model, engine)[1] for size in plan.sizes]
-        yield [f"{model}, {engine}", *(f"{peak:.0f}" for peak in peaks)]
+        told = [plan.denoise(plan.radiograph(size), model, engine, PEAK)[1] for size in plan.sizes]
+        yield [f"{model}, {engine}", *(f"{float(text.split()[-1]):.0f}" for text in told)]
 
 
 def imports(plan: Plan) -> Iterator[list[str]]:

@@ -32,6 +32,11 @@ SEVERAL = ("frames.dcm", "pages.tif")
 """Sound files of several images, which become no PNG."""
 
 
+def peak() -> int:
+    """Largest resident size of this process so far, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 @dataclass
 class Found:
     """What became of the inputs."""
@@ -41,11 +46,8 @@ class Found:
     slowest_name: str = ""
     bad: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
-
-    @property
-    def peak(self) -> int:
-        """Largest resident size of this process so far, bytes."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    start: int = field(default_factory=peak)
+    """Largest resident size before, bytes: other tests in this process may have needed more."""
 
 
 def fuzz(inputs: int, seed: int, keep: Path | None = None) -> Found:
@@ -69,7 +71,7 @@ def fuzz(inputs: int, seed: int, keep: Path | None = None) -> Found:
 def feed(data: bytes, suffix: str, folder: Path, found: Found, keep: Path | None, name: str) -> None:
     source = folder / f"in{suffix}"
     source.write_bytes(data)
-    before, start = found.peak, time.perf_counter()
+    before, start = peak(), time.perf_counter()
     faulthandler.dump_traceback_later(60, exit=True)
     problem = ""
     try:
@@ -90,8 +92,8 @@ def feed(data: bytes, suffix: str, folder: Path, found: Found, keep: Path | None
         found.slowest, found.slowest_name = seconds, name
     if seconds > SLOWEST_SECONDS:
         problem = problem or f"took {seconds:.1f} s"
-    if found.peak > MOST_BYTES and found.peak > before:
-        problem = problem or f"grew to {found.peak >> 20} MiB"
+    if peak() - found.start > MOST_BYTES and peak() > before:
+        problem = problem or f"grew to {peak() >> 20} MiB"
     leftover = [path.name for path in folder.iterdir() if path.name.endswith(".part")]
     if leftover:
         problem = problem or f"left {leftover} behind"
@@ -121,7 +123,7 @@ def main() -> int:
     found = fuzz(wanted.inputs, wanted.seed, wanted.keep and _made(wanted.keep))
     for reason, count in found.outcomes.most_common():
         print(f"{count:7d}  {reason}")
-    print(f"slowest {found.slowest:.2f} s ({found.slowest_name}), peak memory {found.peak >> 20} MiB")
+    print(f"slowest {found.slowest:.2f} s ({found.slowest_name}), peak memory {peak() >> 20} MiB")
     for one in found.bad[:20]:
         print(one)
     print(f"{len(found.bad)} went wrong")

@@ -62,8 +62,8 @@ def test_two_processes_compute_what_one_does(data: Path) -> None:
         run(data, "torchrun", torchrun, "--standalone", "--nproc-per-node", "2"),
     ):
         assert two["step"] == 25
-        for parameter, moments in one["optimizer"]["state"].items():  # a sum of gradients would be twice the mean
-            shared = two["optimizer"]["state"][parameter]["exp_avg"]
+        for parameter, moments in one["optimizers"][0]["state"].items():  # a sum of gradients would be twice the mean
+            shared = two["optimizers"][0]["state"][parameter]["exp_avg"]
             assert (shared - moments["exp_avg"]).norm() < 0.1 * moments["exp_avg"].norm()
         difference = torch.cat([(two["net"][name] - value).abs().flatten() for name, value in one["net"].items()])
         assert difference.mean() < 1e-5
