@@ -59,6 +59,18 @@ def test_every_weight_has_one_optimizer_and_hidden_kernels_have_muon() -> None:
     assert len(optimizers(net, "adam", 1e-3)) == 1
 
 
+def test_one_norm_of_all_gradients_is_clipped(tmp_path: Path) -> None:
+    clip = 1e-6
+    schedule = dataclasses.replace(SMALL, optimizer="muon", clip=clip)
+    one = training(tmp_path, schedule, nets.build("lite", **WIDER))
+    one._train_step()
+    muon, adam = one._optimizers
+    gradients = [state["mean"] / 0.05 for state in muon.state.values()]
+    gradients += [state["exp_avg"] / 0.1 for state in adam.state.values()]
+    norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
+    assert norm == pytest.approx(clip, rel=0.01)
+
+
 def test_training_by_muon_learns_and_goes_on_after_a_pause(tmp_path: Path) -> None:
     schedule = dataclasses.replace(SMALL, steps=100, lr=3e-3, optimizer="muon")
 

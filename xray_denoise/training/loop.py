@@ -170,9 +170,7 @@ class Training:
         loss = denoising_loss(restored.float(), levels, batch.target, true_levels, self.schedule.loss)
         self._fabric.backward(loss.total)
         if math.isfinite(self.schedule.clip):
-            self._fabric.clip_gradients(
-                self._model, self._optimizers[0], max_norm=self.schedule.clip, error_if_nonfinite=False
-            )
+            torch.nn.utils.clip_grad_norm_(self._net.parameters(), self.schedule.clip)
         for optimizer in self._optimizers:
             optimizer.step()
             optimizer.zero_grad()
