@@ -1,6 +1,6 @@
 """Measure what a user waits for besides the network on a CPU: the whole process, its start, a folder, and memory.
 
-    python docs/measure_process.py [-o FILE.md] [--models A,B] [--parts A,B] [--repeat N] [--quick]
+    python docs/measure_process.py [-o FILE.md] [--models A,B] [--parts A,B] [--repeat N] [--size N] [--quick]
 
 - Whole process: `denoise` of one file, beside the bare network and `import torch`, which it cannot do without. All
   three are timed in turn, in fresh processes, in every round; their ratio is taken within a round.
@@ -144,7 +144,13 @@ def start_seconds(code: str) -> float:
 
 def whole_process(plan: Plan) -> Iterator[list[str]]:
     """Seconds of `denoise` of one file, and what it is compared with."""
-    yield ["model", "whole / s", "bare network / s", "import torch / s", "whole / (bare + import), each round"]
+    yield [
+        f"model, {plan.size}x{plan.size}",
+        "whole / s",
+        "bare network / s",
+        "import torch / s",
+        "whole / (bare + import), each round",
+    ]
     path = plan.radiograph(plan.size)
     rounds: dict[tuple[str, str], list[tuple[float, float, float]]] = {case: [] for case in plan.cases}
     for _ in range(plan.repeat):
@@ -221,13 +227,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--threads", type=int)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--size", type=int, default=1024, help="side of the image of the first part, pixels")
     parser.add_argument("--files", type=int, default=50)
     parser.add_argument("--quick", action="store_true", help="tiny images, to try the script itself")
     given = parser.parse_args(arguments)
     text = [f"xray-denoise {__version__}, {os.cpu_count()} cores, {given.threads or 'all'} threads"]
     print(text[0], flush=True)
     with tempfile.TemporaryDirectory() as temporary:
-        plan = Plan(Path(temporary), given.models.split(","), given.threads, given.repeat, files=given.files)
+        models = given.models.split(",")
+        plan = Plan(Path(temporary), models, given.threads, given.repeat, given.size, given.files)
         if given.quick:
             plan = Plan(plan.folder, plan.models, plan.threads, 1, 64, 4, 64, (64, 128))
         for name in given.parts.split(","):
