@@ -54,22 +54,23 @@ def run(data: Path, name: str, *launcher: str, options: tuple[str, ...] = ()) ->
 def test_two_processes_compute_what_one_does(data: Path) -> None:
     """Two gloo processes with two patches each, by --devices and by torchrun, against one with four.
 
-    The sums are in another order, so the weights differ by rounding, which Adam magnifies in 25 steps of up to
-    1e-3 each; other patches would move every weight by far more. Adam does not see the scale of a gradient, so that
-    is compared in its moments.
+    The sums are in another order, so the weights differ by rounding, which Adam magnifies; hence 25 steps of 1e-5 at
+    most. Other patches would move every weight by as much. Adam does not see the scale of a gradient, so that is
+    compared in its moments.
     """
-    one = run(data, "one")
+    slow = ("--lr", "1e-5")
+    one = run(data, "one", options=slow)
     torchrun = str(Path(sys.executable).with_name("torchrun"))
     for two in (
-        run(data, "devices", options=("--devices", "2")),
-        run(data, "torchrun", torchrun, "--standalone", "--nproc-per-node", "2"),
+        run(data, "devices", options=("--devices", "2", *slow)),
+        run(data, "torchrun", torchrun, "--standalone", "--nproc-per-node", "2", options=slow),
     ):
         assert two["step"] == 25
         for parameter, moments in one["optimizers"][0]["state"].items():  # a sum of gradients would be twice the mean
             shared = two["optimizers"][0]["state"][parameter]["exp_avg"]
-            assert (shared - moments["exp_avg"]).norm() < 0.1 * moments["exp_avg"].norm()
+            assert (shared - moments["exp_avg"]).norm() < 0.02 * moments["exp_avg"].norm()
         difference = torch.cat([(two["net"][name] - value).abs().flatten() for name, value in one["net"].items()])
-        assert difference.mean() < 1e-5
+        assert difference.mean() < 1e-7
         assert two["history"][-1]["loss"] == pytest.approx(one["history"][-1]["loss"], rel=1e-3)
 
 

@@ -104,6 +104,7 @@ def train(
         _train_one(plan, preset, max_time)
     else:
         _train_alike(plan, systems, preset, budget)
+    task.part()
 
 
 def _systems(names: str) -> list[str]:

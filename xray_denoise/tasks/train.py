@@ -35,9 +35,9 @@ from xray_denoise.training.taught import SIDE, TaughtSource, Teacher
 from xray_denoise.training.throughput import matrix_rate, training_rate
 from xray_denoise.training.validation import ValidationSet
 
-VALIDATION_IMAGES, VALIDATION_SIZE = 6, 512
-"""Images whose middle is denoised at every validation during training, two at each of three noise levels, and the
-side of that middle, pixels; at the end all are denoised whole."""
+VALIDATION_IMAGES = 3
+"""Images that are denoised at every validation during training, one at each of three noise levels; at the end all are.
+Whole ones: their frames and their dark corners are not in the middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def start(plan: Plan) -> Session:
         },
         seed=plan.seed,
         limits=plan.limits,
-        validate=ValidationSet(held_out[:VALIDATION_IMAGES], plan.seed, VALIDATION_SIZE) if held_out else None,
+        validate=ValidationSet(held_out[:VALIDATION_IMAGES], plan.seed) if held_out else None,
     )
     precision = str(fabric._precision.precision)
     return Session(plan, training, held_out, fabric.is_global_zero, fabric.world_size, str(fabric.device), precision)
@@ -198,6 +198,12 @@ def finish(session: Session, command: str) -> Finished:
     peak = matrix_rate(training.device) if training.device.type == "cuda" else None
     share = training_rate(training.result, rate, schedule.patch) / (peak * session.processes) if peak else None
     return Finished(card, rate, share)
+
+
+def part() -> None:
+    """Let go of the other processes: one that ends while they hold on to it may be aborted."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _initial_weights(model: str, plan: Plan) -> Mapping[str, torch.Tensor]:
