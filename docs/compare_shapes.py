@@ -69,7 +69,7 @@ class LevelAtEveryScale(Lite):
     def restore(self, noisy: Tensor, levels: Tensor) -> Tensor:
         """See `Lite`."""
         for stage in self.scaled:
-            stage.levels = levels
+            stage.levels = levels.mean(dim=(2, 3), keepdim=True)
         return super().restore(noisy, levels)
 
 

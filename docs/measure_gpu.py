@@ -111,20 +111,12 @@ def network_times(plan: Plan) -> Iterator[str]:
         for name, way in ways.items():
             with torch.inference_mode(), denoise._arithmetic():
                 try:
-                    took = plan.seconds(lambda way=way, net=plain: stepped(way, net, noisy))
+                    took = plan.seconds(lambda way=way: way(noisy))
                 except RuntimeError as error:
                     yield f"{precision}, {name}: {type(error).__name__}"
                     continue
             uncaptured = isinstance(way, CudaGraphs) and not way._able
             yield f"{precision}, {name}: {1e3 * took:.3g} ms" + (" (could not be captured)" if uncaptured else "")
-
-
-def stepped(way: Callable[..., object], net: torch.nn.Module, noisy: torch.Tensor) -> object:
-    """All that the network computes for one image."""
-    if isinstance(net, BlindNet) and net.global_level and hasattr(way, "estimate"):
-        levels = way.estimate(noisy).float().mean(dim=(2, 3), keepdim=True)
-        return way.restore(noisy, levels)
-    return way(noisy)
 
 
 def losses(plan: Plan, clean: Sequence[Image]) -> Iterator[str]:
@@ -161,7 +153,7 @@ def calls(plan: Plan) -> Iterator[str]:
 class Identity(BlindNet):
     """No network: what a call costs besides one."""
 
-    stride, radius, global_level = 4, 0, False
+    stride, radius = 4, 0
     encoding = LevelEncoding.STD
 
     def estimate(self, noisy: torch.Tensor) -> torch.Tensor:
@@ -238,7 +230,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure, and print as it goes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--model", default=denoisers.DEFAULT)
+    parser.add_argument("--model", default=denoisers.FULL)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args(arguments)

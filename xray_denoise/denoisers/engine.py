@@ -23,11 +23,7 @@ HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 class Graphs(Protocol):
-    """The ways of calling a network, as `BlindNet` has them; networks without levels have the last only."""
-
-    def estimate(self, noisy: Tensor) -> Tensor:
-        """(B, 1, H, W) -> level maps."""
-        ...
+    """The ways of calling a network, told the level or not; networks without levels have the last only."""
 
     def restore(self, noisy: Tensor, levels: Tensor) -> Tensor:
         """(B, 1, H, W) and levels -> (B, 1, H, W)."""
@@ -60,10 +56,6 @@ def choose_engine(wanted: str, device: torch.device, dtype: torch.dtype) -> str:
 
 class ByMethod(abc.ABC):
     """`Graphs` of something that runs a method of a network by its name."""
-
-    def estimate(self, noisy: Tensor) -> Tensor:
-        """See `Graphs`."""
-        return self._run("estimate", noisy)[0]
 
     def restore(self, noisy: Tensor, levels: Tensor) -> Tensor:
         """See `Graphs`."""

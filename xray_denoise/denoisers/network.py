@@ -24,7 +24,7 @@ from xray_denoise.denoisers.pixels import as_seen, corrected, extended, level_su
 from xray_denoise.denoisers.tiles import windows
 from xray_denoise.errors import CannotRunError, UsageError, XrayDenoiseError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
-from xray_denoise.physics.levels import MID_GREY, Calibration, Sums, scaled
+from xray_denoise.physics.levels import Calibration, Sums, scaled
 from xray_denoise.physics.noise import NoiseLevel
 
 WHOLE, WHOLE_ON_GPU = 1024, 2048
@@ -153,7 +153,7 @@ class NetworkDenoiser:
             seen = as_seen(image)
             whole = extended(seen[None, None], self.net.stride)
             tile = self.window_for((whole.shape[2], whole.shape[3]))
-            restored, deviation = self._restore(whole, self._levels_of(whole, level, tile), tile)
+            restored, deviation = self._restore(whole, self._encoded(level), tile)
             denoised = corrected(image, seen, restored[:height, :width])
             if deviation is None:
                 found = self._lane.fetched(denoised)
@@ -172,15 +172,14 @@ class NetworkDenoiser:
         return Denoised(found[0].numpy(), level, found[1].numpy())
 
     def _whole_level(self, sums: Sums) -> tuple[NoiseLevel, float]:
-        """The level of the whole image, calibrated, and what puts the map of the noise on the scale of it."""
+        """The level of the whole image, and what to multiply the map of the noise by; both calibrated."""
         if not all(map(math.isfinite, sums)):
             raise XrayDenoiseError(
                 f"'{self.name}' gives values in {self.arithmetic} that are not numbers",
                 hint="try --precision fp32; if that does not help, please report it",
             )
-        level = scaled(sums.measured, self.calibration.factor(sums.measured) if self.calibration else 1.0)
-        mapped = sums.line.effective_sigma(MID_GREY)
-        return level, float(np.float32(level.effective_sigma(MID_GREY) / mapped if mapped else 1.0))
+        factor = self.calibration.factor(sums.measured) if self.calibration else 1.0
+        return scaled(sums.measured, factor), float(np.float32(factor * sums.strength))
 
     @property
     def _smallest_tile(self) -> int:
@@ -204,27 +203,11 @@ class NetworkDenoiser:
         side = math.ceil((length + overlap * (count - 1)) / count)
         return side + -side % self.net.stride
 
-    def _levels_of(self, image: Tensor, level: NoiseLevel | None, tile: tuple[int, int]) -> Tensor | None:
-        """The level of the whole image, (1, 2, 1, 1): given, or the mean of the estimates.
-
-        None where the network estimates it by itself: at every pixel, or of an image that it sees whole; or not at all.
-        """
-        if not isinstance(self.net, BlindNet):
+    def _encoded(self, level: NoiseLevel | None) -> Tensor | None:
+        """A given level as the network wants it, (1, 2, 1, 1)."""
+        if level is None or not isinstance(self.net, BlindNet):
             return None
-        if level is not None:
-            return self.net.encoding.encode(torch.tensor([level.eta]), torch.tensor([level.sigma])).to(self.device)
-        if not self.net.global_level or tile == (image.shape[2], image.shape[3]):
-            return None
-        total, pixels = torch.zeros(1, 2, 1, 1, dtype=torch.float64, device=image.device), 0
-        for window in windows((image.shape[2], image.shape[3]), tile, self.halo):
-            with self._arithmetic():
-                maps = self._graphs.estimate(self._on_device([image[:, :, *window.seen]])).float()
-            rows, columns = window.inside
-            factor = (window.seen[0].stop - window.seen[0].start) // maps.shape[2]
-            kept = maps[..., _shrunk(rows, factor), _shrunk(columns, factor)]
-            total += kept.to(total.device).double().sum(dim=(2, 3), keepdim=True)
-            pixels += kept[0, 0].numel()
-        return (total / pixels).float().to(self.device)
+        return self.net.encoding.encode(torch.tensor([level.eta]), torch.tensor([level.sigma])).to(self.device)
 
     def _restore(self, image: Tensor, given: Tensor | None, tile: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """The denoised image and the deviation of its noise, if that is known, both (H, W), where `image` is."""
@@ -280,7 +263,3 @@ class NetworkDenoiser:
                 hint="close what else runs on it, or use --device cpu",
             )
         self.tile, self.batch_size, self._largest_sent = tile // 2, 1, self._largest_sent // 4
-
-
-def _shrunk(span: slice, factor: int) -> slice:
-    return slice(span.start // factor, span.stop // factor)

@@ -17,7 +17,7 @@ class DenoisingNet(nn.Module, abc.ABC):
     stride: int
     """H and W of an input must be multiples of this."""
     radius: int
-    """No output pixel depends on an input pixel farther away than this, a global level apart."""
+    """No output pixel depends on an input pixel farther away than this."""
     shrink: int = 1
     """How many times shorter than the image its largest feature maps are along a side."""
 
@@ -33,14 +33,12 @@ class DenoisingNet(nn.Module, abc.ABC):
 class BlindNet(DenoisingNet):
     """A network that estimates the noise level of an image, then removes noise of that level."""
 
-    global_level: bool
-    """Whether `restore` wants the mean of `estimate` over the whole image instead of the map itself."""
     encoding: LevelEncoding
     """The meaning of the two channels of a level map."""
 
     @abc.abstractmethod
     def estimate(self, noisy: Tensor) -> Tensor:
-        """Noise level maps (B, 2, H', W') of (B, 1, H, W), >= 0; H' and W' are H and W over a common factor."""
+        """Noise level maps (B, 2, H, W) of (B, 1, H, W), >= 0."""
 
     @abc.abstractmethod
     def restore(self, noisy: Tensor, levels: Tensor) -> Tensor:
@@ -49,8 +47,6 @@ class BlindNet(DenoisingNet):
     def forward(self, noisy: Tensor, *, joint: bool = True) -> tuple[Tensor, Tensor]:
         """Blind denoising: (B, 1, H, W) -> the denoised image, and the levels that `restore` was given."""
         levels = self.estimate(noisy)
-        if self.global_level:
-            levels = levels.mean(dim=(2, 3), keepdim=True)
         return self.restore(noisy, levels if joint else levels.detach()), levels
 
 

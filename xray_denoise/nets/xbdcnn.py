@@ -46,7 +46,6 @@ class XBDCNN(BlindNet):
 
     stride = 4
     radius = 52  # UNet.radius + NoiseLevelEstimator.radius, up to the next multiple of the stride
-    global_level = False
 
     def __init__(self, level: str = "std", *, skip: bool = True) -> None:
         super().__init__()

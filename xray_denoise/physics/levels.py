@@ -1,7 +1,7 @@
-"""One noise level for a whole image out of a map of the noise at each of its pixels.
+"""The noise level of an image out of what was removed from it.
 
-Var(f | g) = g / eta + sigma^2 is a line over the grey level g: its slope is 1 / eta, its intercept sigma^2. Both are
-read off the map at once, although hardly to be told apart at any single pixel.
+Var(f | g) = g / eta + sigma^2 is a line over the grey level g: its slope is 1 / eta, its intercept sigma^2. The squares
+of noisy - clean scatter around it, a million of them, from dark to bright.
 """
 
 import math
@@ -26,46 +26,46 @@ SAFE = 3.0
 
 
 class Sums(NamedTuple):
-    """Sums over the pixels of an image and of the map of its noise: all that a level depends on.
+    """Sums over the pixels of an image: all that a level depends on.
 
     Sums of the parts of an image add up to those of the whole.
     """
 
     pixels: float
-    grey: float
-    """Grey level of the clean image, that below 0 taken for 0."""
     variance: float
-    """Of the noise, grey levels squared."""
-    grey_grey: float
-    grey_variance: float
-    """Product of grey level and variance."""
+    """Of the noise by its map, grey levels squared."""
     unsaturated: float
     """Number of pixels that have noise and are too far from black and white to be saturated by it."""
     removed: float
-    """Square of what was removed from those pixels."""
+    """Square of what was removed from those pixels; they alone count in all that follows."""
     removable: float
-    """Variance of the noise at those pixels."""
-
-    @property
-    def line(self) -> NoiseLevel:
-        """See `level_of`."""
-        mean_grey, mean_variance = self.grey / self.pixels, self.variance / self.pixels
-        spread = self.grey_grey / self.pixels - mean_grey**2
-        covariance = self.grey_variance / self.pixels - mean_grey * mean_variance
-        slope = covariance / spread if spread >= FLAT**2 else 0.0
-        if slope <= 0:
-            return NoiseLevel(math.inf, math.sqrt(mean_variance))
-        offset = mean_variance - slope * mean_grey
-        if offset < 0:  # then the closest line through the origin
-            return NoiseLevel(self.grey_grey / self.grey_variance, 0.0)
-        return NoiseLevel(1 / slope, math.sqrt(offset))
+    """Variance of the noise by its map."""
+    grey: float
+    """Grey level of the clean image."""
+    grey_grey: float
+    grey_removed: float
+    """Product of grey level and square of what was removed."""
 
     @property
     def measured(self) -> NoiseLevel:
         """See `measured_level`."""
         if self.unsaturated < FEWEST_PIXELS:
-            return self.line
-        return scaled(self.line, math.sqrt(self.removed / self.removable))
+            return NoiseLevel(math.inf, math.sqrt(self.variance / self.pixels))
+        mean_grey, mean_square = self.grey / self.unsaturated, self.removed / self.unsaturated
+        spread = self.grey_grey / self.unsaturated - mean_grey**2
+        covariance = self.grey_removed / self.unsaturated - mean_grey * mean_square
+        slope = covariance / spread if spread >= FLAT**2 else 0.0
+        if slope <= 0:
+            return NoiseLevel(math.inf, math.sqrt(mean_square))
+        offset = mean_square - slope * mean_grey
+        if offset < 0:  # then the closest line through the origin
+            return NoiseLevel(self.grey_grey / self.grey_removed, 0.0)
+        return NoiseLevel(1 / slope, math.sqrt(offset))
+
+    @property
+    def strength(self) -> float:
+        """How many times as strong as the map says the noise was that was removed, as standard deviations."""
+        return math.sqrt(self.removed / self.removable) if self.unsaturated >= FEWEST_PIXELS else 1.0
 
 
 def sums_of(noisy: Any, clean: Any, deviation: Any) -> list[Any]:
@@ -74,49 +74,36 @@ def sums_of(noisy: Any, clean: Any, deviation: Any) -> list[Any]:
     Args:
         noisy: the image, grey levels, any shape, in 64-bit floats as all three.
         clean: estimate of the noise-free image, the same pixels, grey levels.
-        deviation: standard deviation of the noise at each of them, grey levels.
+        deviation: map of the standard deviation of the noise at each of them, grey levels.
     """
-    grey, variance, margin = clean.clip(0, None), deviation * deviation, SAFE * deviation
+    variance, margin = deviation * deviation, SAFE * deviation
     counts = (clean > margin) & (clean < GREY_MAX - margin) & (deviation > 0)
-    removed = (noisy - clean) * counts
-    of_line = grey, variance, grey * grey, grey * variance
-    return [term.sum() for term in (*of_line, counts, removed * removed, variance * counts)]
+    removed, grey = (noisy - clean) ** 2 * counts, clean * counts
+    terms = variance, counts, removed, variance * counts, grey, grey * clean, removed * clean
+    return [term.sum() for term in terms]
 
 
 def measured_level(
     noisy: NDArray[np.floating], clean: NDArray[np.floating], deviation: NDArray[np.floating]
 ) -> NoiseLevel:
-    """The level of a noise map, in total as strong as what was removed from the image.
+    """The level whose line lies closest to the squares of what was removed from an image (least squares).
 
-    The map tells photons from electronics; how strong they are together is seen better in noisy - clean, where a
-    network's own estimate leans towards the noise that it met most often in training.
+    A network's own map leans towards the noise that it met most often in training, and at a single pixel photons and
+    electronics look alike to it; so the map only tells which pixels are saturated. It must not weigh the others either:
+    where the noise of a few pixels is weak by chance, the map is lower too.
 
     Args:
         noisy: the image, (H, W), grey levels, saturated at 0 and 255.
         clean: estimate of the noise-free image, (H, W), grey levels.
         deviation: map of the standard deviation of the noise, (H, W), grey levels.
-    """
-    return _sums(noisy, clean, deviation).measured
-
-
-def level_of(clean: NDArray[np.floating], deviation: NDArray[np.floating]) -> NoiseLevel:
-    """The level whose line lies closest to the variances of a noise map (least squares).
-
-    Args:
-        clean: estimate of the noise-free image, (H, W), grey levels.
-        deviation: standard deviation of the noise at each pixel, (H, W), grey levels.
 
     Returns:
-        Neither part is negative: eta is infinite where the variance does not rise with the grey level, or where
-        the image is flat and all noise is taken for electronic.
+        Neither part is negative: eta is infinite where the squares do not rise with the grey level, or where the image
+        is flat and all noise is taken for electronic. Where nearly all is saturated, the map is believed.
     """
-    return _sums(clean, clean, deviation).line
-
-
-def _sums(*images: NDArray[np.floating]) -> Sums:
-    step = grid_step(images[0].size)
-    noisy, clean, deviation = (image[::step, ::step].astype(np.float64) for image in images)
-    return Sums(clean.size, *map(float, sums_of(noisy, clean, deviation)))
+    step = grid_step(noisy.size)
+    images = [image[::step, ::step].astype(np.float64) for image in (noisy, clean, deviation)]
+    return Sums(images[0].size, *map(float, sums_of(*images))).measured
 
 
 def grid_step(pixels: int) -> int:

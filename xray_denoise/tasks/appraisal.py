@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from xray_denoise import nets
+from xray_denoise.denoisers.engine import choose_engine
 from xray_denoise.denoisers.network import NetworkDenoiser
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.physics import metrics
@@ -14,7 +15,7 @@ from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.training.images import GreyImages
 from xray_denoise.training.patches import NoiseRange, WideRange
-from xray_denoise.training.validation import Validation, ValidationSet
+from xray_denoise.training.validation import ValidationSet
 
 GOLDEN_SIZE, GOLDEN_LEVEL = 256, NoiseLevel(0.6, 10)
 """The phantom (seed 0) and its noise (seed 0) on which a card states a result for the tests to repeat."""
@@ -33,16 +34,9 @@ def appraised(net: DenoisingNet, held_out: GreyImages, noise: NoiseRange | WideR
     """
     head: dict[str, Any] = {}
     if held_out:
-        judged: Validation = ValidationSet(held_out, seed)(net)
-        head["val_psnr"] = round(judged.psnr, 3)
-        if judged.level_error is not None:
-            head["val_level_error"] = round(judged.level_error, 4)
+        head["val_psnr"] = round(ValidationSet(held_out, seed)(net).psnr, 3)
     if held_out and isinstance(net, BlindNet):
-        measured = calibration_of(net, held_out, noise, seed)
-        head["level_calibration"] = {
-            "estimated": [round(value, 3) for value in measured.estimated],
-            "factors": [round(value, 4) for value in measured.factors],
-        }
+        head |= levels_of(net, held_out, noise, seed)
     return head | {"golden": golden_of(net)}
 
 
@@ -57,11 +51,16 @@ def golden_of(net: DenoisingNet) -> dict[str, float]:
     }
 
 
-def calibration_of(net: BlindNet, images: GreyImages, noise: NoiseRange | WideRange, seed: int) -> Calibration:
-    """Measure the level estimate against the truth at random levels of the range that `net` was trained for."""
+def levels_of(net: BlindNet, images: GreyImages, noise: NoiseRange | WideRange, seed: int) -> dict[str, Any]:
+    """Entries on the level estimate, measured at random levels of the range that `net` was trained for.
+
+    `val_level_error` is the mean relative error of the standard deviation of the noise at mid-grey, absolute value,
+    before the calibration in `level_calibration`.
+    """
     rng = np.random.default_rng((seed, 1))
     device = next(net.parameters()).device
-    denoiser = NetworkDenoiser(nets.copy_of(net).eval(), "calibration", "", device)
+    engine = choose_engine("auto", device, torch.float32)
+    denoiser = NetworkDenoiser(nets.copy_of(net).eval(), "calibration", "", device, engine=engine)
     estimated, true = [], []
     for image in images:
         top, left = (max(0, (side - CALIBRATION_SIZE) // 2) for side in image.shape)
@@ -72,7 +71,14 @@ def calibration_of(net: BlindNet, images: GreyImages, noise: NoiseRange | WideRa
             if denoised.level is not None:
                 estimated.append(denoised.level.effective_sigma(MID_GREY))
                 true.append(level.effective_sigma(MID_GREY))
-    return Calibration.of(np.array(estimated), np.array(true), knots=min(4, len(true)))
+    measured = Calibration.of(np.array(estimated), np.array(true), knots=min(4, len(true)))
+    return {
+        "val_level_error": round(float(np.mean(np.abs(np.divide(estimated, true) - 1))), 4),
+        "level_calibration": {
+            "estimated": [round(value, 3) for value in measured.estimated],
+            "factors": [round(value, 4) for value in measured.factors],
+        },
+    }
 
 
 def _drawn(noise: NoiseRange | WideRange, rng: np.random.Generator) -> NoiseLevel:
