@@ -75,7 +75,7 @@ def test_denoise_a_dicom_file_to_png_and_to_dicom(here: Path) -> None:
     result = call("denoise", noisy, "-o", "out.png")
     assert result.exit_code == 0, result.stderr
     assert result.stdout == ""
-    assert "denoising with x-bdcnn-wide on " in result.stderr
+    assert "denoising with x-bdcnn-wide (above 0.25 megapixels lite) on " in result.stderr
     shown = np.asarray(Image.open(here / "out.png"))
     assert shown.shape == (128, 128)
     clean = files.read(here / "phantom-0_clean.dcm").grey
@@ -176,7 +176,8 @@ def test_version_and_info() -> None:
     assert call("--version").stdout.startswith("xray-denoise ")
     sections = json.loads(call("info", "--json").stdout)
     assert "x-bdcnn" in sections["models"]
-    assert "the default" in sections["models"]["x-bdcnn-wide"]
+    for name in ("x-bdcnn-wide", "lite"):
+        assert "the default" in sections["models"][name]
     assert "cpu" in sections["devices"]
 
 

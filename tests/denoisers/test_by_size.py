@@ -48,7 +48,7 @@ def test_the_limit_is_told_in_pixels() -> None:
     assert AUTO.choose((1, 601)) is AUTO.light
     assert AUTO(np.full((20, 30), 100.0)).image.max() == 90
     assert AUTO(np.full((25, 25), 100.0)).image.max() == 80
-    assert LARGE == 2048 * 2048
+    assert LARGE == 512 * 512
 
 
 def test_each_result_names_what_made_it_and_is_known_again(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_each_result_names_what_made_it_and_is_known_again(tmp_path: Path) -> No
 def test_a_cpu_gets_the_light_model_and_other_devices_the_full_one(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = denoisers.get("auto", Runtime("cpu"))
     assert isinstance(chosen, BySize)
-    assert (chosen.full.name, chosen.light.name) == (denoisers.DEFAULT, denoisers.LIGHT)
+    assert (chosen.full.name, chosen.light.name) == (denoisers.FULL, denoisers.LIGHT)
 
     @dataclass
     class OnGpu:
@@ -85,7 +85,7 @@ def test_a_cpu_gets_the_light_model_and_other_devices_the_full_one(monkeypatch: 
         device: str = "cuda:0"
 
     monkeypatch.setattr("xray_denoise.denoisers.network.load", lambda card, _: OnGpu(card.name))
-    assert denoisers.get("auto", Runtime("cuda")).name == denoisers.DEFAULT
+    assert denoisers.get("auto", Runtime("cuda")).name == denoisers.FULL
 
 
 def test_the_command_line_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,14 +31,14 @@ def denoise(
         typer.Option("--output", "-o", help="File, or folder for the results; its suffix sets the format."),
     ],
     model: Annotated[
-        str | None,
+        str,
         typer.Option(
             "--model",
             "-m",
-            help="A model, a classical method, or a .safetensors file; auto takes a light model for large images on a "
-            "CPU. Default: x-bdcnn-wide.",
+            help="A model, a classical method, or a .safetensors file; auto takes x-bdcnn-wide, on a CPU lite "
+            "above 512x512.",
         ),
-    ] = None,
+    ] = "auto",
     strength: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of the predicted change; 0 returns the input bit by bit."),
@@ -234,7 +234,7 @@ def _level(eta: float | None, sigma: float | None) -> "NoiseLevel | None":
 
 
 def _method(
-    model: str | None, device: str, precision: str, engine: str, tile: str, batch_size: int, threads: int | None
+    model: str, device: str, precision: str, engine: str, tile: str, batch_size: int, threads: int | None
 ) -> "tuple[Denoiser, str, str]":
     """The denoiser, the hash of its weights, and the device it runs on (both empty for a classical method)."""
     from xray_denoise import denoisers
@@ -244,7 +244,7 @@ def _method(
     runtime = denoisers.Runtime(device, precision, None if tile == "auto" else int(tile), batch_size, engine)
     if threads:
         denoisers.set_threads(threads)
-    denoiser = denoisers.get(model or denoisers.DEFAULT, runtime)
+    denoiser = denoisers.get(model, runtime)
     if device not in ("auto", "cpu") and not hasattr(denoiser, "device"):
         raise UsageError(f"'{denoiser.name}' runs on the CPU only", hint="leave out --device, or choose a network")
     return denoiser, getattr(denoiser, "version", ""), str(getattr(denoiser, "device", ""))

@@ -15,10 +15,10 @@ from xray_denoise import weights
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 
-DEFAULT = "x-bdcnn-wide"
-"""What `denoise` uses: the model for exposures of any noise, down to none (docs/decisions/0007)."""
-AUTO, LIGHT = "auto", "lite"
-"""What `auto` stands for: `DEFAULT`, and on a CPU `LIGHT` for large images."""
+FULL, LIGHT = "x-bdcnn-wide", "lite"
+"""The models for exposures of any noise, down to none (docs/decisions/0007): the network of the paper, and a faster one."""
+AUTO = "auto"
+"""What `denoise` uses: `FULL`, and on a CPU `LIGHT` for all but small images (docs/decisions/0008)."""
 
 BM3D_INSTALL = "pip install 'xray-denoise[bm3d]'"
 """BM3D is an optional extra: its licence allows non-commercial use only."""
@@ -114,7 +114,7 @@ def get(name: str, runtime: Runtime | None = None) -> Denoiser:
 def _auto(runtime: Runtime | None) -> Denoiser:
     from xray_denoise.denoisers.by_size import BySize
 
-    full = get(DEFAULT, runtime)
+    full = get(FULL, runtime)
     return BySize(full, get(LIGHT, runtime)) if str(getattr(full, "device", "")) == "cpu" else full
 
 

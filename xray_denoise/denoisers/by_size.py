@@ -1,4 +1,4 @@
-"""One model for images of ordinary size and, on a CPU, a light one for those that would keep people waiting."""
+"""One model for small images and, on a CPU, a light one for those that would keep people waiting."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from xray_denoise.denoisers import AUTO, Denoised, Denoiser
 from xray_denoise.physics.noise import NoiseLevel
 
-LARGE = 4 * 2**20
-"""Pixels above which the light model is taken (docs/performance.md: the other takes half a minute on two cores)."""
+LARGE = 2**18
+"""Pixels above which the light model is taken: the other takes 1.6 s for so many on two cores (docs/performance.md)."""
 
 
 @dataclass(frozen=True, slots=True)
