@@ -16,7 +16,7 @@ from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 
 FULL, LIGHT = "x-bdcnn-wide", "lite"
-"""The models for exposures of any noise, down to none (docs/decisions/0007): the network of the paper, and a faster one."""
+"""The models for exposures of any noise, down to none (docs/decisions/0007): the paper's network, and a faster one."""
 AUTO = "auto"
 """What `denoise` uses: `FULL`, and on a CPU `LIGHT` for all but small images (docs/decisions/0008)."""
 
