@@ -178,8 +178,9 @@ class NetworkDenoiser:
                 f"'{self.name}' gives values in {self.arithmetic} that are not numbers",
                 hint="try --precision fp32; if that does not help, please report it",
             )
-        factor = self.calibration.factor(sums.measured) if self.calibration else 1.0
-        return scaled(sums.measured, factor), float(np.float32(factor * sums.strength))
+        measured = sums.measured
+        factor = self.calibration.factor(measured) if self.calibration else 1.0
+        return scaled(measured, factor), float(np.float32(factor * sums.strength))
 
     @property
     def _smallest_tile(self) -> int:
