@@ -23,6 +23,16 @@ from xray_denoise.training.images import training_images
 from xray_denoise.training.presets import PRESETS, SYSTEMS, System
 
 EXECUTABLE = str(Path(sys.executable).with_name("xray-denoise"))
+TELLING_THREADS = """
+import os, pathlib
+from xray_denoise.cli import main
+try:
+    main()
+finally:
+    names = [task.joinpath("comm").read_text().strip() for task in pathlib.Path("/proc/self/task").iterdir()]
+    pathlib.Path("threads." + os.environ.get("LOCAL_RANK", "0")).write_text(" ".join(names))
+"""
+"""`xray-denoise` in a process that writes down which threads are left at its end."""
 
 
 @pytest.fixture
@@ -72,6 +82,21 @@ def test_two_processes_compute_what_one_does(data: Path) -> None:
         difference = torch.cat([(two["net"][name] - value).abs().flatten() for name, value in one["net"].items()])
         assert difference.mean() < 1e-7
         assert two["history"][-1]["loss"] == pytest.approx(one["history"][-1]["loss"], rel=1e-3)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are told apart by Linux only")
+def test_no_process_ends_with_threads_that_talk_to_the_others(data: Path) -> None:
+    """Such a thread aborts its process, and so all of them, now and then only: what is tested is that there is none."""
+    program = data.parent / "telling.py"
+    program.write_text(TELLING_THREADS)
+    command = [sys.executable, str(program), "train", str(data), "-o", "run", "--net", "lite", "--steps", "2"]
+    command += ["--batch-size", "2", "--patch-size", "32", "--precision", "fp32", "--device", "cpu", "--devices", "2"]
+    ran = subprocess.run(command, cwd=data.parent, check=False, timeout=300, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    for process in range(2):
+        threads = (data.parent / f"threads.{process}").read_text()
+        assert "python" in threads
+        assert "gloo" not in threads
 
 
 def test_networks_are_trained_alike_within_a_budget_and_taken_up_again(data: Path) -> None:

@@ -5,6 +5,7 @@ data -> 8-bit images on the device -> Training.rows() -> checkpoint, history -> 
 
 import csv
 import dataclasses
+import gc
 import io
 import logging
 import math
@@ -201,9 +202,13 @@ def finish(session: Session, command: str) -> Finished:
 
 
 def part() -> None:
-    """Let go of the other processes: one that ends while they hold on to it may be aborted."""
+    """Let go of the other processes, and end the threads that talk to them.
+
+    A thread that still runs when Python ends may abort the process, and one that ends so has all of them killed.
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+        gc.collect()  # the threads are the group's, which the network is wrapped up with, in a cycle
 
 
 def _initial_weights(model: str, plan: Plan) -> Mapping[str, torch.Tensor]:
