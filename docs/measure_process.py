@@ -103,6 +103,7 @@ def bare_seconds(model: str, engine: str, threads: int | None, path: Path) -> fl
 
     if threads:
         denoisers.set_threads(threads)
+    denoisers.keep_memory()
     denoise = cast(NetworkDenoiser, denoisers.get(model, Runtime("cpu", engine=engine)))
     grey = torch.from_numpy(files.read(path).grey)[None, None] / 255
     noisy = grey.contiguous(memory_format=torch.channels_last)
@@ -123,6 +124,7 @@ def folder_seconds(model: str, engine: str, threads: int | None, source: Path, t
 
     if threads:
         denoisers.set_threads(threads)
+    denoisers.keep_memory()
     jobs, _ = plan_jobs([str(source)], target)
     options = Options(denoisers.get(model, Runtime("cpu", engine=engine)), manifest=Manifest(target))
     list(denoise_files(jobs[:WARM_FILES], options))

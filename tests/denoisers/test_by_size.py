@@ -28,12 +28,13 @@ class Lower:
     name: str
     version: str
     by: float
+    arithmetic: str = "fp32"
 
     def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
         return Denoised(np.asarray(noisy - self.by, dtype=np.float32), level)
 
 
-AUTO = BySize(Lower("full", "f" * 64, 10), Lower("light", "e" * 64, 20), large=600)
+AUTO = BySize(Lower("full", "f" * 64, 10, "fp32 by another engine"), Lower("light", "e" * 64, 20), large=600)
 
 
 def dicom(path: Path, height: int, width: int) -> Path:
@@ -71,6 +72,7 @@ def test_each_result_names_what_made_it_and_is_known_again(tmp_path: Path) -> No
         lowered = np.median(before.pixel_array.astype(float) - after.pixel_array) * 255 / (high - low)
         assert lowered == pytest.approx(change, abs=0.5)
         assert name in after.DerivationDescription
+        assert ("by another engine" in after.DerivationDescription) == (name == "full")
     assert run() == ["skipped", "skipped"]
 
 

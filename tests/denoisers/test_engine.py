@@ -69,18 +69,23 @@ def test_nothing_is_reported_to_anybody() -> None:
 
 
 def test_the_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def engine(wanted: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> str:
-        return choose_engine(wanted, torch.device(device), dtype)
+    def engine(wanted: str, device: str = "cpu", dtype: torch.dtype = torch.float32, shrink: int = 1) -> str:
+        return choose_engine(wanted, torch.device(device), dtype, shrink)
 
     assert engine("auto") == "openvino"
     assert engine("torch") == "torch"
+    assert engine("auto", shrink=2) == "torch"
+    assert engine("openvino", shrink=2) == "openvino"
     assert engine("auto", "cuda") == "torch"
     assert engine("auto", dtype=torch.float16) == "torch"
     with pytest.raises(UsageError, match="runs on the CPU"):
         engine("openvino", "cuda")
     with pytest.raises(UsageError, match="no engine is called 'tensorflow'"):
         engine("tensorflow")
-    chosen = denoisers.get("lite", Runtime("cpu"))
+    light = denoisers.get("lite", Runtime("cpu"))
+    assert isinstance(light, NetworkDenoiser)
+    assert light.arithmetic == "fp32"
+    chosen = denoisers.get("x-bdcnn", Runtime("cpu"))
     assert isinstance(chosen, NetworkDenoiser)
     assert chosen.arithmetic == "fp32 by openvino", "it rounds otherwise, so results name it and differ in their UID"
     assert chosen.settings.startswith("cpu fp32 by openvino, ")

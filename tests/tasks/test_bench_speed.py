@@ -220,12 +220,13 @@ def test_the_defaults_are_those_of_the_page(folder: Path) -> None:
     assert quick.left_out.startswith("BM3D, GAT + BM3D (too slow")
     growth = plan(folder, growth=True)
     assert [one.name for one in growth.subjects] == ["x-bdcnn", "lite"]
+    assert growth.subjects[1].engine == "torch", "what auto takes for it"
     assert (growth.sides[0] ** 2, growth.sides[-1] ** 2) == (2**18, 2**26)
     assert plan(folder, growth=True, quick=True).sides[-1] ** 2 == 2**22
 
 
 def test_an_engine_that_is_not_installed_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def choose(wanted: str, device: torch.device, dtype: torch.dtype) -> str:
+    def choose(wanted: str, device: torch.device, dtype: torch.dtype, shrink: int) -> str:
         if wanted == "openvino":
             raise CannotRunError("no", hint="pip install it")
         return "torch"

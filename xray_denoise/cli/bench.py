@@ -121,6 +121,7 @@ def bench(
         return
     if threads:
         denoisers.set_threads(threads)
+    denoisers.keep_memory()
     if figure:
         _draw(images, output, methods, quick=quick, seed=seed, runtime=runtime)
         return

@@ -126,7 +126,6 @@ def denoise(
         model_hash,
         level,
         strength,
-        arithmetic=getattr(denoiser, "arithmetic", "fp32"),
         span=span,
         bits=bits,
         render=render,
@@ -244,6 +243,7 @@ def _method(
     runtime = denoisers.Runtime(device, precision, None if tile == "auto" else int(tile), batch_size, engine)
     if threads:
         denoisers.set_threads(threads)
+    denoisers.keep_memory()
     denoiser = denoisers.get(model, runtime)
     if device not in ("auto", "cpu") and not hasattr(denoiser, "device"):
         raise UsageError(f"'{denoiser.name}' runs on the CPU only", hint="leave out --device, or choose a network")

@@ -44,12 +44,7 @@ class BySize:
     @property
     def settings(self) -> str:
         """What decides the results and their time besides the weights."""
-        return str(getattr(self.full, "settings", ""))
-
-    @property
-    def arithmetic(self) -> str:
-        """The precision that both compute in."""
-        return str(getattr(self.full, "arithmetic", "fp32"))
+        return "; ".join(f"{one.name}: {getattr(one, 'settings', '')}" for one in (self.full, self.light))
 
     def choose(self, shape: tuple[int, ...]) -> Denoiser:
         """The model for an image of height and width `shape`, pixels."""

@@ -47,15 +47,16 @@ def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
     dtype = choose_precision(runtime.precision, device)
     if device.type == "cuda" and dtype == torch.float32:
         torch.backends.cudnn.allow_tf32 = False  # fp32 means 32 bits
+    net = weights.load(card)
     return NetworkDenoiser(
-        net=weights.load(card),
+        net=net,
         name=card.name,
         version=card.sha256,
         device=device,
         dtype=dtype,
         tile=runtime.tile,
         batch_size=runtime.batch_size,
-        engine=choose_engine(runtime.engine, device, dtype),
+        engine=choose_engine(runtime.engine, device, dtype, net.shrink),
         calibration=card.calibration,
         training=card.training,
     )

@@ -68,7 +68,7 @@ def conv3_relu(inputs: int, outputs: int, count: int = 1) -> nn.Sequential:
     """`count` 3x3 convolutions, each followed by a ReLU; the first one changes the number of channels."""
     layers: list[nn.Module] = []
     for index in range(count):
-        layers += [conv3(inputs if index == 0 else outputs, outputs), nn.ReLU()]
+        layers += [conv3(inputs if index == 0 else outputs, outputs), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
@@ -76,7 +76,7 @@ def conv3_bn_relu(inputs: int, outputs: int, count: int = 1) -> nn.Sequential:
     """`count` 3x3 convolutions, each followed by batch normalisation and a ReLU."""
     layers: list[nn.Module] = []
     for index in range(count):
-        layers += [conv3(inputs if index == 0 else outputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU()]
+        layers += [conv3(inputs if index == 0 else outputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 

@@ -30,7 +30,7 @@ class Lite(BlindNet):
         self.encoding = LevelEncoding(level)
         last = conv3(32, 2)
         start_levels(last, self.encoding)
-        self.level_estimator = nn.Sequential(conv3_relu(4, 32, 4), last, nn.ReLU())
+        self.level_estimator = nn.Sequential(conv3_relu(4, 32, 4), last, nn.ReLU(inplace=True))
         self.denoiser = UNet(inputs=6, outputs=4, widths=widths)
 
     def estimate(self, noisy: Tensor) -> Tensor:

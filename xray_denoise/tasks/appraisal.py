@@ -59,7 +59,7 @@ def levels_of(net: BlindNet, images: GreyImages, noise: NoiseRange | WideRange, 
     """
     rng = np.random.default_rng((seed, 1))
     device = next(net.parameters()).device
-    engine = choose_engine("auto", device, torch.float32)
+    engine = choose_engine("auto", device, torch.float32, net.shrink)
     denoiser = NetworkDenoiser(nets.copy_of(net).eval(), "calibration", "", device, engine=engine)
     estimated, true = [], []
     for image in images:

@@ -45,8 +45,6 @@ class Options:
     """The noise level where the user knows it; None means blind."""
     strength: float = 1.0
     """Share of the predicted change that is made, 0..1; 0 gives the input back bit by bit."""
-    arithmetic: str = "fp32"
-    """Precision that a network computes in, and by what."""
     span: tuple[float, float] | None = None
     """Stored values that are grey 0 and 255; None means what `files.read` chooses."""
     bits: int | None = None
@@ -75,8 +73,9 @@ class Options:
     def description(self) -> str:
         """Every option that changes the pixels or the attributes, for the derived file and its identifiers."""
         parts = [f"strength {self.strength:g}"]
-        if self.arithmetic != "fp32":
-            parts.append(f"arithmetic {self.arithmetic}")
+        arithmetic = getattr(self.denoiser, "arithmetic", "fp32")  # the precision of a network, and by what
+        if arithmetic != "fp32":
+            parts.append(f"arithmetic {arithmetic}")
         if self.level is not None:
             parts.append(f"given eta {self.level.eta:g} and sigma {self.level.sigma:g}")
         if self.span is not None:

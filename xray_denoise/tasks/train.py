@@ -277,7 +277,7 @@ def _source(images: GreyImages, plan: Plan, device: torch.device, teacher: weigh
 def _answers(teacher: weights.Card, device: torch.device) -> Teacher:
     """The teacher, by the engine that is fastest on `device`."""
     net = weights.load(teacher)
-    if choose_engine("auto", device, torch.float32) == "openvino":
+    if choose_engine("auto", device, torch.float32, net.shrink) == "openvino":
         return OpenVino(net, torch.float32, torch.get_num_threads())
     return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 

@@ -9,16 +9,18 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
-from xray_denoise import denoisers
+from xray_denoise import denoisers, weights
 from xray_denoise.denoisers import Denoiser, Runtime
 from xray_denoise.denoisers.devices import choose_device
 from xray_denoise.errors import XrayDenoiseError
+from xray_denoise.nets import NETS
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.reports import methods
 from xray_denoise.tasks.bench import report, rows
@@ -152,14 +154,14 @@ def plan(
     slow = {methods.split(row)[0] for row in methods.SLOW_ROWS} if quick and not named else set()
     left_out = [methods.title(row) for row in wanted if row in slow]
     images = image_set(folder, quick=quick and not growth)
-    able, lacking = ways(runtime, every=not growth)
     subjects: list[Subject] = []
     absent: list[Absent] = []
     for row in wanted:
         if row not in slow:
             entries, missing = rows.make([row], IN_THIS_PROCESS)
-            absent += missing
-            subjects += [one for entry in entries for one in _subjects(entry, methods.split(row)[0], able, threads)]
+            made = [_subjects(entry, methods.split(row)[0], runtime, threads, every=not growth) for entry in entries]
+            subjects += chain.from_iterable(some for some, _ in made)
+            absent += [*missing, *chain.from_iterable(lacking for _, lacking in made)]
     return Trial(
         subjects,
         next(images.open()),
@@ -170,15 +172,19 @@ def plan(
         rounds or (FEW_ROUNDS if quick or growth else ROUNDS),
         warmup,
         (QUICK_SIDES if quick else SIDES) if growth else (),
-        [*absent, *(lacking if any(subject.engine for subject in subjects) else [])],
+        list(dict.fromkeys(absent)),
         f"{', '.join(left_out)} (too slow for --quick; name them with --methods)" if left_out else "",
     )
 
 
-def _subjects(entry: Entry, name: str, able: Sequence[Runtime], threads: int | None) -> list[Subject]:
+def _subjects(
+    entry: Entry, name: str, runtime: Runtime, threads: int | None, *, every: bool
+) -> tuple[list[Subject], list[Absent]]:
+    """The subjects of one row, a network as often as there are ways to run it, and the ways that are missing."""
     if not entry.is_network:
-        return [Subject(entry.title, name, partial(denoisers.get, name), entry.oracle)]
-    return [
+        return [Subject(entry.title, name, partial(denoisers.get, name), entry.oracle)], []
+    able, lacking = ways(runtime, every=every, shrink=getattr(NETS[weights.find(name).net], "shrink", 1))
+    subjects = [
         Subject(
             f"{entry.title}, {way.engine} {way.precision}",
             name,
@@ -189,10 +195,12 @@ def _subjects(entry: Entry, name: str, able: Sequence[Runtime], threads: int | N
         )
         for way in able
     ]
+    return subjects, lacking
 
 
 def _network(name: str, runtime: Runtime, threads: int | None) -> Denoiser:
     """In a process of its own: a network on so many threads."""
     if threads:
         denoisers.set_threads(threads)
+    denoisers.keep_memory()
     return denoisers.get(name, runtime)

@@ -16,10 +16,11 @@ CPUINFO = Path("/proc/cpuinfo")
 """Where Linux describes the processor."""
 
 
-def ways(runtime: Runtime, *, every: bool) -> tuple[list[Runtime], list[Absent]]:
-    """The engines and precisions that networks are run by, and the engines that are not installed.
+def ways(runtime: Runtime, *, every: bool, shrink: int = 1) -> tuple[list[Runtime], list[Absent]]:
+    """The engines and precisions that a network is run by, and the engines that are not installed.
 
-    What was asked for by name must be possible; of the rest every one that is, or the one that `auto` chooses.
+    What was asked for by name must be possible; of the rest every one that is, or the one that `auto` chooses for a
+    network of this `shrink` (`nets.DenoisingNet`).
     """
     device = choose_device(runtime.device)
     if runtime.precision != "auto" or not every:
@@ -33,7 +34,7 @@ def ways(runtime: Runtime, *, every: bool) -> tuple[list[Runtime], list[Absent]]
     for engine in [runtime.engine] if by_name else [engine for engine in ENGINES if engine != "auto"]:
         for precision in precisions:
             try:
-                chosen_engine = choose_engine(engine, device, PRECISIONS[precision])
+                chosen_engine = choose_engine(engine, device, PRECISIONS[precision], shrink)
             except UsageError:  # not on this device, or not in this precision
                 if by_name:
                     raise
