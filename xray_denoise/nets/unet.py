@@ -37,7 +37,7 @@ class UNet(nn.Module):
         fine = self.down_fine(known)
         middle = self.down_middle(F.avg_pool2d(fine, 2))
         coarse = self.coarse(F.avg_pool2d(middle, 2))
-        middle = self.up_middle(self.to_middle(coarse) + middle)
-        fine = self.up_fine(self.to_fine(middle) + fine)
+        middle = self.up_middle(self.to_middle(coarse).add_(middle))
+        fine = self.up_fine(self.to_fine(middle).add_(fine))
         correction: Tensor = self.correction(fine)
         return correction
