@@ -55,7 +55,8 @@ def denoise(
         Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Arithmetic of the network.")
     ] = "auto",
     engine: Annotated[
-        Literal["auto", "torch", "openvino"], typer.Option(help="What runs the network on a CPU.")
+        Literal["auto", "torch", "openvino"],
+        typer.Option(help="What runs the network on a CPU; auto takes OpenVINO, where installed, for all but lite."),
     ] = "auto",
     tile: Annotated[str, typer.Option(help="Side of the tiles in pixels, or auto.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Tiles per pass.")] = 1,

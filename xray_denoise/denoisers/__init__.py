@@ -139,7 +139,7 @@ def set_threads(count: int) -> None:
 
 
 def keep_memory() -> None:
-    """Let this process keep the memory that it frees, for what comes next; it will seem to need up to half more.
+    """Let this process keep the memory that it frees, for what comes next; it will seem to need up to 60 % more.
 
     A layer of a network frees as much as the next one asks for. The C library of most Linux systems gives large blocks
     back, and the system zeroes them anew: a sixth of the time of `lite` in PyTorch. Elsewhere nothing changes.
