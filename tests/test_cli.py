@@ -51,6 +51,19 @@ def test_help_answers_within_half_a_second() -> None:
     assert min(durations) < 0.5
 
 
+def test_python_looks_for_garbage_rarely_and_takes_nothing_apart_at_its_end() -> None:
+    """Both take tenths of a second with torch."""
+    script = (
+        "import atexit, gc, sys\n"
+        "atexit.register(lambda: print(gc.get_threshold()[0] > 10_000, gc.get_freeze_count() > 1000))\n"
+        "sys.argv[1:] = ['--version']\n"
+        "from xray_denoise.cli import main\n"
+        "main()\n"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[-1] == "True True"
+
+
 def test_synth_and_classical_methods_do_without_torch(tmp_path: Path) -> None:
     """A machine where importing torch fails."""
     (tmp_path / "torch.py").write_text("raise ImportError('torch must not be loaded')")

@@ -52,6 +52,12 @@ def test_the_limit_is_told_in_pixels() -> None:
     assert LARGE == 512 * 512
 
 
+def test_what_decides_the_results_is_told_before_a_file_is_read() -> None:
+    assert Options(AUTO).description == "strength 1, arithmetic fp32 by another engine (full), fp32 (light)"
+    alike = BySize(Lower("full", "f" * 64, 10), Lower("light", "e" * 64, 20))
+    assert Options(alike).description == "strength 1"
+
+
 def test_each_result_names_what_made_it_and_is_known_again(tmp_path: Path) -> None:
     sources = [dicom(tmp_path / "in" / "a.dcm", 20, 30), dicom(tmp_path / "in" / "b.dcm", 40, 50)]
     jobs, _ = plan_jobs([str(tmp_path / "in")], tmp_path / "out")

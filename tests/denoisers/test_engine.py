@@ -75,6 +75,7 @@ def test_the_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert engine("auto") == "openvino"
     assert engine("torch") == "torch"
     assert engine("auto", shrink=2) == "torch"
+    assert engine("auto", shrink=2, dtype=torch.bfloat16) == "openvino"
     assert engine("openvino", shrink=2) == "openvino"
     assert engine("auto", "cuda") == "torch"
     assert engine("auto", dtype=torch.float16) == "torch"

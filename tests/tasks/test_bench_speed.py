@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from tests.slow_methods import Knowing, Sleeper, fail
 from xray_denoise.cli import app
 from xray_denoise.denoisers import Runtime
-from xray_denoise.denoisers.engine import ENGINES
+from xray_denoise.denoisers.engine import ENGINES, choose_engine
 from xray_denoise.errors import CannotRunError
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.tasks.bench import speed, trial, visit, ways
@@ -220,7 +220,8 @@ def test_the_defaults_are_those_of_the_page(folder: Path) -> None:
     assert quick.left_out.startswith("BM3D, GAT + BM3D (too slow")
     growth = plan(folder, growth=True)
     assert [one.name for one in growth.subjects] == ["x-bdcnn", "lite"]
-    assert growth.subjects[1].engine == "torch", "what auto takes for it"
+    cpu = torch.device("cpu")
+    assert [one.engine for one in growth.subjects] == [choose_engine("auto", cpu, torch.float32), "torch"]
     assert (growth.sides[0] ** 2, growth.sides[-1] ** 2) == (2**18, 2**26)
     assert plan(folder, growth=True, quick=True).sides[-1] ** 2 == 2**22
 
@@ -336,6 +337,7 @@ def test_what_cannot_work_is_told_before_anything_is_measured(
         (["--speed", "--methods", "vgg"], 2, "no model called"),
         (["--speed", "--methods", "estimate"], 2, "removes no noise"),
         (["--speed", "--methods", "lite", "--engine", "abacus"], 2, "no engine"),
+        (["--speed", "--methods", "noisy", "--engine", "abacus"], 2, "no engine"),
         (["--speed", "--methods", "lite", "--device", "cuda:99"], 3, "no device"),
         (["--speed", "--methods", "noisy", "--json", there], 2, "exists"),
         (["--speed", "--csv", tmp_path / "absent" / "x.csv"], 1, "no folder"),

@@ -1,6 +1,7 @@
 """Training from the command line on several processes, and what decides the split of the images."""
 
 import dataclasses
+import gc
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.tasks import train
 from xray_denoise.training import checkpoint
 from xray_denoise.training.images import training_images
+from xray_denoise.training.loop import Training
 from xray_denoise.training.presets import PRESETS, SYSTEMS, System
 
 EXECUTABLE = str(Path(sys.executable).with_name("xray-denoise"))
@@ -121,6 +123,21 @@ def test_networks_are_trained_alike_within_a_budget_and_taken_up_again(data: Pat
     assert cards["lite"].calibration is not None
     again = subprocess.run(command, cwd=data.parent, check=True, timeout=300, capture_output=True, text=True)
     assert again.stderr.count("is trained") == 3
+
+
+def test_a_training_that_is_over_holds_no_memory(data: Path) -> None:
+    """Though it is a cycle of references, and the command lets garbage be looked for rarely."""
+    gc.collect()
+    thresholds = gc.get_threshold()
+    try:
+        gc.set_threshold(0)
+        options = ["--steps", "2", "--batch-size", "2", "--patch-size", "32", "--device", "cpu", "--precision", "fp32"]
+        words = ["train", str(data), "-o", str(data.parent / "runs"), "--nets", "lite,x-recnn", *options]
+        outcome = CliRunner().invoke(app, words)
+        assert outcome.exit_code == 0, outcome.output
+        assert not any(isinstance(one, Training) for one in gc.get_objects())
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 @pytest.mark.parametrize(("names", "message"), [("lite,drunet", "'drunet'"), ("lite,lite", "named twice")])

@@ -1,6 +1,7 @@
 """`xray-denoise train`."""
 
 import dataclasses
+import gc
 import math
 import shlex
 from pathlib import Path
@@ -139,6 +140,7 @@ def _train_alike(plan: "Plan", systems: list[str], preset: str, budget: float) -
             continue
         say(f"{name}:")
         budget -= _train_one(mine, preset, None)
+        gc.collect()  # a training is a cycle of references, and holds all that it worked with
         if budget <= 0:
             say("the time is over: go on with --resume")
             return

@@ -10,7 +10,7 @@ from xray_denoise.denoisers import AUTO, Denoised, Denoiser
 from xray_denoise.physics.noise import NoiseLevel
 
 LARGE = 2**18
-"""Pixels above which the light model is taken: the other takes 1.6 s for so many on two cores (docs/performance.md)."""
+"""Pixels above which the light model is taken: the other takes 1.7 s for so many on two cores (docs/performance.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,12 @@ class BySize:
     def settings(self) -> str:
         """What decides the results and their time besides the weights."""
         return "; ".join(f"{one.name}: {getattr(one, 'settings', '')}" for one in (self.full, self.light))
+
+    @property
+    def arithmetic(self) -> str:
+        """The precision that each computes in, and by what."""
+        full, light = (str(getattr(one, "arithmetic", "fp32")) for one in (self.full, self.light))
+        return full if full == light else f"{full} ({self.full.name}), {light} ({self.light.name})"
 
     def choose(self, shape: tuple[int, ...]) -> Denoiser:
         """The model for an image of height and width `shape`, pixels."""

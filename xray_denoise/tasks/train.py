@@ -275,7 +275,7 @@ def _source(images: GreyImages, plan: Plan, device: torch.device, teacher: weigh
 
 
 def _answers(teacher: weights.Card, device: torch.device) -> Teacher:
-    """The teacher, by the engine that is fastest on `device`."""
+    """The teacher, by the engine that `auto` takes for it on `device`."""
     net = weights.load(teacher)
     if choose_engine("auto", device, torch.float32, net.shrink) == "openvino":
         return OpenVino(net, torch.float32, torch.get_num_threads())

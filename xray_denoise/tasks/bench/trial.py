@@ -154,6 +154,7 @@ def plan(
     slow = {methods.split(row)[0] for row in methods.SLOW_ROWS} if quick and not named else set()
     left_out = [methods.title(row) for row in wanted if row in slow]
     images = image_set(folder, quick=quick and not growth)
+    ways(runtime, every=not growth)  # what was asked for must be possible, with networks among the rows or without
     subjects: list[Subject] = []
     absent: list[Absent] = []
     for row in wanted:
