@@ -56,7 +56,7 @@ def denoise(
     ] = "auto",
     engine: Annotated[
         Literal["auto", "torch", "openvino"],
-        typer.Option(help="What runs the network on a CPU; auto takes OpenVINO, where installed, for all but lite."),
+        typer.Option(help="What runs the network on a CPU; auto takes OpenVINO where installed, not for lite in fp32."),
     ] = "auto",
     tile: Annotated[str, typer.Option(help="Side of the tiles in pixels, or auto.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Tiles per pass.")] = 1,

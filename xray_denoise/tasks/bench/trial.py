@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -154,15 +153,15 @@ def plan(
     slow = {methods.split(row)[0] for row in methods.SLOW_ROWS} if quick and not named else set()
     left_out = [methods.title(row) for row in wanted if row in slow]
     images = image_set(folder, quick=quick and not growth)
-    ways(runtime, every=not growth)  # what was asked for must be possible, with networks among the rows or without
+    _, lacking = ways(runtime, every=not growth)  # what was asked for must be possible, whatever the rows
     subjects: list[Subject] = []
     absent: list[Absent] = []
     for row in wanted:
         if row not in slow:
             entries, missing = rows.make([row], IN_THIS_PROCESS)
-            made = [_subjects(entry, methods.split(row)[0], runtime, threads, every=not growth) for entry in entries]
-            subjects += chain.from_iterable(some for some, _ in made)
-            absent += [*missing, *chain.from_iterable(lacking for _, lacking in made)]
+            absent += missing
+            for entry in entries:
+                subjects += _subjects(entry, methods.split(row)[0], runtime, threads, every=not growth)
     return Trial(
         subjects,
         next(images.open()),
@@ -173,19 +172,17 @@ def plan(
         rounds or (FEW_ROUNDS if quick or growth else ROUNDS),
         warmup,
         (QUICK_SIDES if quick else SIDES) if growth else (),
-        list(dict.fromkeys(absent)),
+        [*absent, *(lacking if any(subject.engine for subject in subjects) else [])],
         f"{', '.join(left_out)} (too slow for --quick; name them with --methods)" if left_out else "",
     )
 
 
-def _subjects(
-    entry: Entry, name: str, runtime: Runtime, threads: int | None, *, every: bool
-) -> tuple[list[Subject], list[Absent]]:
-    """The subjects of one row, a network as often as there are ways to run it, and the ways that are missing."""
+def _subjects(entry: Entry, name: str, runtime: Runtime, threads: int | None, *, every: bool) -> list[Subject]:
+    """What is timed for one row: a network as often as there are ways to run it."""
     if not entry.is_network:
-        return [Subject(entry.title, name, partial(denoisers.get, name), entry.oracle)], []
-    able, lacking = ways(runtime, every=every, shrink=getattr(NETS[weights.find(name).net], "shrink", 1))
-    subjects = [
+        return [Subject(entry.title, name, partial(denoisers.get, name), entry.oracle)]
+    able, _ = ways(runtime, every=every, shrink=getattr(NETS[weights.find(name).net], "shrink", 1))
+    return [
         Subject(
             f"{entry.title}, {way.engine} {way.precision}",
             name,
@@ -196,7 +193,6 @@ def _subjects(
         )
         for way in able
     ]
-    return subjects, lacking
 
 
 def _network(name: str, runtime: Runtime, threads: int | None) -> Denoiser:
