@@ -20,7 +20,9 @@ class DnCNN(DenoisingNet):
     def __init__(self, depth: int = 20) -> None:
         super().__init__()
         self.radius = depth
-        self.noise = nn.Sequential(conv3_relu(1, 64), conv3_bn_relu(64, 64, depth - 2), conv3(64, 1))
+        last = conv3(64, 1)
+        nn.init.zeros_(last.weight)  # a fresh network changes nothing
+        self.noise = nn.Sequential(conv3_relu(1, 64), conv3_bn_relu(64, 64, depth - 2), last)
 
     def forward(self, noisy: Tensor, *, joint: bool = True) -> tuple[Tensor, None]:  # noqa: ARG002
         """(B, 1, H, W) -> (B, 1, H, W), and no levels."""

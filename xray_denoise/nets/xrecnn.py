@@ -24,7 +24,9 @@ class XReCNN(DenoisingNet):
     def __init__(self) -> None:
         super().__init__()
         self.scales = nn.ModuleList([conv(1, 24, 3), conv(1, 20, 5), conv(1, 20, 7)])
-        self.noise = nn.Sequential(conv3_bn_relu(64, 64, 10), conv3(64, 1))
+        last = conv3(64, 1)
+        nn.init.zeros_(last.weight)  # a fresh network changes nothing
+        self.noise = nn.Sequential(conv3_bn_relu(64, 64, 10), last)
 
     def forward(self, noisy: Tensor, *, joint: bool = True) -> tuple[Tensor, None]:  # noqa: ARG002
         """(B, 1, H, W) -> (B, 1, H, W), and no levels."""

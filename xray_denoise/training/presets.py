@@ -91,7 +91,7 @@ SYSTEMS: Mapping[str, System] = {
     "x-bdcnn-no-nle": System("x-bdcnn-no-nle", ssim=True),
     "x-bdcnn-no-ssim": System("x-bdcnn", levels=True),
     "cbdnet": System("cbdnet", levels=True),
-    "dncnn": System("dncnn"),
+    "dncnn": System("dncnn", {"depth": 17}),
     "x-recnn": System("x-recnn"),
     "skidnet": System("skidnet"),
     "lite": System("lite", ssim=True, levels=True),
