@@ -101,6 +101,15 @@ class NoiseProfile:
         lag = np.roll(np.pad(self.kernel, ((abs(rows),) * 2, (abs(columns),) * 2)), (rows, columns), axis=(0, 1))
         return float((lag * np.pad(self.kernel, ((abs(rows),) * 2, (abs(columns),) * 2))).sum())
 
+    def nearest_level(self) -> NoiseLevel:
+        """The white noise whose variance, a line over the grey levels, is nearest to this one's (relative errors)."""
+        from scipy.optimize import nnls
+
+        grey = np.linspace(0.0, GREY_MAX, 33)
+        variance = np.maximum(self.deviation_at(grey) ** 2, 1e-12)
+        (slope, offset), _ = nnls(np.column_stack([grey, np.ones_like(grey)]) / variance[:, None], np.ones_like(grey))
+        return NoiseLevel(1 / slope if slope > 0 else math.inf, math.sqrt(offset))
+
     def scaled(self, factor: float) -> "NoiseProfile":
         """The same noise, `factor` times as strong."""
         return NoiseProfile(self.grey, self.deviation * factor, self.kernel)
@@ -191,3 +200,8 @@ def kernel_of(power: Values, side: int) -> Values:
     half = side // 2
     kernel = kernel[rows - half : rows + half + 1, columns - half : columns + half + 1]
     return np.asarray(kernel / np.sqrt((kernel**2).sum()))
+
+
+def as_level(noise: NoiseLevel | NoiseProfile | None) -> NoiseLevel | None:
+    """What a method for white noise can be told of `noise`."""
+    return noise.nearest_level() if isinstance(noise, NoiseProfile) else noise
