@@ -44,8 +44,6 @@ WIDEST_SPREAD = 63
 """Largest side of a light spread or a grain, pixels."""
 WIDEST_MASK = 10.0
 """Largest deviation of the Gaussian of an edge enhancement, pixels."""
-KERNEL_LOSS = 1e-6
-"""Energy of the kernel of a profile that may be cut off with its outer parts."""
 MOST_PHOTONS = 1e18
 """Above it numpy draws no Poisson numbers."""
 
@@ -250,7 +248,7 @@ class Chain:
         slope = self.table.slope(np.maximum(signal, np.sqrt(parts.sum(axis=0))).clip(self.table.full * 1e-9))
         deviation = slope * np.sqrt(np.tensordot(self.energies(), parts, axes=1))
         power = np.tensordot(self.variances(self.table.exposure(np.array(MID_GREY))), self._powers(), axes=1)
-        profile = NoiseProfile(grey, deviation, _compact_kernel(power))
+        profile = NoiseProfile(grey, deviation, kernel_of(power) if power.any() else _point())
         return profile if self.bits is None else profile.rounded(self.bits)
 
     def energies(self) -> Values:
@@ -368,19 +366,6 @@ def _resampled(power: Values, factor: float) -> Values:
     away = np.abs(lags[:, None] / factor - lags[None]) / reach
     spline = np.where(away < 1, 2 / 3 - away**2 + away**3 / 2, np.maximum(0.0, 2 - away) ** 3 / 6) / reach
     return np.asarray(np.fft.fft2(np.fft.ifftshift(spline @ covariance @ spline.T)).real.clip(0))
-
-
-def _compact_kernel(power: Values) -> Values:
-    """The smallest kernel of a spectrum that loses no more than `KERNEL_LOSS` of its energy."""
-    if not power.any():
-        return _point()
-    whole = kernel_of(power, SPECTRUM_SIDE - 1)
-    middle = SPECTRUM_SIDE // 2 - 1
-    for half in range(middle):
-        cut = whole[middle - half : middle + half + 1, middle - half : middle + half + 1]
-        if 1 - (cut**2).sum() <= KERNEL_LOSS:
-            break
-    return np.asarray(cut / _norm(cut))
 
 
 @dataclass(frozen=True, slots=True)
