@@ -128,11 +128,15 @@ class NoiseProfile:
         """The same noise, `factor` times as strong."""
         return NoiseProfile(self.grey, self.deviation * factor, self.kernel)
 
-    def rounded(self, bits: int) -> "NoiseProfile":
+    def rounded(self, bits: int, spectrum_at: float = MID_GREY) -> "NoiseProfile":
         """The noise after rounding to `bits` bits, 8..16, which adds white noise of a variance of step^2 / 12.
 
         The step is 255 / (2^bits - 1) grey levels. The sum holds where the deviation is at least 0.4 steps; rounding
-        hides weaker noise. The spectrum is that at mid-grey.
+        hides weaker noise.
+
+        Args:
+            bits: 8..16.
+            spectrum_at: grey level for which the spectra of both are mixed.
 
         Raises:
             ValueError: `bits` is not 8..16.
@@ -144,7 +148,7 @@ class NoiseProfile:
         if self.kernel.size == 1:
             return NoiseProfile(self.grey, deviation, self.kernel)
         side = max(GRID, 2 * max(self.kernel.shape))
-        power = float(self.deviation_at(MID_GREY)) ** 2 * self.spectrum((side, side)) + added
+        power = float(self.deviation_at(spectrum_at)) ** 2 * self.spectrum((side, side)) + added
         return NoiseProfile(self.grey, deviation, kernel_of(power))
 
     def draw(self, clean: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
