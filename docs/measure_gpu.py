@@ -32,7 +32,7 @@ from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks.denoise import Options, denoise_files
+from xray_denoise.tasks.batch import Options, run_jobs
 from xray_denoise.tasks.jobs import plan_jobs
 from xray_denoise.tasks.manifest import Manifest
 
@@ -199,10 +199,10 @@ def folder_rates(plan: Plan, clean: Sequence[Image]) -> Iterator[str]:
             target = Path(temporary) / name
             jobs, _ = plan_jobs([str(source)], target)
             options = Options(method, manifest=Manifest(target))
-            list(denoise_files(jobs[: len(jobs) // 4], options))  # threads, kernels and graphs are there after that
+            list(run_jobs(jobs[: len(jobs) // 4], options))  # threads, kernels and graphs are there after that
             rest = jobs[len(jobs) // 4 :]
             start = time.perf_counter()
-            statuses = [outcome.status for outcome in denoise_files(rest, options)]
+            statuses = [outcome.status for outcome in run_jobs(rest, options)]
             rate = len(rest) / (time.perf_counter() - start)
             failed = f", {statuses.count('failed')} failed" if "failed" in statuses else ""
             yield f"{name}: {rate:.3g} files/s, {rate / decoding:.0%} of the decoders{failed}"
