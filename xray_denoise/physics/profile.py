@@ -105,6 +105,25 @@ class NoiseProfile:
         """The same noise, `factor` times as strong."""
         return NoiseProfile(self.grey, self.deviation * factor, self.kernel)
 
+    def rounded(self, bits: int) -> "NoiseProfile":
+        """The noise after rounding to `bits` bits, 8..16: white noise of step^2 / 12 is added.
+
+        That holds where the deviation is at least 0.4 steps of 255 / (2^bits - 1) grey levels. The spectrum is that at
+        mid-grey.
+
+        Raises:
+            ValueError: `bits` is not 8..16.
+        """
+        if not 8 <= bits <= 16:
+            raise ValueError(f"a radiograph has 8 to 16 bits, got {bits}")
+        added = (GREY_MAX / (2**bits - 1)) ** 2 / 12
+        deviation = np.sqrt(self.deviation**2 + added)
+        if self.kernel.size == 1:
+            return NoiseProfile(self.grey, deviation, self.kernel)
+        sides = [2 * side + 1 for side in self.kernel.shape]
+        power = float(self.deviation_at(MID_GREY)) ** 2 * self.spectrum((sides[0], sides[1])) + added
+        return NoiseProfile(self.grey, deviation, kernel_of(power, max(self.kernel.shape)))
+
     def draw(self, clean: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
         """Noise for `clean`, (H, W), grey levels, to be added to it.
 

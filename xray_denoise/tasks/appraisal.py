@@ -9,13 +9,14 @@ from xray_denoise import nets
 from xray_denoise.denoisers.engine import choose_engine
 from xray_denoise.denoisers.network import NetworkDenoiser
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
+from xray_denoise.nets.profile_unet import ProfileUNet
 from xray_denoise.physics import metrics
 from xray_denoise.physics.levels import MID_GREY, Calibration
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.training.images import GreyImages
 from xray_denoise.training.patches import NoiseRange, WideRange
-from xray_denoise.training.validation import ValidationSet
+from xray_denoise.training.validation import ToldValidationSet, ValidationSet
 
 GOLDEN_SIZE, GOLDEN_LEVEL = 256, NoiseLevel(0.6, 10)
 """The phantom (seed 0) and its noise (seed 0) on which a card states a result for the tests to repeat."""
@@ -33,6 +34,8 @@ def appraised(net: DenoisingNet, held_out: GreyImages, noise: NoiseRange | WideR
         seed: of the noise.
     """
     head: dict[str, Any] = {}
+    if isinstance(net, ProfileUNet):
+        return {name: round(value, 3) for name, value in ToldValidationSet(held_out, seed)(net).parts.items()}
     if held_out:
         head["val_psnr"] = round(ValidationSet(held_out, seed)(net).psnr, 3)
     if held_out and isinstance(net, BlindNet):
