@@ -14,6 +14,7 @@ LAYERS = [
     {"denoisers", "reports"},
     {"tasks"},
     {"cli"},
+    {"__main__"},
 ]
 LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -14,7 +14,7 @@ KNOTS = 33
 BOX = 9
 """Side of the square whose mean stands for the grey level of a pixel, pixels."""
 FLOOR = 0.05 / WHITE
-"""The lowest deviation that the network works with: an image that is told to have no noise changes by less than this."""
+"""The lowest deviation that the network works with; told of less, it changes an image by hardly more than this."""
 
 
 def local_mean(image: Tensor, box: int = BOX) -> Tensor:
@@ -59,7 +59,7 @@ class ProfileUNet(DenoisingNet):
     stride = 16
     shrink = 2
 
-    def __init__(self, widths: tuple[int, int, int, int] = (48, 96, 160, 192), convs: int = 2) -> None:
+    def __init__(self, widths: tuple[int, int, int, int] = (64, 128, 192, 256), convs: int = 2) -> None:
         super().__init__()
         a, b, c, d = widths
         self.first = conv3(4 + 2 + BANDS, a)
@@ -70,7 +70,9 @@ class ProfileUNet(DenoisingNet):
         self.up = nn.ModuleList([conv3_relu(x, x, convs) for x in (c, b, a)])
         self.correction = conv3(a, 4)
         nn.init.zeros_(self.correction.weight)  # a fresh network changes nothing
-        seen = 1 + 2 * convs * (1 + 2 + 4 + 8) + 7  # of the sub-images: convolutions, and the eight-pixel blocks of the pooling
+        seen = (
+            1 + 2 * convs * (1 + 2 + 4 + 8) + 7
+        )  # of the sub-images: convolutions, and the eight-pixel blocks of the pooling
         self.radius = -(-(2 * seen + 1 + BOX // 2) // self.stride) * self.stride
 
     def forward(self, noisy: Tensor, maps: Tensor) -> Tensor:  # type: ignore[override]

@@ -124,6 +124,15 @@ class NoiseProfile:
         one, other = (self.kernel[overlap[0][i], overlap[1][i]] for i in (0, 1))
         return float((one * other).sum()) / _energy(self.kernel)
 
+    def nearest_level(self) -> NoiseLevel:
+        """The white noise whose variance, a line over the grey levels, is nearest to this one's (relative errors)."""
+        from scipy.optimize import nnls
+
+        grey = np.linspace(0.0, GREY_MAX, 33)
+        variance = np.maximum(self.deviation_at(grey) ** 2, 1e-12)
+        (slope, offset), _ = nnls(np.column_stack([grey, np.ones_like(grey)]) / variance[:, None], np.ones_like(grey))
+        return NoiseLevel(1 / slope if slope > 0 else math.inf, math.sqrt(offset))
+
     def scaled(self, factor: float) -> "NoiseProfile":
         """The same noise, `factor` times as strong."""
         return NoiseProfile(self.grey, self.deviation * factor, self.kernel)
@@ -240,3 +249,8 @@ def kernel_of(power: Values, side: int | None = None) -> Values:
         if _energy(cut) >= enough:
             break
     return np.asarray(cut / np.sqrt(_energy(cut)))
+
+
+def as_level(noise: NoiseLevel | NoiseProfile | None) -> NoiseLevel | None:
+    """What a method for white noise can be told of `noise`."""
+    return noise.nearest_level() if isinstance(noise, NoiseProfile) else noise

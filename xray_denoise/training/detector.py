@@ -20,7 +20,7 @@ from xray_denoise.nets.level import WHITE
 from xray_denoise.nets.profile_unet import BANDS, KNOTS, noise_maps
 from xray_denoise.physics import profile
 from xray_denoise.physics.phantom import chest_phantom
-from xray_denoise.training.patches import PatchSource, add_noise
+from xray_denoise.training.patches import NoiseRange, PatchSource, add_noise
 
 Pair = tuple[float, float]
 
@@ -224,7 +224,8 @@ def misjudged(noise: Noise, kinds: DetectorRange, draw: Draw, *, faithful: Tenso
     """
     grey = torch.linspace(-0.5, 0.5, KNOTS, device=noise.variance.device)[None]
     error = draw.normal(kinds.told)[:, None] + draw.normal(kinds.told)[:, None] * grey
-    over = draw.share(kinds.overtold)[:, None]
+    quiet = noise.variance.amax(dim=1) == 0  # texture is easily taken for noise where there is none
+    over = (draw.share(kinds.overtold) | (quiet & draw.share(0.5)))[:, None]
     error = error + over * draw.uniform(0, math.log(3))[:, None]
     powers = draw.normal(0.12, BANDS) + over * draw.normal(0.4, 1) * torch.linspace(1, -1, BANDS, device=grey.device)
     floor = (draw.uniform(0.1, 1.2)[:, None] * over / WHITE).square() + 1e-12
@@ -324,10 +325,10 @@ class DetectorSource:
         phantoms: int = PHANTOMS,
     ) -> None:
         self.patch, self.kinds, self.device = patch, kinds, device
-        self._radiographs = PatchSource(images, 2 * patch, kinds, device)
+        self._radiographs = PatchSource(images, 2 * patch, NoiseRange(), device)
         size = max(PHANTOM_SIZE, 2 * patch)
         drawn = [chest_phantom(size, rng=np.random.default_rng((77, seed))) for seed in range(phantoms)]
-        self._phantoms = PatchSource(drawn, 2 * patch, kinds, device)
+        self._phantoms = PatchSource(drawn, 2 * patch, NoiseRange(), device)
 
     def draw(self, step: int, count: int, generator: torch.Generator) -> ToldBatch:  # noqa: ARG002
         """`count` patches, each with its own place, turn, details and noise; every step gets the like."""
@@ -359,16 +360,21 @@ class DetectorSource:
         """(B, 1, P, P), grey level / 255: crops, zoomed, bent and of both polarities."""
         count, generator = draw.count, draw.generator
         phantom = draw.share(self.kinds.phantoms)
-        large = torch.where(
-            phantom[:, None, None],
-            self._phantoms.crops(count, generator).float(),
-            self._radiographs.crops(count, generator).float(),
-        )[:, None] / WHITE
+        large = (
+            torch.where(
+                phantom[:, None, None],
+                self._phantoms.crops(count, generator).float(),
+                self._radiographs.crops(count, generator).float(),
+            )[:, None]
+            / WHITE
+        )
         plain = paper & draw.share(PLAIN)
         halved = ((draw.share(self.kinds.halved) | (strength < WEAK)) & ~paper) | (paper & ~plain)
         zoom = torch.where(plain, 1.0, draw.uniform(0.5, 1.5))
-        zoom = torch.where(halved & ~(phantom & draw.share(0.5)), 0.5, zoom).tolist()
-        crops = torch.cat([_zoomed(image, factor, self.patch) for image, factor in zip(large.split(1), zoom, strict=True)])
+        zoom = torch.where(halved & ~(phantom & draw.share(0.5)), 0.5, zoom)
+        crops = torch.cat(
+            [_zoomed(large[index][None], factor, self.patch) for index, factor in enumerate(zoom.tolist())]
+        )
 
         varied = draw.share(0.5) & ~plain
         low, high = draw.uniform(0, 0.25), draw.uniform(0.75, 1)

@@ -165,8 +165,11 @@ class Training:
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        batch = self._share(self._source.draw(self.step, self.schedule.batch, self._generator))
-        loss = self._told_loss(batch) if isinstance(batch, ToldBatch) else self._blind_loss(batch)
+        batch = self._source.draw(self.step, self.schedule.batch, self._generator)
+        if isinstance(batch, ToldBatch):
+            loss = self._told_loss(self._share(batch))
+        else:
+            loss = self._blind_loss(self._share(batch))
         self._fabric.backward(loss.total)
         if math.isfinite(self.schedule.clip):
             torch.nn.utils.clip_grad_norm_(self._net.parameters(), self.schedule.clip)

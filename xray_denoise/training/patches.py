@@ -154,7 +154,7 @@ class PatchSource:
         self,
         images: Sequence[NDArray[np.uint8]] | Sequence[NDArray[np.float32]],
         patch: int,
-        noise: object,
+        noise: NoiseRange | WideRange,
         device: torch.device,
     ) -> None:
         if not images:
@@ -171,7 +171,8 @@ class PatchSource:
         dtype = torch.from_numpy(images[0][:1, :1].copy()).dtype
         self._pixels = torch.empty(int(sizes.sum()), dtype=dtype, device=device)
         for image, start in zip(images, self._starts.tolist(), strict=True):
-            self._pixels[start : start + image.size] = torch.from_numpy(np.ascontiguousarray(image).ravel())
+            pixels = torch.from_numpy(np.array(image).ravel())
+            self._pixels[start : start + len(pixels)] = pixels
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -181,7 +182,6 @@ class PatchSource:
         clean = self.crops(count, generator)[:, None].to(torch.float32) / WHITE
         if isinstance(self.noise, WideRange):
             return self._wide(clean, self.noise, generator)
-        assert isinstance(self.noise, NoiseRange)
         eta = self._uniform(self.noise.eta, count, generator)
         sigma = self._uniform(self.noise.sigma, count, generator)
         return Batch(add_noise(clean, eta, sigma, generator), clean, clean, eta, sigma)

@@ -80,7 +80,7 @@ def gaussian_kernel(width: float, gain: float = 0.0) -> NDArray[np.float64]:
 
     def gaussian(deviation: float) -> NDArray[np.float64]:
         line = np.exp(-(offsets**2) / (2 * deviation**2))
-        return np.outer(line, line) / line.sum() ** 2
+        return np.asarray(np.outer(line, line) / line.sum() ** 2)
 
     kernel = (1 + gain) * gaussian(width) - gain * gaussian(2 * width)
     return np.asarray(kernel / np.sqrt((kernel**2).sum()))
@@ -125,7 +125,8 @@ class ToldValidationSet:
     @torch.no_grad()
     def __call__(self, net: DenoisingNet) -> Validation:
         """Denoise every image with `net` on the device that it is on, in 32-bit floats."""
-        assert isinstance(net, ProfileUNet)
+        if not isinstance(net, ProfileUNet):
+            raise TypeError("a network that is told the noise is needed")
         was_training, device = net.training, next(net.parameters()).device
         net.eval()
         found: dict[str, list[float]] = {}

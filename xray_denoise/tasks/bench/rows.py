@@ -11,6 +11,7 @@ from xray_denoise.denoisers import Denoised, Denoiser, Runtime
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import NoiseProfile, as_level
 from xray_denoise.reports import methods
 
 ESTIMATOR = "estimate"
@@ -57,9 +58,9 @@ class Estimator:
 
     name: str = field(default=ESTIMATOR, init=False)
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         """See `Denoiser`."""
-        return Denoised(np.asarray(noisy, dtype=np.float32), level or estimate_level(noisy))
+        return Denoised(np.asarray(noisy, dtype=np.float32), as_level(level) or estimate_level(noisy))
 
 
 def default_rows() -> list[str]:
