@@ -22,6 +22,7 @@ from xray_denoise.tasks.bench.detectors import (
     cells,
     detector_noise,
     level_error,
+    means,
     measure,
     profile_noise,
 )
@@ -120,6 +121,19 @@ def test_gain_shift_and_level_are_measured(phantom: Image) -> None:
     assert second is not None
     assert second.kernel.shape == (1, 1)
     np.testing.assert_array_equal(second.deviation, cell.profile.deviation)
+
+
+def test_the_table_has_means_over_images(phantom: Image) -> None:
+    """The other image is off by a quarter everywhere; what was found is off by 20 % in both."""
+    methods = [Method.told("told", "1", Told(phantom))]
+    (cell,) = cells([("white", detector_noise("white"))], (1.0,), clean=False)
+    outcomes = list(measure([("a", phantom), ("b", phantom + 0.25)], [cell], methods, Log()))
+    (row,) = means(outcomes)
+    assert (row.method, row.spectrum, row.deviation) == ("told", "white", 1.0)
+    assert row.gain == pytest.approx((outcomes[0].gain + outcomes[1].gain) / 2)
+    assert row.shift == pytest.approx((outcomes[0].shift + outcomes[1].shift) / 2)
+    assert row.found_deviation == pytest.approx(0.2)
+    assert row.found_bands is None
 
 
 def test_an_estimated_profile_is_compared_band_by_band() -> None:
