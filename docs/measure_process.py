@@ -118,7 +118,7 @@ def bare_seconds(model: str, engine: str, threads: int | None, path: Path) -> fl
 
 def folder_seconds(model: str, engine: str, threads: int | None, source: Path, target: Path) -> tuple[float, float]:
     """Seconds a file of a folder, and of the bare network on one of its files, before and after."""
-    from xray_denoise.tasks.denoise import Options, denoise_files
+    from xray_denoise.tasks.batch import Options, run_jobs
     from xray_denoise.tasks.jobs import plan_jobs
     from xray_denoise.tasks.manifest import Manifest
 
@@ -127,10 +127,10 @@ def folder_seconds(model: str, engine: str, threads: int | None, source: Path, t
     denoisers.keep_memory()
     jobs, _ = plan_jobs([str(source)], target)
     options = Options(denoisers.get(model, Runtime("cpu", engine=engine)), manifest=Manifest(target))
-    list(denoise_files(jobs[:WARM_FILES], options))
+    list(run_jobs(jobs[:WARM_FILES], options))
     before = bare_seconds(model, engine, threads, jobs[0].source)
     start = time.perf_counter()
-    statuses = {outcome.status for outcome in denoise_files(jobs[WARM_FILES:], options)}
+    statuses = {outcome.status for outcome in run_jobs(jobs[WARM_FILES:], options)}
     each = (time.perf_counter() - start) / (len(jobs) - WARM_FILES)
     if statuses != {"written"}:
         raise SystemExit(f"a file of the folder was {statuses}")

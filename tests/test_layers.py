@@ -15,6 +15,7 @@ LAYERS = [
     {"tasks"},
     {"bench"},
     {"cli"},
+    {"__main__"},
 ]
 LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -161,16 +161,15 @@ def test_only_an_oracle_is_given_the_level() -> None:
     assert set(blind.levels) == {None}
 
 
-def test_a_profile_is_a_noise_too_but_oracles_need_a_level() -> None:
+def test_a_profile_is_a_noise_too() -> None:
     profile = NoiseProfile.white(12.0)
     case = Case(CleanImage("flat", np.full((400, 400), 120.0, dtype=np.float32)), profile, "a detector")
-    witness = Witness()
-    (found,) = measure([row("w", witness)], [case], ("psnr", "total_error"), Log(), warmup=0)
+    oracle = Witness()
+    (found,) = measure([row("w", oracle, oracle=True)], [case], ("psnr", "total_error"), Log(), warmup=0)
     assert (found.noise, found.values["total_error"]) == ("a detector", None)
-    assert witness.images[0].std() == pytest.approx(12.0, rel=5 / (2 * 400**2) ** 0.5)
+    assert oracle.levels == [profile]
+    assert oracle.images[0].std() == pytest.approx(12.0, rel=5 / (2 * 400**2) ** 0.5)
     assert Case(case.image, profile.scaled(2.0)).key(0) != case.key(0)
-    with pytest.raises(UsageError, match="needs a noise level"):
-        list(measure([row("w", witness, oracle=True)], [case], ("psnr",), Log()))
 
 
 def test_every_row_sees_the_same_noise_clipped_and_not_rounded() -> None:

@@ -10,6 +10,7 @@ from xray_denoise.bench.cases import Case
 from xray_denoise.denoisers import Denoised
 from xray_denoise.physics import metrics
 from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.profile import as_level
 
 Values = dict[str, float | None]
 Measure = Callable[[Denoised, Case], Values]
@@ -24,7 +25,7 @@ def image_quality(denoised: Denoised, case: Case) -> Values:
 
 def level_errors(denoised: Denoised, case: Case) -> Values:
     """The estimated noise level, and how far it lies above the true one."""
-    found, true = denoised.level, case.noise
+    found, true = denoised.level or as_level(denoised.profile), case.noise
     names = ("eta", "sigma", "inverse_eta_error", "sigma_error", "total_error")
     if found is None or not isinstance(true, NoiseLevel):
         return dict.fromkeys(names)

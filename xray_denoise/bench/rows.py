@@ -1,7 +1,7 @@
 """Which methods are measured, and how each of them is run.
 
-A row is written NAME (blind: the method estimates the noise itself) or NAME+level (oracle: it is given the true noise
-level). `KNOWN` is the registry. A method is added by one line there; a model in the weights folder that has no line is
+A row is written NAME (blind: the method estimates the noise itself) or NAME+level (oracle: it is given the true noise).
+`KNOWN` is the registry. A method is added by one line there; a model in the weights folder that has no line is
 measured under its own name by `--methods all`.
 """
 
@@ -17,7 +17,7 @@ from xray_denoise.bench.cases import Noise
 from xray_denoise.denoisers import AUTO, Denoised, Denoiser, Runtime
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.physics.estimate import estimate_level
-from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import as_level
 
 ORACLE = "+level"
 """Follows the name of a method that is given the true noise level."""
@@ -93,11 +93,9 @@ class Row:
         """Denoise an image, (H, W), grey levels, whose true noise is `noise`.
 
         Raises:
-            UsageError: an oracle needs a `NoiseLevel`, and the noise is another one.
+            UsageError: the method cannot be told such a noise.
         """
-        if self.oracle and not isinstance(noise, NoiseLevel):
-            raise UsageError(f"'{self.title}' needs a noise level, which this noise does not have")
-        return self.denoiser(noisy, noise if self.oracle and isinstance(noise, NoiseLevel) else None)
+        return self.denoiser(noisy, noise if self.oracle else None)
 
     @property
     def fingerprint(self) -> str:
@@ -130,9 +128,9 @@ class Estimator:
 
     name: str = field(default=ESTIMATOR, init=False)
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """See `Denoiser`."""
-        return Denoised(np.asarray(noisy, dtype=np.float32), level or estimate_level(noisy))
+        return Denoised(np.asarray(noisy, dtype=np.float32), as_level(level) or estimate_level(noisy))
 
 
 def split(row: str) -> tuple[str, bool]:

@@ -9,7 +9,7 @@ import typer
 
 from xray_denoise.cli.app import guarded, say
 from xray_denoise.cli.results import about, collected, confirmed, write_tables
-from xray_denoise.errors import UnwritableFileError, UsageError
+from xray_denoise.errors import ExistingFileError, UnwritableFileError, UsageError
 
 if TYPE_CHECKING:
     from xray_denoise.bench.figure import FigurePlan
@@ -153,7 +153,8 @@ def _check_targets(targets: list[Path | None], existing: str) -> None:
                 f"cannot write {target}: there is no folder {target.parent}", hint="make the folder, or choose another"
             )
         if target.exists() and existing == "error":
-            raise UnwritableFileError(f"{target} exists already", hint="use --existing overwrite, or another name")
+            hint = "choose another name, or replace it with --existing overwrite"
+            raise ExistingFileError("{path} exists already", path=target, hint=hint)
 
 
 def _check_plot(target: Path | None) -> None:
