@@ -16,23 +16,6 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module(name)
 
 
-def test_all_that_is_promised_of_a_gpu_is_measured_in_one_go(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script("measure_gpu", monkeypatch).main(["--device", "cpu", "--quick", "--model", "lite"])
-    said = capsys.readouterr().out
-    for pattern in (
-        r"fp16, launched, fused: [\d.e+]+ ms",
-        r"bf16 against fp32 \([\d.]+ dB, 3 images\): loses -?\d\.\d+ dB",
-        r"of it without the network: [\d.]+ ms",
-        r"decoders alone: [\d.e+]+ files/s",
-        r"lite: [\d.e+]+ files/s, \d+% of the decoders\n",
-        r"128x128: \d+ MiB resident",
-    ):
-        assert re.search(pattern, said), pattern
-    assert "fp16: fused convolutions do not" not in said
-
-
 @pytest.mark.slow
 def test_what_a_user_waits_for_is_measured_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = tmp_path / "process.md"

@@ -44,8 +44,6 @@ WIDEST_SPREAD = 63
 """Largest side of a light spread or a grain, pixels."""
 WIDEST_MASK = 10.0
 """Largest deviation of the Gaussian of an edge enhancement, pixels."""
-KERNEL_LOSS = 1e-6
-"""Energy of the kernel of a profile that may be cut off with its outer parts."""
 MOST_PHOTONS = 1e18
 """Above it numpy draws no Poisson numbers."""
 
@@ -236,22 +234,30 @@ class Chain:
             noisy = np.rint(noisy / step) * step
         return noisy.astype(np.float32)
 
-    def profile(self) -> NoiseProfile:
+    def profile(self, spectrum_at: float = MID_GREY) -> NoiseProfile:
         """The noise that `expose` gives, to first order.
 
-        The deviation holds at every grey level, with saturation not counted; where the noise exceeds the exposure the
-        slope of the table is that at one deviation. The mix of quantum, electronic and structural noise changes with
-        the exposure, so the spectrum changes too: the profile has the one at mid-grey. After a resampling it is the
-        mean over all positions of pixels between pixels.
+            d(g)^2 = T'(s)^2 (k s E_h + e^2 E_1 + p^2 s^2 E_c),   s = T^-1(g)
+            P(u) ~ |U(u)|^2 (k s |H(u)|^2 + e^2 + p^2 s^2 |C(u)|^2)
+
+        H and C are the transfer functions of h and c for kernels of unit energy, U that of the edge enhancement, E the
+        mean of |U|^2 |H|^2, |U|^2 and |U|^2 |C|^2 over frequencies. Resampling changes P and E once more; they are
+        means over the positions that new pixels have between old ones. Saturation is not counted. Where the noise is
+        stronger than the exposure itself, T' is taken where they are equal.
+
+        The mix of quantum, electronic and structural noise depends on the exposure, so the spectrum does, too.
+
+        Args:
+            spectrum_at: grey level at which the spectrum is that of the chain, 0..255.
         """
         grey = np.linspace(0.0, GREY_MAX, KNOTS)
         signal = self.table.exposure(grey)
         parts = self.variances(signal)
         slope = self.table.slope(np.maximum(signal, np.sqrt(parts.sum(axis=0))).clip(self.table.full * 1e-9))
         deviation = slope * np.sqrt(np.tensordot(self.energies(), parts, axes=1))
-        power = np.tensordot(self.variances(self.table.exposure(np.array(MID_GREY))), self._powers(), axes=1)
-        profile = NoiseProfile(grey, deviation, _compact_kernel(power))
-        return profile if self.bits is None else profile.rounded(self.bits)
+        power = np.tensordot(self.variances(self.table.exposure(np.array(spectrum_at))), self._powers(), axes=1)
+        profile = NoiseProfile(grey, deviation, kernel_of(power) if power.any() else _point())
+        return profile if self.bits is None else profile.rounded(self.bits, spectrum_at)
 
     def energies(self) -> Values:
         """(3,), by what edge enhancement and resampling multiply quantum, electronic and structural variance."""
@@ -277,10 +283,12 @@ class Chain:
 
     def _noise(self, signal: Values, rng: np.random.Generator) -> Values:
         """n, DN, same shape as the linear exposure."""
-        noise = self.electronics * rng.standard_normal(signal.shape) if self.electronics else np.zeros(signal.shape)
+        noise = np.zeros(signal.shape)
         if self.gain:
             photons = np.pad(signal, [(side // 2,) * 2 for side in self.spread.shape], mode="edge") / self.gain
             noise += self.gain * _convolved(rng.poisson(photons) - photons, self.spread)
+        if self.electronics:
+            noise += self.electronics * rng.standard_normal(signal.shape)
         if self.structure:
             noise += self.structure * signal * self._pattern(signal.shape)
         return noise
@@ -356,31 +364,25 @@ def _weights(positions: NDArray[np.floating], length: int, reach: int) -> Any:
 
 
 def _resampled(power: Values, factor: float) -> Values:
-    """The power spectrum after the interpolation by `factor`, mean over the positions between pixels.
+    """The power spectrum of an image (N, N) after the interpolation by `factor`, (N, N).
 
-    The covariance at a lag of d new pixels is sum_m R(m) A(d / factor - m) along each axis, where R is the old one and
-    A the autocorrelation of the triangle, a cubic B-spline.
+    The covariance at a lag of d new pixels is the mean of w(i)^T R w(i + d) along each axis, where w(i) are the weights
+    of new pixel i and R is the covariance of the old ones; it is summed over frequencies.
     """
     side = power.shape[0]
-    covariance = np.fft.fftshift(np.fft.ifft2(power).real)
-    lags = np.arange(-(side // 2), side - side // 2)
     reach = _reach(1 / factor)
-    away = np.abs(lags[:, None] / factor - lags[None]) / reach
-    spline = np.where(away < 1, 2 / 3 - away**2 + away**3 / 2, np.maximum(0.0, 2 - away) ** 3 / 6) / reach
-    return np.asarray(np.fft.fft2(np.fft.ifftshift(spline @ covariance @ spline.T)).real.clip(0))
-
-
-def _compact_kernel(power: Values) -> Values:
-    """The smallest kernel of a spectrum that loses no more than `KERNEL_LOSS` of its energy."""
-    if not power.any():
-        return _point()
-    whole = kernel_of(power, SPECTRUM_SIDE - 1)
-    middle = SPECTRUM_SIDE // 2 - 1
-    for half in range(middle):
-        cut = whole[middle - half : middle + half + 1, middle - half : middle + half + 1]
-        if 1 - (cut**2).sum() <= KERNEL_LOSS:
-            break
-    return np.asarray(cut / _norm(cut))
+    positions = (np.arange(side) + 0.5) / factor - 0.5 + reach
+    weights = _weights(positions, math.ceil(side / factor) + 2 * reach + 1, reach)
+    waves = np.exp(2j * np.pi / side * np.outer(np.arange(weights.shape[1]), np.arange(side)))
+    passed = weights @ waves
+    most = min(side // 2 - 1, int(factor * (side // 2 - 2 * reach)))  # lags that do not reach around the spectrum
+    ahead = [(passed[: side - lag].conj() * passed[lag:]).mean(axis=0) for lag in range(most + 1)]
+    transfer = np.array([ahead[abs(lag)] if lag >= 0 else ahead[-lag].conj() for lag in range(-most, most + 1)])
+    covariance = np.zeros((side, side))
+    first = side // 2 - most
+    within = slice(first, first + 2 * most + 1)
+    covariance[within, within] = (transfer @ power @ transfer.T).real / side**2
+    return np.asarray(np.fft.fft2(np.fft.ifftshift(covariance)).real.clip(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,13 +471,13 @@ def detector(name: str, deviation: float, *, bits: int | None = None) -> Chain:
     wanted = (deviation / float(made.table.slope(np.array(signal)))) ** 2
     shares = np.array([1 - made.electronic - made.structural, made.electronic, made.structural])
     _, electronic, structural = shares * wanted / float(shares @ energies)
-    structural = min(structural, (MOST_STRUCTURE * signal) ** 2)
-    quantum = (wanted - electronic * energies[1] - structural * energies[2]) / energies[0]
+    structure = min(math.sqrt(structural) / signal, MOST_STRUCTURE)
+    quantum = (wanted - electronic * energies[1] - (structure * signal) ** 2 * energies[2]) / energies[0]
     return replace(
         unit,
-        gain=quantum / signal / float((unit.spread**2).sum()),
+        gain=float(quantum) / signal / float((unit.spread**2).sum()),
         electronics=math.sqrt(electronic),
-        structure=math.sqrt(structural) / signal,
+        structure=structure,
     )
 
 

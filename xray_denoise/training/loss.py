@@ -10,6 +10,9 @@ import pytorch_msssim
 import torch
 from torch import Tensor
 
+SMALLEST_ERROR = 0.03 / 255
+"""Root mean square error of a patch below which there is nothing to gain, grey level / 255."""
+
 ALPHA = 0.3
 """Weight of the squared error where a level is over-estimated; 1 - ALPHA where it is under-estimated."""
 
@@ -94,3 +97,26 @@ def denoising_loss(
         asymmetric, variation = asymmetric_loss(levels, true_levels), total_variation_loss(levels)
     total = weights.mse * mse + weights.ssim * structure + weights.asymmetric * asymmetric + weights.tv * variation
     return Loss(total, mse, structure, asymmetric, variation)
+
+
+def decibel_loss(restored: Tensor, target: Tensor, details: Tensor, lost: float) -> Loss:
+    """Mean over patches of the logarithm of their squared error: a decibel counts alike at every noise level.
+
+    Args:
+        restored: (B, 1, P, P), grey level / 255.
+        target: likewise.
+        details: what was inserted into the patches, likewise; 0 where nothing was.
+        lost: weight of the share of an inserted detail that is lost: the square of what a matched filter finds of it
+            in the error, next to 1.
+    """
+    error = restored - target
+    squares = error.square().mean(dim=(1, 2, 3))
+    total = (squares + SMALLEST_ERROR**2).log().mean()
+    gone = squares.new_zeros(())
+    if lost:
+        energy = details.square().sum(dim=(1, 2, 3))
+        share = (error * details).sum(dim=(1, 2, 3)) / energy.clamp_min(1e-12)
+        gone = (share.clamp(-1, 1).square() * (energy > 0)).mean()
+        total = total + lost * gone
+    none = squares.new_zeros(())
+    return Loss(total, squares.mean(), none, gone, none)
