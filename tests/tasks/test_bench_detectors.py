@@ -6,12 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
-from xray_denoise.denoisers import Denoised
-from xray_denoise.denoisers.classical import Noisy
-from xray_denoise.physics.noise import NoiseLevel
-from xray_denoise.physics.phantom import chest_phantom
-from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.tasks.bench.detectors import (
     CLEAN,
     QUICK_DEVIATIONS,
@@ -26,6 +20,12 @@ from xray_denoise.tasks.bench.detectors import (
     measure,
     profile_noise,
 )
+
+from xray_denoise.denoisers import Denoised
+from xray_denoise.denoisers.classical import Noisy
+from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.physics.profile import NoiseProfile
 
 Image = NDArray[np.float32]
 BLUR = np.outer([1.0, 2.0, 1.0], [1.0, 2.0, 1.0]) / 6.0

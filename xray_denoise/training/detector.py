@@ -335,14 +335,16 @@ class DetectorSource:
         kinds, draw = self.kinds, Draw(count, generator)
         paper = draw.share(kinds.paper)
         quiet = draw.share(kinds.clean) & ~paper
+        eta, sigma = draw.uniform(*kinds.eta), draw.uniform(*kinds.sigma)
         strength = draw.log_uniform(*kinds.deviation) / WHITE
+        strength = torch.where(paper, (WHITE / 2 / eta + sigma.square()).sqrt() / WHITE, strength)
         clean = self._images(draw, paper, strength)
         added = details(self.patch, draw) * draw.share(kinds.details)[:, None, None, None]
-        contrast = draw.log_uniform(0.5, 10) * strength.clamp_min(0.2 / WHITE).clamp_max(10 / WHITE)
+        contrast = draw.log_uniform(0.5, 10) * strength.clamp_min(0.2 / WHITE)
+        contrast = contrast.clamp_max(80 / WHITE)
         clean, plain = (clean + added * contrast[:, None, None, None]).clamp(0, 1), clean
         drawn = detector_noise(clean, strength * ~quiet, draw)
 
-        eta, sigma = draw.uniform(*kinds.eta), draw.uniform(*kinds.sigma)
         exposed = add_noise(clean, eta, sigma, generator)
         grey = torch.linspace(0, 1, KNOTS, device=self.device)[None]
         line = grey / (WHITE * eta[:, None]) + (sigma[:, None] / WHITE).square()
