@@ -7,14 +7,13 @@ import sys
 import textwrap
 import time
 from dataclasses import dataclass
-from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from xray_denoise.bench.fresh_process import in_fresh_process, peak_memory
 from xray_denoise.errors import CannotRunError, UsageError
-from xray_denoise.tasks.bench.alone import alone, peak_memory
 
 MIB = 2**20
 
@@ -39,29 +38,38 @@ def vanish() -> None:
 
 
 def test_it_is_another_process() -> None:
-    assert alone(os.getpid) != os.getpid()
-    assert active_children() == []
+    assert in_fresh_process(os.getpid) != os.getpid()
 
 
 def test_memory_is_that_of_the_process_alone() -> None:
     """Whatever we hold ourselves: getrusage would tell of it."""
     ours = np.ones(300 * MIB, dtype=np.uint8)
-    little, much = alone(Holding()), alone(Holding(100))
+    little, much = in_fresh_process(Holding()), in_fresh_process(Holding(100))
     assert little is not None
     assert much is not None
     assert much - little == pytest.approx(100, abs=8), "an allocator may round"
     assert little < ours.size / MIB < (peak_memory() or 0)
 
 
+def chatty() -> str:
+    sys.stdout.write("a library prints")
+    os.write(1, b"and so does one in C")
+    return "an answer"
+
+
+def test_what_is_printed_does_not_harm_the_answer() -> None:
+    assert in_fresh_process(chatty) == "an answer"
+
+
 def test_an_error_comes_back_with_its_hint() -> None:
     with pytest.raises(UsageError, match="not like that") as caught:
-        alone(refuse)
+        in_fresh_process(refuse)
     assert caught.value.hint == "like this"
 
 
 def test_a_process_that_is_killed_is_told() -> None:
     with pytest.raises(CannotRunError, match="signal 9") as caught:
-        alone(vanish)
+        in_fresh_process(vanish)
     assert "memory" in caught.value.hint
 
 
@@ -73,16 +81,18 @@ def test_an_interrupt_ends_it_at_once_and_in_silence(tmp_path: Path) -> None:
         textwrap.dedent(
             """
             import os, sys, time
+            from functools import partial
             from pathlib import Path
-            from xray_denoise.tasks.bench.alone import alone
+            from xray_denoise.bench.fresh_process import in_fresh_process
 
-            def wait():
-                Path(sys.argv[1]).write_text(str(os.getpid()))
+            def wait(started):
+                Path(started).write_text(str(os.getpid()))
                 time.sleep(60)
 
             if __name__ == "__main__":
+                from waits import wait  # a function of __main__ is unknown to the other process
                 try:
-                    alone(wait)
+                    in_fresh_process(partial(wait, sys.argv[1]))
                 except KeyboardInterrupt:
                     print("interrupted")
             """

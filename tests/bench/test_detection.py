@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xray_denoise.tasks.bench.detection import DetectionTask, Regions, as_mosaic, in_pieces
+from xray_denoise.bench.detection import DetectionTask, Regions, as_mosaic, in_pieces
 
 REGIONS = Path(__file__).resolve().parents[3] / "shared" / "real" / "detection_rois.npz"
 

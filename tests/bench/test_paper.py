@@ -2,7 +2,14 @@
 
 import pytest
 
-from xray_denoise.reports import methods, paper
+from xray_denoise.bench import paper, rows, tables
+from xray_denoise.bench.pivot import Results
+from xray_denoise.bench.tables import TABLES, Run
+from xray_denoise.reports.tables import Report
+
+
+def made(name: str) -> Report:
+    return tables.report(TABLES[name], Run(Results.of([]), []), [])
 
 
 @pytest.mark.parametrize("name", ["dncnn", "x-recnn", "x-bdcnn"])
@@ -24,7 +31,7 @@ def test_cells_stand_where_the_paper_has_them() -> None:
 
 
 def test_the_papers_snr_is_its_psnr_less_a_constant() -> None:
-    psnr, snr, *others = paper.table_2([], paper.CELLS, paper.Run(())).tables
+    psnr, snr, *others = made("2").tables
     assert [row.title for row in psnr.rows] == [
         "paper: noisy",
         "paper: DnCNN",
@@ -38,12 +45,12 @@ def test_the_papers_snr_is_its_psnr_less_a_constant() -> None:
 
 
 def test_the_notes_tell_of_the_swapped_columns() -> None:
-    for found in (paper.table_2([], paper.CELLS, paper.Run(())), paper.table_1([], "", paper.Run(()))):
+    for found in (made("2"), made("1")):
         assert any("swapped" in note for note in found.notes)
 
 
 def test_table_1_shows_every_row_of_the_paper() -> None:
-    table = paper.table_1([], "Patches.", paper.Run(())).tables[0]
+    table = made("1").tables[0]
     values = {row.title: row.values[1] for row in table.rows}
     assert values == {
         "paper: noisy": 24.19,
@@ -58,10 +65,8 @@ def test_table_1_shows_every_row_of_the_paper() -> None:
 
 
 def test_every_row_has_a_title() -> None:
-    for row in (*methods.CLASSICAL_ROWS, *methods.NETWORK_ROWS):
-        assert methods.split(row)[0] in methods.TITLES
-    assert methods.title("gat-bm3d+level") == "GAT + BM3D (true level)"
-    assert methods.title("ivst-bm3d+level") == "Iterative VST (true level)"
-    assert methods.title("x-recnn") == "X-ReCNN (reconstructed)"
-    assert methods.title("mine") == "mine"
-    assert set(methods.SLOW_ROWS) <= set(methods.CLASSICAL_ROWS)
+    assert rows.title("gat-bm3d+level") == "GAT + BM3D (true level)"
+    assert rows.title("ivst-bm3d+level") == "Iterative VST (true level)"
+    assert rows.title("x-recnn") == "X-ReCNN (reconstructed)"
+    assert rows.title("mine") == "mine"
+    assert len({known.title for known in rows.KNOWN}) == len(rows.KNOWN)

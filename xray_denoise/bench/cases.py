@@ -1,7 +1,7 @@
-"""What is measured: clean images, and the noise that each of them gets.
+"""What is measured: noise-free images, and the noise that each of them gets.
 
-The noise of a case depends on the seed, the clean pixels and the level only: every denoiser sees the same noisy
-image, and a second run is identical. Noisy images stay floats, clipped to [0, 255] and not rounded.
+The noise of a case depends on the seed, the clean pixels and the noise only: every row sees the same noisy image, and a
+second run is identical. Noisy images stay floats, clipped to [0, 255] and not rounded.
 """
 
 import hashlib
@@ -14,16 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise import files
+from xray_denoise.bench import paper
 from xray_denoise.errors import UnreadableFileError
 from xray_denoise.files.folders import radiographs_in
 from xray_denoise.physics.noise import GREY_MAX, NoiseLevel, add_noise
 from xray_denoise.physics.phantom import chest_phantom
-from xray_denoise.reports import paper
+from xray_denoise.physics.profile import NoiseProfile
+
+Noise = NoiseLevel | NoiseProfile
+"""The noise of a case."""
 
 TABLE_2 = tuple(NoiseLevel(eta, sigma) for eta, sigma in paper.CELLS)
 """The nine noise levels of the paper's Table II."""
 QUICK_LEVELS = (NoiseLevel(0.4, 15.0), NoiseLevel(0.6, 10.0), NoiseLevel(0.8, 5.0))
 """Those of `--quick`: the noisiest, the middle and the cleanest of the nine."""
+MIDDLE = QUICK_LEVELS[1]
+"""The noise level where one stands for all nine."""
 IMAGES, QUICK_IMAGES, QUICK_SIZE = 10, 3, 256
 """Phantoms that stand for the paper's radiographs; `--quick`: the first images, their centres of 256x256."""
 SMALLEST = 11
@@ -38,12 +44,10 @@ DARKEST_PATCH, TRIES = 10.0, 100
 
 @dataclass(frozen=True, slots=True)
 class CleanImage:
-    """A noise-free image to start from."""
+    """A noise-free image: (H, W), grey levels in [0, 255], and a name that is not that of its file."""
 
     name: str
-    """Tells the images of one run apart; not the name of a file, which may name a patient."""
     grey: NDArray[np.float32]
-    """(H, W), grey levels in [0, 255]."""
 
     @property
     def sha256(self) -> str:
@@ -62,30 +66,57 @@ class Case:
     """A clean image, or a patch of one, and the noise that it gets."""
 
     image: CleanImage
-    level: NoiseLevel
+    noise: Noise
+    name: str = ""
+    """Of the noise, where it has one; see `label`."""
+
+    @property
+    def label(self) -> str:
+        """Tells the noise of this case from that of others: the column of a table that it belongs to."""
+        return self.name or label(self.noise)
 
     def noisy(self, seed: int) -> NDArray[np.float32]:
         """Draw the noise; an equal case and seed give the same image."""
-        level = f"{float(self.level.eta)!r} {float(self.level.sigma)!r}"
-        return add_noise(self.image.grey, self.level, _generator(f"{seed} {self.image.sha256} {level}"))
+        rng = _generator(f"{seed} {self.image.sha256} {_exactly(self.noise)}")
+        if isinstance(self.noise, NoiseLevel):
+            return add_noise(self.image.grey, self.noise, rng)
+        noisy = self.image.grey + self.noise.draw(self.image.grey, rng)
+        return np.asarray(noisy.clip(0, GREY_MAX), dtype=np.float32)
+
+    def key(self, seed: int) -> str:
+        """Equal for cases that have the same noisy image."""
+        return f"image {self.image.sha256}, noise {_exactly(self.noise)}, seed {seed}"
 
 
-CasesOf = Callable[[CleanImage], Iterator[Case]]
-"""The cases that are made of one image."""
+def label(noise: Noise) -> str:
+    """A name for a noise: its level, or the hash of a profile."""
+    if isinstance(noise, NoiseLevel):
+        return f"eta {float(noise.eta)!r}, sigma {float(noise.sigma)!r}"
+    return f"profile {_exactly(noise)[:12]}"
 
 
-def at_levels(levels: Sequence[NoiseLevel]) -> CasesOf:
-    """Whole images, each at every one of `levels`."""
-    return lambda image: (Case(image, level) for level in levels)
+def _exactly(noise: Noise) -> str:
+    if isinstance(noise, NoiseLevel):
+        return f"{float(noise.eta)!r} {float(noise.sigma)!r}"
+    return hashlib.sha256(noise.to_json().encode()).hexdigest()
 
 
-def in_patches(seed: int, count: int = PATCHES) -> CasesOf:
-    """`count` patches of each image, at places and with noise levels that the seed, the image and its number decide.
+def _generator(text: str) -> np.random.Generator:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()))
+
+
+def at_levels(image: CleanImage, levels: Sequence[NoiseLevel] = TABLE_2) -> Iterator[Case]:
+    """The whole image at every one of `levels`."""
+    return (Case(image, level) for level in levels)
+
+
+def in_patches(image: CleanImage, seed: int, count: int = PATCHES) -> Iterator[Case]:
+    """`count` patches of an image, at places and with noise levels that the seed, the image and its number decide.
 
     Raises:
-        UnreadableFileError: when an image is smaller than a patch.
+        UnreadableFileError: the image is smaller than a patch.
     """
-    return lambda image: (_patch(image, seed, number) for number in range(count))
+    return (_patch(image, seed, number) for number in range(count))
 
 
 def _patch(image: CleanImage, seed: int, number: int) -> Case:
@@ -105,19 +136,13 @@ def _patch(image: CleanImage, seed: int, number: int) -> Case:
     return Case(CleanImage(image.name, grey), level)
 
 
-def _generator(text: str) -> np.random.Generator:
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()))
-
-
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """The clean images of a run."""
+    """The clean images of a run: how many of what, in words, and `open`, which yields them one at a time."""
 
     words: str
-    """How many of what, for people."""
     count: int
     open: Callable[[], Iterator[CleanImage]]
-    """Starts again at the first image; holds one at a time."""
 
 
 def image_set(folder: Path | None, *, quick: bool = False) -> ImageSet:
@@ -137,12 +162,7 @@ def image_set(folder: Path | None, *, quick: bool = False) -> ImageSet:
 
 
 def phantoms(size: int = 1024, *, quick: bool = False) -> Iterator[CleanImage]:
-    """Draw the built-in test images, rounded to whole grey levels like radiographs of 8 bit.
-
-    Args:
-        size: pixels a side.
-        quick: the first `QUICK_IMAGES`, their centres.
-    """
+    """Draw the built-in images of `size` pixels a side, rounded to whole grey levels; `quick`: a few, their centres."""
     for number in range(QUICK_IMAGES if quick else IMAGES):
         grey = np.rint(chest_phantom(size, rng=np.random.default_rng(number)))
         image = CleanImage(f"phantom {number}", grey.clip(0, GREY_MAX).astype(np.float32))
@@ -152,7 +172,7 @@ def phantoms(size: int = 1024, *, quick: bool = False) -> Iterator[CleanImage]:
 def radiographs(
     paths: Sequence[Path], read: Callable[[Path], NDArray[np.float32]], *, quick: bool = False
 ) -> Iterator[CleanImage]:
-    """Read the images of the benchmark, clipped to [0, 255], one at a time; they are called image 1, image 2, ...
+    """Read images one at a time, clipped to [0, 255]; they are called image 1, image 2, ...
 
     Args:
         paths: the files.

@@ -1,19 +1,14 @@
 """What the benchmark measures and what it keeps: images, patches, and the lines of its log."""
 
-import json
-import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xray_denoise.errors import UnreadableFileError, UsageError
-from xray_denoise.physics.noise import NoiseLevel
-from xray_denoise.tasks.bench import cases
-from xray_denoise.tasks.bench.cases import CleanImage, in_patches
-from xray_denoise.tasks.bench.log import Key, Log, Measurement
+from xray_denoise.bench import cases
+from xray_denoise.bench.cases import CleanImage, in_patches
+from xray_denoise.errors import UnreadableFileError
 
 
 def test_phantoms_are_whole_grey_levels_and_repeat() -> None:
@@ -65,19 +60,19 @@ def picture(size: int = 300, dark: int = 0) -> CleanImage:
 
 
 def test_patches_repeat_and_differ() -> None:
-    one, again, other = (list(in_patches(seed)(picture())) for seed in (0, 0, 1))
+    one, again, other = (list(in_patches(picture(), seed)) for seed in (0, 0, 1))
     assert len(one) == cases.PATCHES
-    assert [(case.image.sha256, case.level) for case in one] == [(case.image.sha256, case.level) for case in again]
-    assert len({case.image.sha256 for case in one}) == len({case.level for case in one}) == cases.PATCHES
-    assert not {case.level for case in one} & {case.level for case in other}
+    assert [(case.image.sha256, case.noise) for case in one] == [(case.image.sha256, case.noise) for case in again]
+    assert len({case.image.sha256 for case in one}) == len({case.noise for case in one}) == cases.PATCHES
+    assert not {case.noise for case in one} & {case.noise for case in other}
     assert {case.image.grey.shape for case in one} == {(128, 128)}
     for case, twin in zip(one, again, strict=True):
         np.testing.assert_array_equal(case.noisy(0), twin.noisy(0))
-    assert list(in_patches(0, count=4)(picture()))[3].level == one[3].level, "a patch does not depend on the others"
+    assert list(in_patches(picture(), 0, count=4))[3].noise == one[3].noise, "a patch does not depend on the others"
 
 
 def test_levels_of_patches_fill_their_ranges() -> None:
-    levels = [case.level for case in in_patches(0, count=400)(picture(130))]
+    levels = [case.noise for case in in_patches(picture(130), 0, count=400)]
     for values, (low, high) in (
         ([level.eta for level in levels], cases.PATCH_ETA),
         ([level.sigma for level in levels], cases.PATCH_SIGMA),
@@ -88,35 +83,12 @@ def test_levels_of_patches_fill_their_ranges() -> None:
 
 
 def test_patches_without_a_body_are_left_out() -> None:
-    means = [case.image.grey.mean() for case in in_patches(0)(picture(600, dark=400))]
+    means = [case.image.grey.mean() for case in in_patches(picture(600, dark=400), 0)]
     assert min(means) >= cases.DARKEST_PATCH
     black = CleanImage("black", np.zeros((200, 200), dtype=np.float32))
-    assert len(list(in_patches(0, count=2)(black))) == 2, "there is an end to trying"
+    assert len(list(in_patches(black, 0, count=2))) == 2, "there is an end to trying"
 
 
 def test_an_image_smaller_than_a_patch_is_refused() -> None:
     with pytest.raises(UnreadableFileError, match="too few for Table I"):
-        list(in_patches(0)(picture(127)))
-
-
-KEY = Key("x, blind, y", "0" * 64, 0.4, 5.0, 0)
-ONE = Measurement("x", 0.4, 5.0, "image 1", 30.0, -math.inf, 0.9, 0.9, 0.1, NoiseLevel(math.inf, 3.0))
-
-
-def test_every_kind_of_number_survives_the_log(tmp_path: Path) -> None:
-    path = tmp_path / "log.jsonl"
-    Log(path).add(KEY, ONE)
-    assert Log(path, resume=True, with_levels=True).get(KEY) == ONE
-    assert "Infinity" not in path.read_text()
-
-
-def test_a_log_without_levels_is_read_or_refused_clearly(tmp_path: Path) -> None:
-    path = tmp_path / "log.jsonl"
-    Log(path).add(KEY, ONE)
-    old = json.loads(path.read_text())
-    del old["level"]
-    path.write_text(json.dumps(old) + "\n")
-    assert Log(path, resume=True).get(KEY) == replace(ONE, level=None)
-    with pytest.raises(UsageError, match="did not keep the estimated noise levels"):
-        Log(path, resume=True, with_levels=True)
-    assert json.loads(path.read_text()) == old
+        list(in_patches(picture(127), 0))
