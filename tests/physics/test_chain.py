@@ -134,6 +134,14 @@ def test_the_pattern_is_the_same_in_each_exposure_of_one_detector() -> None:
     assert many.std() == pytest.approx(math.sqrt(2**2 + 2**2 / 100), rel=error), "averaging leaves the pattern"
 
 
+def test_the_pattern_is_proportional_to_the_exposure_of_each_pixel() -> None:
+    chain = Chain(LookUpTable(full=255.0), gain=0, structure=0.02)
+    clean = np.where(np.arange(200) < 100, 50.0, 200.0) + np.zeros((300, 1))
+    relative = (chain.expose(clean, np.random.default_rng(0)) - clean) / clean
+    for half in (relative[:, :100], relative[:, 100:]):
+        assert half.std() == pytest.approx(0.02, rel=5 / math.sqrt(2 * half.size))
+
+
 def test_a_chain_without_noise_changes_nothing() -> None:
     clean = np.random.default_rng(0).uniform(0, 255, (40, 50))
     chain = replace(detector("processed", 0.0), resampling=0.7)
@@ -256,6 +264,18 @@ def test_a_chain_slightly_different_would_be_caught(stage: str, change: dict[str
         bands = 10 * band_errors(power, DRAWS) + 0.013 * band_means(power)
         caught += [abs(ratio - 1) > variance, (np.abs(band_means(changed) * ratio - band_means(power)) > bands).any()]
     assert any(caught)
+
+
+@pytest.mark.parametrize(("gain", "width"), [(0.7, 1.5), (3.0, 2.5)])
+def test_an_edge_enhancement_multiplies_the_spectrum_by_its_transfer_function(gain: float, width: float) -> None:
+    """(1 + a (1 - exp(-2 pi^2 w^2 u^2)))^2 for a Gaussian of w pixels; a sampled one, cut off at 4 w, is 0.1 % away."""
+    chain = Chain(LookUpTable(full=255.0), gain=0, electronics=1.0, sharpening=gain, sharpening_width=width)
+    told = chain.profile()
+    radius = np.hypot(np.fft.fftfreq(64)[:, None], np.fft.fftfreq(64)[None])
+    transfer = 1 + gain * (1 - np.exp(-2 * (math.pi * width * radius) ** 2))
+    spectrum = told.spectrum((64, 64)) * float(told.deviation_at(MID_GREY)) ** 2
+    np.testing.assert_allclose(np.sqrt(spectrum), transfer, atol=0.02)
+    assert told.deviation_at(MID_GREY) ** 2 == pytest.approx((transfer**2).mean(), rel=2e-3)
 
 
 def test_between_its_knots_a_profile_is_as_exact_as_at_them() -> None:
