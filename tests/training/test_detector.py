@@ -190,7 +190,7 @@ def test_a_lost_detail_is_counted_by_its_share() -> None:
 
 
 def test_what_noise_hides_need_not_be_kept() -> None:
-    """Nine pixels of 0.2 less their local mean of a ninth: an energy of 0.32; d' is 6 in noise of a sixth of its root."""
+    """Noise of a sixth of the root of the energy of the fine structure gives d' = 6, and a weight of one half."""
     detail = torch.zeros(1, 1, 32, 32)
     detail[0, 0, 14:17, 14:17] = 0.2
     energy = 9 * 0.2 * (0.2 - 9 * 0.2 / 81)
