@@ -13,7 +13,7 @@ from pathlib import Path
 
 from xray_denoise.errors import UnreadableFileError, UsageError
 from xray_denoise.files import extras
-from xray_denoise.reports.plots import History, learning_curves
+from xray_denoise.reports.training_plots import History, learning_curves
 
 PAPER_PATCHES = 9_000_000
 """Patches that the networks of the paper saw."""
