@@ -266,3 +266,41 @@ def level_error(
         return found.effective_sigma(MID_GREY) / deviation - 1, None
     bands = 10 * np.log10(np.maximum(found.band_powers(), 1e-9) / np.maximum(true.band_powers(), 1e-9))
     return float(found.deviation_at(MID_GREY)) / deviation - 1, tuple(map(float, bands))
+
+
+@dataclass(frozen=True, slots=True)
+class CellMeans:
+    """One method in one cell, over the images."""
+
+    method: str
+    spectrum: str
+    deviation: float
+    gain: float
+    """Mean PSNR gain, dB; the mean PSNR where there is no noise."""
+    shift: float
+    """Mean shift, grey levels."""
+    found_deviation: float | None
+    """Median size of the relative error of the deviation at mid-grey; None where the method estimates none."""
+    found_bands: float | None
+    """Median size of the error of a band power, dB; likewise."""
+
+
+def means(outcomes: Iterable[Outcome]) -> list[CellMeans]:
+    """The table: every method in every cell, in the order in which they come."""
+    grouped: dict[tuple[str, str, float], list[Outcome]] = {}
+    for one in outcomes:
+        grouped.setdefault((one.method, one.spectrum, one.deviation), []).append(one)
+    table = []
+    for where, group in grouped.items():
+        deviations = [abs(one.found_deviation) for one in group if one.found_deviation is not None]
+        bands = [abs(band) for one in group for band in one.found_bands or ()]
+        table.append(
+            CellMeans(
+                *where,
+                gain=float(np.mean([one.gain for one in group])),
+                shift=float(np.mean([one.shift for one in group])),
+                found_deviation=float(np.median(deviations)) if deviations else None,
+                found_bands=float(np.median(bands)) if bands else None,
+            )
+        )
+    return table
