@@ -36,7 +36,7 @@ from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks import method
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
-from xray_denoise.tasks.manifest import Entry, Fingerprint, Manifest, Recipe, fingerprint
+from xray_denoise.tasks.manifest import Entry, Fingerprint, Manifest, Recipe, fingerprint, refuse_huge
 from xray_denoise.tasks.method import Noise
 from xray_denoise.tasks.overlap import Feed, overlapped
 
@@ -270,8 +270,10 @@ def _read(job: Job, options: Options) -> _Source:
     Raises:
         XrayDenoiseError: the source cannot be read, or a target exists.
     """
-    known = files.sniff(job.source) is not None
-    decision: Decision = decide(job, options) if known else "write"
+    decision: Decision = "write"
+    if files.sniff(job.source) is not None:  # nothing else is worth a look at its size or its result
+        refuse_huge(job.source)
+        decision = decide(job, options)
     if decision == "skip":
         return _Source("skip", iter(()), options)
     frames = files.read_frames(job.source, span=options.value_range)
@@ -297,6 +299,7 @@ def decide(job: Job, options: Options) -> Decision:
             "{path} exists already", path=there[0], hint="skip or overwrite it, or choose another output",
             option="existing",
         )  # fmt: skip
+    manifest.refresh()  # another run may have made it
     noise_map = job.noise_map if options.save_noise_map else None
     if job.target in there and manifest.is_current(
         job.target, noise_map, job.source, lambda shape: options.for_shape(shape).recipe
@@ -391,7 +394,6 @@ def _record(job: Job, source: _Source, maps: list[NDArray[np.float32]], written:
     options, manifest = source.options, source.options.manifest
     if manifest is not None and options.existing == "skip":
         until_named.enter_context(manifest.locked())
-        manifest.refresh()
         if decide(job, options) == "skip":
             raise _AlreadyThereError
 
