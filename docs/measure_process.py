@@ -30,17 +30,17 @@ from typing import cast
 import numpy as np
 
 from xray_denoise import __version__, denoisers, files
+from xray_denoise.bench.fresh_process import in_fresh_process
 from xray_denoise.denoisers import Runtime
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks.bench.alone import alone
 
 LEVEL = NoiseLevel(0.6, 10)
 WARM_FILES = 4
 """Files of a folder that are not counted: graphs and threads are there after them."""
 CLI = "import sys; from xray_denoise.cli import main; sys.exit(main())"
-PEAK = "import atexit, sys; from xray_denoise.tasks.bench.alone import peak_memory; "
+PEAK = "import atexit, sys; from xray_denoise.bench.fresh_process import peak_memory; "
 PEAK += "atexit.register(lambda: print(peak_memory(), file=sys.stderr)); "
 """Lets a process tell its peak at its end; what the system tells of a child includes what its parent had then."""
 SLOW = 3.0
@@ -158,7 +158,7 @@ def whole_process(plan: Plan) -> Iterator[list[str]]:
     for _ in range(plan.repeat):
         for (model, engine), samples in rounds.items():
             whole, _ = plan.denoise(path, model, engine)
-            bare = alone(partial(bare_seconds, model, engine, plan.threads, path))
+            bare = in_fresh_process(partial(bare_seconds, model, engine, plan.threads, path))
             samples.append((whole, bare, start_seconds("import torch")))
     for (model, engine), samples in rounds.items():
         medians = [f"{statistics.median(column):.2f}" for column in zip(*samples, strict=True)]
@@ -177,7 +177,7 @@ def folder(plan: Plan) -> Iterator[list[str]]:
         (source / f"{number:04}.png").write_bytes(content)
     for model, engine in plan.cases:
         target = plan.folder / f"results-{model}-{engine}"
-        each, bare = alone(partial(folder_seconds, model, engine, plan.threads, source, target))
+        each, bare = in_fresh_process(partial(folder_seconds, model, engine, plan.threads, source, target))
         yield [f"{model}, {engine}", f"{each:.3f}", f"{bare:.3f}", f"{bare / each:.1%}"]
 
 

@@ -231,12 +231,10 @@ def test_bench_quick_shows_our_numbers_beside_the_papers(here: Path) -> None:
         images,
         "--methods",
         "noisy,tv+level,x-bdcnn",
-        "--json",
+        "--log",
         "log.jsonl",
-        "--csv",
-        "table.csv",
     ]
-    result = call(*line, "--markdown", "table.md")
+    result = call(*line, "--csv", "table.csv", "--markdown", "table.md")
     assert result.exit_code == 0, result.stderr
     for needed in ("x-bdcnn", "TV (true level)", "paper", "40.19", "SSIM"):
         assert needed in result.stdout

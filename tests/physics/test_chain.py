@@ -1,8 +1,11 @@
 """What a chain draws is what its profile says, stage by stage and for each named detector."""
 
 import itertools
+import json
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -332,3 +335,42 @@ def test_a_light_spread_sums_to_one(core: float, tail: float) -> None:
     assert (
         spread[spread.shape[0] // 2 + 1, spread.shape[1] // 2] < spread[spread.shape[0] // 2, spread.shape[1] // 2 + 1]
     )
+
+
+# -- docs/noise.md ------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "noise.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_table_of_named_detectors_says_what_they_are(name: str) -> None:
+    (row,) = re.findall(rf"^\| `{name}` \| (\d\.\d\d, .*) \|$", PAGE, flags=re.MULTILINE)
+    stated = [float(number) for number in re.split(r", | \| ", row)]
+    told = detector_profile(name, 2.0)
+    correlations = [told.correlation(*lag) for lag in ((0, 1), (1, 0), (0, 2), (0, 5), (0, 10))]
+    assert stated == pytest.approx([*told.deviation_at([30, 225]), *correlations, *told.band_powers()], abs=0.0051)
+
+
+def test_the_example_of_a_file_is_a_profile() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", PAGE, flags=re.DOTALL)
+    told = NoiseProfile.from_json(example)
+    assert told.deviation_at(MID_GREY) == 2
+    assert json.loads(told.to_json()) == json.loads(example)
+
+
+def test_the_spectrum_changes_with_the_grey_level_as_much_as_is_said() -> None:
+    """Up to 60 % in the highest band, up to 28 % in the others, at grey levels 40 and 215."""
+    changes = np.array(
+        [
+            detector(name, 2.0).profile(grey).band_powers() / detector_profile(name, 2.0).band_powers() - 1
+            for name in DETECTORS
+            for grey in (40.0, 215.0)
+        ]
+    )
+    assert np.abs(changes[:, 3]).max() == pytest.approx(0.60, abs=0.01)
+    assert np.abs(changes[:, :3]).max() == pytest.approx(0.28, abs=0.01)
+
+
+def test_strong_noise_before_a_logarithm_shifts_the_mean_as_much_as_is_said() -> None:
+    """30 draws of a deviation of 14 with a power of 8 at zero frequency know the mean to 0.04."""
+    assert flat_fields(detector("cr", 8.0), 215.0).mean() == pytest.approx(1.5, abs=0.2)

@@ -39,7 +39,7 @@ class DetectorRange:
     """Photons per grey level of the paper's noise."""
     sigma: Pair = (0.0, 20.0)
     """Electronic noise of the paper's noise, grey levels."""
-    details: float = 0.5
+    details: float = 0.6
     """Share with inserted details, in the clean patch and in the noisy one."""
     phantoms: float = 0.2
     """Share of crops of phantoms."""
@@ -257,7 +257,7 @@ def details(side: int, draw: Draw) -> Tensor:
                 shape = torch.sigmoid((1 + 11 * size**2 - distance.sqrt()) / edge)
             elif kind < 0.65:  # a cluster of dots
                 dots = 1 + int(20 * amount)
-                places = torch.randn(2, dots, generator=generator, device=device) * (4 + 20 * size)
+                places = torch.randn(2, dots, generator=generator, device=device) * (3 + 45 * size**2)
                 sizes = 0.5 + 1.3 * torch.rand(dots, generator=generator, device=device)
                 peaks = 0.4 + 0.6 * torch.rand(dots, generator=generator, device=device)
                 across = (-(rows - top - places[0]).square() / (2 * sizes.square())).exp() * peaks  # (side, dots)

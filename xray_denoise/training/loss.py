@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 import pytorch_msssim
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 SMALLEST_ERROR = 0.03 / 255
 """Root mean square error of a patch below which there is nothing to gain, grey level / 255."""
+
+DETAIL = 9
+"""Side of the square whose mean is no fine structure, pixels."""
 
 ALPHA = 0.3
 """Weight of the squared error where a level is over-estimated; 1 - ALPHA where it is under-estimated."""
@@ -106,16 +110,17 @@ def decibel_loss(restored: Tensor, target: Tensor, details: Tensor, lost: float)
         restored: (B, 1, P, P), grey level / 255.
         target: likewise.
         details: what was inserted into the patches, likewise; 0 where nothing was.
-        lost: weight of the share of an inserted detail that is lost: the square of what a matched filter finds of it
-            in the error, next to 1.
+        lost: weight of the share of an inserted detail that is lost: the square of what a matched filter for its fine
+            structure finds of it in the error, next to 1.
     """
     error = restored - target
     squares = error.square().mean(dim=(1, 2, 3))
     total = (squares + SMALLEST_ERROR**2).log().mean()
     gone = squares.new_zeros(())
     if lost:
-        energy = details.square().sum(dim=(1, 2, 3))
-        share = (error * details).sum(dim=(1, 2, 3)) / energy.clamp_min(1e-12)
+        fine = details - F.avg_pool2d(details, DETAIL, 1, DETAIL // 2, count_include_pad=False)
+        energy = (details * fine).sum(dim=(1, 2, 3))
+        share = (error * fine).sum(dim=(1, 2, 3)) / energy.clamp_min(1e-12)
         gone = (share.clamp(-1, 1).square() * (energy > 0)).mean()
         total = total + lost * gone
     none = squares.new_zeros(())
