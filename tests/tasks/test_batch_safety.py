@@ -417,3 +417,19 @@ def test_formats_and_suffixes_are_for_folders(tmp_path: Path) -> None:
     plan_jobs([source], tmp_path / "out.tif", naming=Naming("tiff"))
     with pytest.raises(UsageError, match="cannot hold"):
         Naming(None, "/x")
+
+
+def test_progress_is_told_tile_by_tile(tmp_path: Path) -> None:
+    from xray_denoise.tasks.denoise import denoise_files, load
+
+    for name in ("a", "b"):
+        png(tmp_path / "in" / f"{name}.png")
+        noise = np.random.default_rng(0).integers(60, 200, (700, 64), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "in" / f"{name}.png")
+    batch = denoise_files(tmp_path / "in", tmp_path / "out", model=load("lite", device="cpu", engine="torch", tile=320))
+    heard: list[float] = []
+    batch.on_progress = heard.append
+    assert [outcome.status for outcome in batch] == ["written", "written"]
+    assert heard == sorted(heard)
+    assert {1.0, 2.0} <= set(heard)
+    assert len(heard) > 3

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,6 @@ class Bm3d:
     """One thread repeats a result to the last bit; with more, or 0 for all cores, sums are taken in any order, and what
     lies on a threshold may fall to either side."""
     name: str = field(default="bm3d", init=False)
-    takes_profile: ClassVar[bool] = True
 
     def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`.
