@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from xray_denoise.tasks.bench.detectors import (
+from xray_denoise.bench.detectors import (
     CLEAN,
     QUICK_DEVIATIONS,
     QUICK_SPECTRA,
