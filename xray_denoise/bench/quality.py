@@ -111,6 +111,7 @@ def plan(
     quick: bool = False,
     seed: int = 0,
     runtime: Runtime | None = None,
+    profile: Path | None = None,
 ) -> QualityPlan:
     """Choose the rows and the images of a table.
 
@@ -121,14 +122,17 @@ def plan(
         quick: crops of few images at few levels; without the slowest methods unless they are named one by one.
         seed: of the noise.
         runtime: how networks run.
+        profile: file of a noise profile, one more spectrum of a table of detector noise.
 
     Raises:
-        UsageError: no such table; a row or the folder is no good.
+        UsageError: no such table; a row, the folder or the profile is no good.
         CannotRunError: something that a row needs is missing.
     """
     spec = TABLES.get(table)
     if spec is None:
         raise UsageError(f"no table is called '{table}'", hint=f"choose one of {', '.join(TABLES)}")
+    if profile is not None:
+        spec = tables.with_profile(spec, profile)
     images = image_set(folder, quick=quick)
     by_name = methods is not None and methods.strip() != registry.ALL
     wanted = registry.named(methods, estimator=table == "noise-level") if methods else spec.rows()
@@ -196,7 +200,7 @@ def _measured(row: Row, case: Case, noisy: NDArray[np.float32], metrics: Sequenc
         durations.append(time.perf_counter() - start)
     values: dict[str, float | None] = {SECONDS: statistics.median(durations)}
     for measured in filter(None, dict.fromkeys(METRICS[name].measure for name in metrics)):
-        values |= measured(denoised, case)
+        values |= measured(denoised, case, noisy)
     return Record(row.title, case.image.name, case.label, values)
 
 

@@ -34,8 +34,10 @@ METHODS = (
 )
 TABLE = (
     "2: nine noise levels (Table II of the paper, the default); 1: patches of random noise (Table I); noise-level: "
-    "errors of the estimated noise level."
+    "errors of the estimated noise level; detectors: weak and correlated noise, on images averaged 2x2; "
+    "detectors-whole: on whole images; detectors-curve: with deviations that depend on the grey level."
 )
+PROFILE = "File of a noise profile: one more spectrum in a table of detector noise."
 FIGURE = "Draw a figure from the first image, and no table: 2 (Figure 2 of the paper) or before-after. Needs --output."
 REPEAT = "Runs per image; the median time counts. Default: 1; with --speed 5; with --growth, or --speed --quick, 3."
 
@@ -49,6 +51,7 @@ def bench(
     figure: Annotated[str | None, _what(FIGURE, metavar="NAME")] = None,
     speed: Annotated[bool, _what("Time and memory on one image, by every engine and precision.", "--speed")] = False,
     growth: Annotated[bool, _what("Time and memory from 0.25 to 64 megapixels (--quick: 4).", "--growth")] = False,
+    profile: Annotated[Path | None, _what(PROFILE)] = None,
     output: Annotated[
         Path | None,
         _output("File for --figure (PNG, SVG), or for the plot of --speed or --growth (SVG).", "--output", "-o"),
@@ -120,7 +123,7 @@ def bench(
     from xray_denoise.bench import page as bench_page
     from xray_denoise.bench import quality
 
-    plan = quality.plan(table or "2", images, **chosen)
+    plan = quality.plan(table or "2", images, profile=profile, **chosen)
     kept = open_log()
     estimates = _announce(plan, kept, ask=(methods or "").strip() == "all" and not yes)
     done = collect(plan.measure(kept, warmup=warmup, repeat=repeat or 1), plan.counts, estimates)
