@@ -73,9 +73,9 @@ def extrapolated(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """PSNR in dB at more patches, by two power laws of the error e = 10^(-PSNR / 20), fitted to the later half.
 
-    e = floor + scale * patches^-exponent is fitted by least squares with an exponent of 0.05 to 2, floor and scale >= 0;
-    the same without a floor, which ends higher, by least squares of the logarithms. Neither knows that the learning rate
-    falls towards the end of a training, which steepens the end of its curve.
+    e = floor + scale * patches^-exponent is fitted by least squares with an exponent of 0.05 to 2, floor and scale at
+    least 0; the same without a floor, which ends higher, by least squares of the logarithms. Neither knows that the
+    learning rate falls towards the end of a training, which steepens the end of its curve.
 
     Returns:
         The lower and the higher PSNR, (N,) each; None for fewer than four values in the later half (by the logarithm of
