@@ -97,12 +97,21 @@ def decoded(data: bytes, syntax: UID, layout: Layout) -> NDArray[Any]:
         )
     if (frame.process == codestream.LS_FRAME) != (syntax in _JPEG_LS):
         raise BadCodestreamError("has a compressed frame of another transfer syntax than its head says")
+    if syntax in _JPEG and 8 * (len(frame.data) - frame.scan) < _codes(frame):
+        raise BadCodestreamError("is truncated: the data of a compressed frame end before its pixels do")
     pixels = _samples(frame)
     if pixels.shape != (layout.rows, layout.columns):
         raise BadCodestreamError("has a compressed frame of another size than it says")
     if syntax in _JPEG:
         _refuse_wrong_end(frame, pixels)
     return saturated(pixels, frame, layout)
+
+
+def _codes(frame: Frame) -> int:
+    """The fewest bits that the scan of a JPEG frame can have: one for each pixel or, of blocks, two for each."""
+    if frame.process == codestream.LOSSLESS_FRAME:
+        return frame.rows * frame.columns
+    return 2 * -(-frame.rows // 8) * -(-frame.columns // 8)
 
 
 def _samples(frame: Frame) -> NDArray[Any]:

@@ -220,6 +220,8 @@ def _png_bytes(head: bytes, path: Path) -> int:
         raise UnreadableFileError(
             f"{path} has 16-bit colour or alpha channels", hint="save it as 16-bit grey without an alpha channel"
         )
+    if width * height > 2 * (Image.MAX_IMAGE_PIXELS or 0):
+        raise _too_large(path)
     bits, total = depth * PNG_SAMPLES[colour], 0
     for top, left, down, across in PNG_PASSES if interlaced else ((0, 0, 1, 1),):
         rows, columns = -(-(height - top) // down), -(-(width - left) // across)
