@@ -6,7 +6,7 @@ Heavy imports live inside the commands, so that `--help` answers at once.
 import atexit
 import gc
 
-from xray_denoise.cli.app import app
+from xray_denoise.cli.app import app, open_standard_streams
 from xray_denoise.cli.bench import bench
 from xray_denoise.cli.denoise import denoise
 from xray_denoise.cli.export import export
@@ -23,6 +23,7 @@ for command in (denoise, synth, train, bench, export, info):
 
 def main() -> None:
     """Entry point of the console script."""
+    open_standard_streams()
     gc.set_threshold(*RARELY)
     atexit.register(gc.freeze)  # else Python takes torch apart object by object, which takes a fifth of its start
     app(prog_name="xray-denoise")

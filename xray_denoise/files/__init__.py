@@ -172,6 +172,7 @@ def write(
     private: Private = "keep",
     now: datetime | None = None,
     when_whole: Callable[[Path], None] | None = None,
+    replace: bool = True,
 ) -> None:
     """Write a radiograph, or its frames, as the suffix of `target` says; it appears whole or not at all.
 
@@ -188,8 +189,10 @@ def write(
         private: whether such a file keeps the private groups of its source.
         now: the time of writing, with its time zone; by default the present.
         when_whole: called with a path to read the finished file by, just before it takes its name.
+        replace: whether the file may take the place of one of that name.
 
     Raises:
+        ExistingFileError: there is a file of that name, and `replace` is false.
         UnwritableFileError: the folder is missing, `target` is the source, or the image does not fit.
         UsageError: `bits` is given for a DICOM file, which keeps its own.
         CannotRunError: no encoder for this compression is installed.
@@ -203,7 +206,7 @@ def write(
     if kind == "dicom" and bits is not None:
         raise UsageError("a DICOM file keeps the bits of its source", hint="leave out --bits, or write a PNG or TIFF")
     source = None if first.header is None else first.source
-    with whole_file(target, source=source, when_whole=when_whole) as stream:
+    with whole_file(target, source=source, when_whole=when_whole, replace=replace) as stream:
         if kind == "dicom":
             now = now or datetime.now().astimezone()
             _write_dicom(stream, frames, first, target, derivation, now, compression, private)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from xray_denoise.errors import UnwritableFileError
+from xray_denoise.errors import ExistingFileError, UnwritableFileError
 
 PARTIAL_PREFIX, PARTIAL_SUFFIX = ".xray-denoise-", ".part"
 
@@ -19,7 +19,11 @@ def is_partial(name: str) -> bool:
 
 @contextmanager
 def whole_file(
-    target: Path, *, source: Path | None, when_whole: Callable[[Path], None] | None = None
+    target: Path,
+    *,
+    source: Path | None,
+    when_whole: Callable[[Path], None] | None = None,
+    replace: bool = True,
 ) -> Iterator[BinaryIO]:
     """Open `target` for writing; it takes its name only when the block ends without an error.
 
@@ -27,9 +31,11 @@ def whole_file(
         target: the file to make or replace; its folder must exist.
         source: the file that must never be written over.
         when_whole: called with a path to read the finished file by, just before it takes its name.
+        replace: whether it may take the place of a file of that name, also of one that appears meanwhile.
 
     Raises:
         UnwritableFileError: the folder is missing, the disk refuses, or `target` is the source.
+        ExistingFileError: there is a file of that name, and `replace` is false.
     """
     if source is not None and _same_file(source, target):
         raise UnwritableFileError(
@@ -53,7 +59,10 @@ def whole_file(
                 when_whole(Path(f"/proc/self/fd/{stream.fileno()}") if nameless else partial)
             if nameless:
                 _give_name(nameless, partial)
-        partial.replace(target)
+        if replace:
+            partial.replace(target)
+        else:
+            _take_free_name(partial, target)
     except OSError as error:
         raise UnwritableFileError(
             f"cannot write {target}: {error.strerror or type(error).__name__}",
@@ -78,6 +87,23 @@ def _give_name(stream: BinaryIO, name: Path) -> None:
     name.unlink(missing_ok=True)
     # src_dir_fd, though the path is absolute, makes Python call linkat, which alone follows this link
     os.link(f"/proc/self/fd/{stream.fileno()}", name, src_dir_fd=stream.fileno())
+
+
+def _take_free_name(partial: Path, target: Path) -> None:
+    """Rename a file, unless another one has the new name: a link is made only where there is no file."""
+    taken = ExistingFileError(
+        "{path} exists already", path=target, hint="skip or overwrite it, or choose another output", option="existing"
+    )
+    try:
+        os.link(partial, target, follow_symlinks=False)
+    except FileExistsError:
+        raise taken from None
+    except (OSError, NotImplementedError):  # a file system without links: an empty file reserves the name
+        try:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            raise taken from None
+        partial.replace(target)
 
 
 def _same_file(first: Path, second: Path) -> bool:
