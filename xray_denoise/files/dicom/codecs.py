@@ -31,9 +31,10 @@ from pydicom.uid import (
 )
 
 from xray_denoise.errors import CannotRunError, UnwritableFileError
-from xray_denoise.files import Compression, codestream
-from xray_denoise.files.codestream import BadCodestreamError, Frame
-from xray_denoise.files.layout import Layout
+from xray_denoise.files import Compression
+from xray_denoise.files.dicom import codestream
+from xray_denoise.files.dicom.codestream import BadCodestreamError, Frame
+from xray_denoise.files.dicom.layout import Layout
 
 SYNTAXES: dict[Compression, UID] = {
     "none": ExplicitVRLittleEndian,

@@ -28,8 +28,8 @@ from pydicom.uid import (
 )
 
 from xray_denoise.errors import UnreadableFileError
-from xray_denoise.files.fragments import UNDEFINED_LENGTH, Encapsulated, encapsulated_at
-from xray_denoise.files.layout import Layout
+from xray_denoise.files.dicom.fragments import UNDEFINED_LENGTH, Encapsulated, encapsulated_at
+from xray_denoise.files.dicom.layout import Layout
 
 PREAMBLE = 132
 """Bytes of a PS3.10 file before (0002,0000): 128 of anything, and `DICM`."""
@@ -132,7 +132,7 @@ def opened(path: Path) -> Iterator[OpenedFile]:
 
     Raises:
         UnreadableFileError: it has too many elements, or inflates to too much, or its last fragment is cut.
-        Exception: anything, where it is damaged; see `damage_named`.
+        Exception: anything, where it is damaged; see `as_unreadable`.
     """
     with path.open("rb") as file:
         stream = _Limited(file, os.fstat(file.fileno()).st_size, [0])
