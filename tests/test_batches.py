@@ -218,12 +218,18 @@ def test_nothing_of_the_patient_is_told(tmp_path: Path) -> None:
     assert misplaced.count(b"JANE DOE7") == misplaced.count(b"D^") == 1
     (folder / "0004.dcm").write_bytes(misplaced)
     ran = run("-v", "denoise", folder, "-o", tmp_path / "out", "--model", "noisy", "--json",
-              "--report", tmp_path / "page.html", "--save-noise-map")  # fmt: skip
+              "--report", tmp_path / "page.html", "--save-noise-map", "--log", tmp_path / "log.jsonl")  # fmt: skip
     picture = run("denoise", folder / "0000.dcm", "-o", tmp_path / "out.png", "--model", "noisy")
     assert picture.returncode == 0
     assert ran.returncode == 1
     written = [
-        path.read_bytes() for path in (tmp_path / "page.html", tmp_path / "out.png", tmp_path / "out" / MANIFEST_NAME)
+        path.read_bytes()
+        for path in (
+            tmp_path / "page.html",
+            tmp_path / "log.jsonl",
+            tmp_path / "out.png",
+            tmp_path / "out" / MANIFEST_NAME,
+        )
     ]
     told = (ran.stdout + ran.stderr + picture.stderr).encode()
     for private in (PATIENT, "JANE", "PID-4711", "19500101", "ACC7", "D^"):
