@@ -141,7 +141,6 @@ def test_nothing_lies_further_outside_the_range_than_before() -> None:
         (np.zeros((4, 4), np.uint8), {"strength": 1.5}, "strength"),
         (np.zeros((4, 4), np.uint8), {"strength": np.nan}, "strength"),
         (np.zeros((4, 4), np.uint8), {"model": "drunet"}, "no model called 'drunet'"),
-        (np.zeros((4, 4), np.uint8), {"profile_or_level": xd.NoiseProfile.white(3)}, "not a noise profile"),
         (np.zeros((4, 4), np.uint8), {"model": "tv", "device": "cuda"}, "runs on the CPU only"),
     ],
 )
@@ -166,6 +165,10 @@ def test_an_array_and_a_file_give_the_same_pixels(tmp_path: Path) -> None:
 def test_a_given_level_reaches_the_denoiser() -> None:
     level = xd.NoiseLevel(0.9, 4)
     assert xd.denoise(noise((20, 20), "uint8"), model=Lower(), profile_or_level=level).noise == level
+    profile = xd.NoiseProfile.white(20)
+    told = xd.denoise(noise((20, 20), "uint8"), model="tv", profile_or_level=profile)
+    assert told.noise is profile
+    assert told.removed[0] > xd.denoise(noise((20, 20), "uint8"), model="tv", profile_or_level=level).removed[0]
 
 
 def test_files_know_where_they_come_from(tmp_path: Path) -> None:

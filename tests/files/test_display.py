@@ -183,14 +183,91 @@ def test_the_first_value_of_a_lut_is_signed_where_values_can_be_negative(tmp_pat
     assert np.abs(shown - (RAMP[0] // 2 + 1024) / 8191 * 255).max() <= 0.5
 
 
-def test_a_lut_that_is_too_short_is_damage(tmp_path: Path) -> None:
-    ds = dataset(Sample("CR"), RAMP)
+CURVE = np.linspace(0, 1, 4096) ** 2
+
+
+def _words(descriptor: list[int], entries: np.ndarray[Any, Any]) -> Dataset:
     item = Dataset()
-    item.add_new("LUTDescriptor", "US", [4096, 0, 12])
-    item.add_new("LUTData", "OW", b"\0" * 100)
-    ds.VOILUTSequence = [item]
-    with pytest.raises(UnreadableFileError, match="damaged"):
-        picture(save(tmp_path / "a.dcm", ds))
+    item.add_new("LUTDescriptor", "US", descriptor)
+    item.add_new("LUTData", "OW", entries.astype("<u2").tobytes())
+    return item
+
+
+@pytest.mark.parametrize("keyword", ["ModalityLUTSequence", "VOILUTSequence"])
+@pytest.mark.parametrize(
+    ("item", "noted"),
+    [
+        (_words([4096, 0, 12], CURVE * 4095), ""),
+        (_words([4096, 0, 12], CURVE[:4000] * 4095), "has 4000 entries where it says 4096"),
+        (_words([4096, 0, 12], CURVE[:3000] * 4095), "has 3000 entries where it says 4096"),
+        (_words([1000, 0, 12], CURVE * 4095), "has 4096 entries where it says 1000"),
+        (_words([4096, 0, 12], np.tile(CURVE * 4095, 2)), "has 8192 entries where it says 4096"),
+        (_words([4096, 0, 0], CURVE * 4095), ""),
+        (_words([4096, 0, 17], CURVE * 65535), ""),
+        (_words([4096, 0, 12], CURVE[:0]), "is empty or damaged"),
+        (_words([4096, 0], CURVE), "is empty or damaged"),
+    ],
+)
+def test_a_lut_that_contradicts_itself_is_shown_as_by_dcmtk_and_noted(
+    tmp_path: Path, item: Dataset, noted: str, keyword: str
+) -> None:
+    ds = dataset(Sample("CR"), RAMP)
+    setattr(ds, keyword, [item])
+    if keyword == "VOILUTSequence" and "is empty" not in noted:
+        del ds.WindowCenter
+    source = save(tmp_path / "a.dcm", ds)
+    if len(item.LUTDescriptor) == 3:
+        theirs = dcmtk_picture(source, "+Wl" if keyword == "VOILUTSequence" and "is empty" not in noted else "+Wi")
+        assert abs(picture(source) - theirs).max() <= 1
+    assert [noted in caveat for caveat in files.caveats(files.read(source))] == [True] * bool(noted)
+
+
+def test_a_short_voi_lut_gives_way_to_the_window(tmp_path: Path) -> None:
+    ds = dataset(Sample("CR"), RAMP)
+    ds.VOILUTSequence = [_words([4096, 0, 12], CURVE[:4000] * 4095)]
+    source = save(tmp_path / "a.dcm", ds)
+    assert abs(picture(source) - dcmtk_picture(source)).max() <= 1
+    assert "pictures of it use the window" in files.caveats(files.read(source))[0]
+
+
+def test_a_voi_lut_of_fewer_bits_than_it_says_is_obeyed_and_noted(tmp_path: Path) -> None:
+    ds = dataset(Sample("CR"), RAMP)
+    ds.VOILUTSequence = [_words([4096, 0, 16], CURVE * 4095)]
+    source = save(tmp_path / "a.dcm", ds)
+    assert picture(source).max() == 15
+    assert abs(picture(source) - dcmtk_picture(source, "+Wl")).max() <= 1
+    assert "pictures of it are dark" in files.caveats(files.read(source))[0]
+
+
+@pytest.mark.parametrize("modality", ["CR", "DX", "MG", "XA", "RF", "OT"])
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize(
+    "modality_transformation",
+    [
+        {},
+        {"RescaleSlope": "0.5", "RescaleIntercept": "100"},
+        {"RescaleSlope": "-1", "RescaleIntercept": "4095"},
+        {"RescaleSlope": "0", "RescaleIntercept": "100"},
+        {"RescaleSlope": "2"},
+        {"ModalityLUTSequence": [_words([4096, 0, 12], CURVE * 4095)]},
+    ],
+    ids=["none", "rescale", "negative", "slope 0", "no intercept", "LUT"],
+)
+def test_dcmtk_shows_every_class_alike(
+    tmp_path: Path, modality: str, inverted: bool, modality_transformation: dict[str, Any]
+) -> None:
+    """XA and RF images have no modality transformation for display (PS3.4 N.2), a slope of 0 is none."""
+    ds = dataset(Sample(modality, inverted=inverted), RAMP)
+    for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType"):
+        if keyword in ds:
+            delattr(ds, keyword)
+    for keyword, value in modality_transformation.items():
+        setattr(ds, keyword, value)
+    ds.WindowCenter, ds.WindowWidth = "2048", "4096"
+    source = save(tmp_path / "a.dcm", ds)
+    assert abs(picture(source) - dcmtk_picture(source)).max() <= 1
+    noted = modality_transformation.get("RescaleSlope") == "0" and modality not in ("XA", "RF")
+    assert len(files.caveats(files.read(source))) == noted
 
 
 def test_stored_values_are_written_as_they_are(tmp_path: Path) -> None:

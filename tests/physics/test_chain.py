@@ -1,8 +1,11 @@
 """What a chain draws is what its profile says, stage by stage and for each named detector."""
 
 import itertools
+import json
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,6 +134,14 @@ def test_the_pattern_is_the_same_in_each_exposure_of_one_detector() -> None:
     assert many.std() == pytest.approx(math.sqrt(2**2 + 2**2 / 100), rel=error), "averaging leaves the pattern"
 
 
+def test_the_pattern_is_proportional_to_the_exposure_of_each_pixel() -> None:
+    chain = Chain(LookUpTable(full=255.0), gain=0, structure=0.02)
+    clean = np.where(np.arange(200) < 100, 50.0, 200.0) + np.zeros((300, 1))
+    relative = (chain.expose(clean, np.random.default_rng(0)) - clean) / clean
+    for half in (relative[:, :100], relative[:, 100:]):
+        assert half.std() == pytest.approx(0.02, rel=5 / math.sqrt(2 * half.size))
+
+
 def test_a_chain_without_noise_changes_nothing() -> None:
     clean = np.random.default_rng(0).uniform(0, 255, (40, 50))
     chain = replace(detector("processed", 0.0), resampling=0.7)
@@ -255,6 +266,18 @@ def test_a_chain_slightly_different_would_be_caught(stage: str, change: dict[str
     assert any(caught)
 
 
+@pytest.mark.parametrize(("gain", "width"), [(0.7, 1.5), (3.0, 2.5)])
+def test_an_edge_enhancement_multiplies_the_spectrum_by_its_transfer_function(gain: float, width: float) -> None:
+    """(1 + a (1 - exp(-2 pi^2 w^2 u^2)))^2 for a Gaussian of w pixels; a sampled one, cut off at 4 w, is 0.1 % away."""
+    chain = Chain(LookUpTable(full=255.0), gain=0, electronics=1.0, sharpening=gain, sharpening_width=width)
+    told = chain.profile()
+    radius = np.hypot(np.fft.fftfreq(64)[:, None], np.fft.fftfreq(64)[None])
+    transfer = 1 + gain * (1 - np.exp(-2 * (math.pi * width * radius) ** 2))
+    spectrum = told.spectrum((64, 64)) * float(told.deviation_at(MID_GREY)) ** 2
+    np.testing.assert_allclose(np.sqrt(spectrum), transfer, atol=0.02)
+    assert told.deviation_at(MID_GREY) ** 2 == pytest.approx((transfer**2).mean(), rel=2e-3)
+
+
 def test_between_its_knots_a_profile_is_as_exact_as_at_them() -> None:
     """The deviation of a detector is smooth: linear interpolation of the variance is wrong by less than 0.5 %."""
     grey = np.linspace(10, 245, 1000)
@@ -332,3 +355,42 @@ def test_a_light_spread_sums_to_one(core: float, tail: float) -> None:
     assert (
         spread[spread.shape[0] // 2 + 1, spread.shape[1] // 2] < spread[spread.shape[0] // 2, spread.shape[1] // 2 + 1]
     )
+
+
+# -- docs/noise.md ------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "noise.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_table_of_named_detectors_says_what_they_are(name: str) -> None:
+    (row,) = re.findall(rf"^\| `{name}` \| (\d\.\d\d, .*) \|$", PAGE, flags=re.MULTILINE)
+    stated = [float(number) for number in re.split(r", | \| ", row)]
+    told = detector_profile(name, 2.0)
+    correlations = [told.correlation(*lag) for lag in ((0, 1), (1, 0), (0, 2), (0, 5), (0, 10))]
+    assert stated == pytest.approx([*told.deviation_at([30, 225]), *correlations, *told.band_powers()], abs=0.0051)
+
+
+def test_the_example_of_a_file_is_a_profile() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", PAGE, flags=re.DOTALL)
+    told = NoiseProfile.from_json(example)
+    assert told.deviation_at(MID_GREY) == 2
+    assert json.loads(told.to_json()) == json.loads(example)
+
+
+def test_the_spectrum_changes_with_the_grey_level_as_much_as_is_said() -> None:
+    """Up to 60 % in the highest band, up to 28 % in the others, at grey levels 40 and 215."""
+    changes = np.array(
+        [
+            detector(name, 2.0).profile(grey).band_powers() / detector_profile(name, 2.0).band_powers() - 1
+            for name in DETECTORS
+            for grey in (40.0, 215.0)
+        ]
+    )
+    assert np.abs(changes[:, 3]).max() == pytest.approx(0.60, abs=0.01)
+    assert np.abs(changes[:, :3]).max() == pytest.approx(0.28, abs=0.01)
+
+
+def test_strong_noise_before_a_logarithm_shifts_the_mean_as_much_as_is_said() -> None:
+    """30 draws of a deviation of 14 with a power of 8 at zero frequency know the mean to 0.04."""
+    assert flat_fields(detector("cr", 8.0), 215.0).mean() == pytest.approx(1.5, abs=0.2)

@@ -14,7 +14,7 @@ from xray_denoise.nets.profile_unet import BANDS, KNOTS
 from xray_denoise.physics import profile
 from xray_denoise.training import detector
 from xray_denoise.training.detector import DetectorRange, DetectorSource, Draw, Noise, detector_noise, misjudged
-from xray_denoise.training.loss import SMALLEST_ERROR, decibel_loss
+from xray_denoise.training.loss import SMALLEST_ERROR, VISIBLE, decibel_loss
 
 CPU = torch.device("cpu")
 SIDE = 128
@@ -168,22 +168,33 @@ def test_a_decibel_counts_alike_at_every_level_of_noise() -> None:
     scale = torch.zeros(2, requires_grad=True)
     error = torch.randn(2, 1, 16, 16) * torch.tensor([0.1, 10.0])[:, None, None, None] / 10
     restored = error * scale.exp()[:, None, None, None]
-    loss = decibel_loss(restored, target, torch.zeros_like(target), 0.0)
+    loss = decibel_loss(restored, target, torch.zeros_like(target), torch.ones(2), 0.0)
     loss.total.backward()
     assert scale.grad is not None
     torch.testing.assert_close(
         scale.grad, torch.ones(2), rtol=1e-3, atol=0
     )  # d/ds of log(exp(2 s)) is 2, over 2 patches
-    perfect = decibel_loss(target, target, torch.zeros_like(target), 0.0)
+    perfect = decibel_loss(target, target, torch.zeros_like(target), torch.ones(2), 0.0)
     assert float(perfect.total) == pytest.approx(math.log(SMALLEST_ERROR**2))
 
 
 def test_a_lost_detail_is_counted_by_its_share() -> None:
     detail = torch.zeros(2, 1, 16, 16)
     detail[0, 0, 4:7, 4:7] = 0.2
-    target = detail.clone()
+    target, quiet = detail.clone(), torch.zeros(2)
     for kept, lost in ((1.0, 0.0), (0.5, 0.25), (0.0, 1.0), (-3.0, 1.0)):
-        found = decibel_loss(target * kept, target, detail, 2.0)
-        assert float(found.asymmetric) == pytest.approx(lost / 2), "one of two patches holds a detail"
-        plain = decibel_loss(target * kept, target, detail, 0.0)
-        assert float(found.total - plain.total) == pytest.approx(lost, abs=1e-6)
+        found = decibel_loss(target * kept, target, detail, quiet, 2.0)
+        assert float(found.asymmetric) == pytest.approx(lost / 2, abs=1e-4), "one of two patches holds a detail"
+        plain = decibel_loss(target * kept, target, detail, quiet, 0.0)
+        assert float(found.total - plain.total) == pytest.approx(lost, abs=1e-3)
+
+
+def test_what_noise_hides_need_not_be_kept() -> None:
+    """Noise of a sixth of the root of the energy of the fine structure gives d' = 6, and a weight of one half."""
+    detail = torch.zeros(1, 1, 32, 32)
+    detail[0, 0, 14:17, 14:17] = 0.2
+    energy = 9 * 0.2 * (0.2 - 9 * 0.2 / 81)
+    for times, share in ((1.0, 0.5), (1e3, 0.0), (1e-3, 1.0)):
+        noise = torch.tensor([times * math.sqrt(energy) / VISIBLE])
+        found = decibel_loss(torch.zeros_like(detail), detail, detail, noise, 1.0)
+        assert float(found.asymmetric) == pytest.approx(share, abs=1e-3)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xray_denoise import weights
-from xray_denoise.denoisers import Denoised, Runtime
+from xray_denoise.denoisers import Denoised, Runtime, progress
 from xray_denoise.denoisers.devices import PRECISIONS, choose_device, choose_precision
 from xray_denoise.denoisers.engine import Graphs, OpenVino, choose_engine
 from xray_denoise.denoisers.pixels import as_seen, corrected, extended, level_sums, noise_deviation
@@ -246,6 +246,7 @@ class BlindDenoiser(NetworkDenoiser):
                 clean, levels = self._run(self._on_device([image[:, :, *window.seen] for window in batch]), given)
             clean = clean[:, 0].float()
             noise = None if levels is None else noise_deviation(clean, levels, cast(BlindNet, self.net).encoding)
+            progress.tell(first + len(batch), len(tiles))
             if len(tiles) == 1:  # nothing to put together
                 return clean[0].to(image.device), None if noise is None else noise[0].to(image.device)
             for index, window in enumerate(batch):
@@ -288,6 +289,7 @@ class ToldDenoiser(NetworkDenoiser):
             maps = noise_maps(seen, *(one.expand(len(seen), -1) for one in told))
             with self._arithmetic():
                 clean = self.net(seen, maps)
+            progress.tell(first + len(batch), len(tiles))
             for index, window in enumerate(batch):
                 restored[window.kept] = clean[index, 0, *window.inside].to(whole.device) * WHITE
         image = restored[:height, :width].cpu().numpy()

@@ -218,7 +218,7 @@ def caveats(radiograph: Radiograph) -> tuple[str, ...]:
     """Sentences that a user should see before trusting the result, without a subject; usually none."""
     header = _dicom_header(radiograph)
     if header is None:
-        return ()
+        return getattr(radiograph.header, "caveats", ())
     from xray_denoise.files import damage, dicom
 
     with damage.damage_named(radiograph.source):

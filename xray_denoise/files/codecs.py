@@ -1,28 +1,39 @@
-"""Compressed pixels: which decoders are installed, and lossless encoding of single frames."""
+"""Compressed frames: decode one codestream, encode one frame without loss.
 
-import struct
-from collections.abc import Iterator
-from functools import cache
+What `codestream` has measured is what is decoded, by one library: imagecodecs, which contains libjpeg-turbo, CharLS and
+OpenJPEG. RLE needs none.
+"""
+
+from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.encoders.base import get_encoder
-from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
     UID,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
 from xray_denoise.errors import CannotRunError, UnwritableFileError
-from xray_denoise.files import Compression, jpeg_plugin
+from xray_denoise.files import Compression, codestream
+from xray_denoise.files.codestream import BadCodestreamError, Frame
+from xray_denoise.files.layout import Layout
 
 SYNTAXES: dict[Compression, UID] = {
     "none": ExplicitVRLittleEndian,
@@ -31,104 +42,156 @@ SYNTAXES: dict[Compression, UID] = {
     "j2k": JPEG2000Lossless,
 }
 """What `--compress` writes: all of it without loss."""
-JPEG_2000_START = b"\xff\x4f\xff\x51"
-JP2_START = b"\0\0\0\x0cjP  "
-"""A file format around a JPEG 2000 codestream, which some writers leave on."""
-FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-"""The markers of JPEG and JPEG-LS that a size follows."""
-JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-MOST_PADDING = 1024
-"""Bytes that may follow the end of a JPEG stream; the standard allows one."""
 PIP_LINE = "pip install 'xray-denoise[dicom]'"
+NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
+RLE_HEADER = 64
+
+_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
+_JPEG_LS = (JPEGLSLossless, JPEGLSNearLossless)
+_JPEG_2000 = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
+_LIBRARIES: dict[UID, str] = {
+    **dict.fromkeys(_JPEG, "libjpeg-turbo"),
+    **dict.fromkeys(_JPEG_LS, "CharLS"),
+    **dict.fromkeys(_JPEG_2000, "OpenJPEG"),
+    RLELossless: "xray-denoise",
+}
+
+END = 16
+"""Bytes at the end of a JPEG scan that are changed to find out whether they are used: fewer may be padding."""
+NOISE = tuple(bytes((number * step + 41) % 255 for number in range(4 * END)) for step in (73, 131, 197))
+"""Other bytes, none of which begins a marker."""
 
 
-PREFERRED = (jpeg_plugin.PLUGIN, "pydicom", "pyjpegls", "pylibjpeg", "pillow")
-"""pydicom's plugins in the order in which they are tried. Not GDCM, which can abort the process, nor pylibjpeg's RLE,
-which can panic, if there is another."""
+def library(syntax: UID) -> str:
+    """What decodes a compressed transfer syntax; empty where nothing does."""
+    return _LIBRARIES.get(syntax, "")
 
 
-@cache
-def plugin(syntax: UID) -> str:
-    """The plugin that decodes a transfer syntax here; empty where none is installed, or none is needed.
+def has_marks(syntax: UID) -> bool:
+    """Whether every frame of a compressed transfer syntax begins with one of `codestream.STARTS`."""
+    return syntax != RLELossless
+
+
+def decoded(data: bytes, syntax: UID, layout: Layout) -> NDArray[Any]:
+    """The stored values of one compressed frame, (rows, columns).
+
+    Args:
+        data: the fragments of the frame, one behind the other.
+        syntax: a compressed transfer syntax that `library` knows.
+        layout: what the file's head says of the frame; the codestream must agree, before room is made for it.
 
     Raises:
-        NotImplementedError: nothing decodes this syntax, whatever is installed.
+        BadCodestreamError: it is damaged, or of another size; the message is meant for users.
+        Exception: whatever the library raises for a damaged codestream.
     """
-    decoder = get_decoder(syntax)
-    if decoder.is_native:
-        return ""
-    if syntax in jpeg_plugin.DECODER_DEPENDENCIES:
-        decoder.add_plugin(jpeg_plugin.PLUGIN, (jpeg_plugin.__name__, "decode_frame"))
-    there = decoder.available_plugins
-    return next((name for name in (*PREFERRED, *there) if name in there), "")
+    if syntax == RLELossless:
+        return stored_values(_run_lengths_decoded(data, layout), layout)
+    frame = codestream.jpeg_2000(data) if syntax in _JPEG_2000 else codestream.jpeg(data)
+    if (frame.rows, frame.columns) != (layout.rows, layout.columns):
+        raise BadCodestreamError(
+            f"is {layout.rows}x{layout.columns} pixels, but compressed are {frame.rows}x{frame.columns}"
+        )
+    if frame.components != 1 or not 0 < frame.precision <= 16:
+        raise BadCodestreamError(
+            f"has a compressed frame of {frame.components} samples of {frame.precision} bits a pixel"
+        )
+    if (frame.process == codestream.LS_FRAME) != (syntax in _JPEG_LS):
+        raise BadCodestreamError("has a compressed frame of another transfer syntax than its head says")
+    pixels = _samples(frame)
+    if pixels.shape != (layout.rows, layout.columns):
+        raise BadCodestreamError("has a compressed frame of another size than it says")
+    if syntax in _JPEG:
+        _refuse_wrong_end(frame, pixels)
+    return saturated(pixels, frame, layout)
 
 
-def is_readable(syntax: UID) -> bool:
-    """Whether pixels in this transfer syntax can be read here.
+def _samples(frame: Frame) -> NDArray[Any]:
+    import imagecodecs
 
-    Raises:
-        NotImplementedError: they can be read nowhere.
+    if frame.process == codestream.LS_FRAME:
+        return np.asarray(imagecodecs.jpegls_decode(frame.data))
+    if frame.process:
+        return np.asarray(imagecodecs.jpeg8_decode(frame.data))
+    return np.asarray(imagecodecs.jpeg2k_decode(frame.data, numthreads=1))
+
+
+def _refuse_wrong_end(frame: Frame, pixels: NDArray[Any]) -> None:
+    """Refuse a JPEG scan that ends before its pixels do, or after: of both, libjpeg only warns, and goes on.
+
+    imagecodecs does not pass these warnings on. So the scan is decoded again with noise behind it, of which a sound one
+    uses nothing, and with noise in the place of its last bytes, which a sound one uses. Flat images may have codes that
+    nothing changes.
     """
-    return get_decoder(syntax).is_native or bool(plugin(syntax))
+    scan = frame.data[frame.scan : -len(codestream.JPEG_END)].rstrip(b"\xff")
+
+    def is_changed_by(noise: bytes, end: int) -> bool:
+        data = frame.data[: frame.scan] + scan[: len(scan) - end].rstrip(b"\xff") + noise + codestream.JPEG_END
+        return not np.array_equal(_samples(replace(frame, data=data)), pixels)
+
+    if is_changed_by(NOISE[0], 0):
+        raise BadCodestreamError("is truncated: the data of a compressed frame end before its pixels do")
+    telling = len(scan) > 4 * END and pixels.min() < pixels.max()
+    if telling and not any(is_changed_by(noise, END) for noise in NOISE):
+        raise BadCodestreamError("has a damaged frame: its compressed data go on behind the last pixel")
 
 
-def decoded(pixels: Path | Dataset, syntax: UID) -> Iterator[NDArray[Any]]:
-    """What the codec gives for each frame of an object; the sign is left to `stored_values`.
-
-    Raises:
-        RuntimeError: the plugin cannot read these frames, among much else for damaged files.
-    """
-    return iter_pixels(
-        pixels,
-        raw=True,
-        decoding_plugin=plugin(syntax),
-        apply_j2k_sign_correction=False,
-        apply_jls_sign_correction=False,
-    )
-
-
-def claimed_size(codestream: bytes) -> tuple[int, int] | None:
-    """Rows and columns in the head of a JPEG, JPEG-LS or JPEG 2000 codestream; None where it shows none, as RLE."""
-    start = codestream.find(JPEG_2000_START) if codestream.startswith((JPEG_2000_START, JP2_START)) else -1
-    if start >= 0 and len(codestream) >= start + 24:
-        columns, rows, left, top = struct.unpack_from(">4L", codestream, start + 8)
-        return rows - top, columns - left
-    at = 2 if codestream.startswith(JPEG_START) else len(codestream)
-    while at + 9 <= len(codestream) and codestream[at] == 0xFF:
-        marker = codestream[at + 1]
-        if marker in FRAME_HEADERS:
-            return struct.unpack_from(">HH", codestream, at + 5)
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(codestream[at + 2 : at + 4])
-    return None
+def _run_lengths_decoded(data: bytes, layout: Layout) -> NDArray[Any]:
+    """RLE (PS3.5 annex G): each byte of the words is a segment of its own, the highest first."""
+    width, size = layout.allocated // 8, layout.rows * layout.columns
+    header = np.frombuffer(data[:RLE_HEADER].ljust(RLE_HEADER, b"\0"), "<u4")
+    if header[0] != width:
+        raise BadCodestreamError(f"has a compressed frame of {header[0]} segments for words of {width} bytes")
+    ends = [*(int(start) for start in header[2 : width + 1]), len(data)]
+    words = np.empty((size, width), np.uint8)
+    for number in range(width):
+        segment = _unpacked(data[int(header[number + 1]) : ends[number]], size)
+        if len(segment) < size:
+            raise BadCodestreamError("is truncated: a compressed frame has too few pixels")
+        words[:, width - 1 - number] = np.frombuffer(segment, np.uint8, size)
+    return words.view(f"<u{width}").astype(f"u{width}").reshape(layout.rows, layout.columns)
 
 
-def is_cut_short(codestream: bytes) -> bool:
-    """Whether a JPEG or JPEG-LS codestream lacks its end; other codecs find that out themselves.
+def _unpacked(segment: bytes, size: int) -> bytearray:
+    """The first `size` bytes of a segment: PackBits."""
+    out, at, end = bytearray(), 0, len(segment)
+    while at < end and len(out) < size:
+        code = segment[at]
+        if code < 128:
+            out += segment[at + 1 : at + 2 + code]
+            at += 2 + code
+        else:
+            if code > 128:
+                out += segment[at + 1 : at + 2] * (257 - code)
+            at += 2 if code > 128 else 1
+    return out
 
-    For a missing end libjpeg makes pixels up, and CharLS takes a quarter of a millisecond a pixel to give in.
-    """
-    return codestream.startswith(JPEG_START) and JPEG_END not in codestream[-MOST_PADDING:]
 
-
-def stored_values(words: NDArray[Any], *, allocated: int, bits: int, signed: bool) -> NDArray[Any]:
-    """The stored values in decoded words: their low `bits`, with the sign that these have.
-
-    Codecs differ in the width of the words that they give and in whether they know of signs; PS3.5 8.1.1 does not.
+def stored_values(words: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """The stored values in words: their low `layout.bits`, with the sign that these have (PS3.5 8.1.1).
 
     Args:
         words: integers of 8 or 16 bits in the byte order of this machine, signed or not.
-        allocated: Bits Allocated, 8 or 16: the width of the result.
-        bits: Bits Stored.
-        signed: whether Pixel Representation is 1.
+        layout: Bits Allocated is the width of the result.
     """
-    values = words.view(f"u{words.itemsize}").astype(f"u{allocated // 8}")
-    unused = np.array(allocated - bits, values.dtype)
+    values = words.view(f"u{words.itemsize}").astype(f"u{layout.allocated // 8}")
+    unused = np.array(layout.allocated - layout.bits, values.dtype)
     values <<= unused
-    if signed:
+    if layout.signed:
         values = values.view(f"i{values.itemsize}")
         unused = unused.astype(values.dtype)
     values >>= unused
     return values
+
+
+def saturated(samples: NDArray[Any], frame: Frame, layout: Layout) -> NDArray[Any]:
+    """The stored values in decoded samples.
+
+    Samples of more bits than Bits Stored may exceed it, for lossy compression overshoots at edges: they are clipped.
+    Where the samples have no sign but the stored values have one, they are its two's complement.
+    """
+    if frame.precision <= layout.bits or (layout.signed and not frame.signed):
+        return stored_values(samples, layout)
+    return samples.clip(*layout.limits).astype(f"{'i' if layout.signed else 'u'}{layout.allocated // 8}")
 
 
 def require_encoder(compression: Compression) -> None:
@@ -137,13 +200,7 @@ def require_encoder(compression: Compression) -> None:
     Raises:
         CannotRunError: the package that does it is not installed.
     """
-    there = {
-        "none": True,
-        "rle": True,
-        "jpegls": None not in (find_spec("jpeg_ls"), find_spec("imagecodecs")),
-        "j2k": find_spec("imagecodecs") is not None,
-    }
-    if not there[compression]:
+    if compression == "jpegls" and find_spec("jpeg_ls") is None:
         raise CannotRunError(f"no encoder for --compress {compression} is installed", hint=PIP_LINE)
 
 
@@ -160,13 +217,14 @@ def encoded(stored: NDArray[Any], syntax: UID, *, bits: int) -> bytes:
     """
     if syntax == JPEG2000Lossless:
         return _jpeg_2000(stored, bits)
+    allocated = 8 * stored.itemsize
     words = np.ascontiguousarray(stored).view(f"u{stored.itemsize}")
     if syntax == JPEGLSLossless:
         words = words & np.array(2**bits - 1, words.dtype)  # knows no sign: two's complement, cut to Bits Stored
         if bits in (8, 16):
-            return _jpeg_ls(words.astype(f"u{bits // 8}"))
+            return _jpeg_ls(words)
     else:
-        bits = 8 * stored.itemsize  # RLE compresses the bytes of the words, whatever they mean
+        bits = allocated  # RLE compresses the bytes of the words, whatever they mean
     try:
         frame = get_encoder(syntax).encode(
             words,
@@ -175,7 +233,7 @@ def encoded(stored: NDArray[Any], syntax: UID, *, bits: int) -> bytes:
             columns=stored.shape[1],
             number_of_frames=1,
             samples_per_pixel=1,
-            bits_allocated=8 * stored.itemsize,
+            bits_allocated=allocated,
             bits_stored=bits,
             pixel_representation=0,
             photometric_interpretation="MONOCHROME2",
@@ -188,7 +246,10 @@ def encoded(stored: NDArray[Any], syntax: UID, *, bits: int) -> bytes:
 
 
 def _jpeg_ls(words: NDArray[Any]) -> bytes:
-    """All bits of the words; the output buffer has room for noise that grows when it is encoded."""
+    """All bits of the words, as many as are allocated: DCMTK and GDCM refuse 8 bits in words of 16.
+
+    The output buffer has room for noise that grows when it is encoded.
+    """
     import imagecodecs
 
     room = bytearray(2 * words.nbytes + 1024)

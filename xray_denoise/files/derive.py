@@ -25,7 +25,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from xray_denoise import __version__
 from xray_denoise.errors import UnwritableFileError
 from xray_denoise.files import Private
+from xray_denoise.files.bounds import is_sequence
 from xray_denoise.files.derivation import Derivation
+from xray_denoise.files.layout import fact
 
 Frames = Iterable[np.ndarray[Any, Any]]
 
@@ -61,10 +63,12 @@ LOSSY_SYNTAXES = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.1
 """JPEG baseline, JPEG extended and JPEG-LS near-lossless: never without loss."""
 EXPLICIT_LITTLE_ENDIAN = False, True
 """Whether in Implicit VR, and whether in Little Endian, as pydicom tells them."""
-TEXT_VRS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
-"""Value representations in the character set of the object."""
-SWAPPED_VRS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
-"""Bytes of a word in the value representations that pydicom copies without looking at the byte order."""
+WORDS = {
+    **dict.fromkeys(("AT", "OW", "SS", "US"), 2),
+    **dict.fromkeys(("FL", "OF", "OL", "SL", "UL"), 4),
+    **dict.fromkeys(("FD", "OD", "OV", "SV", "UV"), 8),
+}
+"""Bytes of a word in the value representations that have a byte order."""
 
 
 def new_uid(*names: str) -> UID:
@@ -97,21 +101,21 @@ def derived_header(
         derived = copy.deepcopy(derived)
         _make_explicit(derived, swapped=not header.file_meta.TransferSyntaxUID.is_little_endian)
     sop_class, instance = str(facts.SOPClassUID), str(facts.SOPInstanceUID)
-    series = str(facts.get("SeriesInstanceUID") or facts.get("StudyInstanceUID") or instance)
+    series = str(fact(facts, "SeriesInstanceUID") or fact(facts, "StudyInstanceUID") or instance)
 
     _put(derived, "SOPInstanceUID", new_uid("instance", instance, *derivation.identity))
     _put(derived, "SeriesInstanceUID", new_uid("series", series, *derivation.identity))
-    number = int(facts.get("SeriesNumber") or 0) + NEW_SERIES_OFFSET
-    _put(derived, "SeriesNumber", min(number, LAST_SERIES_NUMBER))
+    _put(derived, "SeriesNumber", min(_series_number(facts) + NEW_SERIES_OFFSET, LAST_SERIES_NUMBER))
+    _put(derived, "SamplesPerPixel", 1)
     _put(derived, "SeriesDescription", _extended(header, "SeriesDescription", MARKER, LONG_STRING))
-    _put(derived, "ImageType", _image_type(facts.get("ImageType"), sop_class))
+    _put(derived, "ImageType", _image_type(fact(facts, "ImageType"), sop_class))
     sentence = SEPARATOR + derivation.sentence[: SHORT_TEXT - len(SEPARATOR)]
     _put(derived, "DerivationDescription", _extended(header, "DerivationDescription", sentence, SHORT_TEXT))
-    codes = [*(facts.get("DerivationCodeSequence") or []), _code("113087", "Smoothing")]
+    codes = [*_items(facts, "DerivationCodeSequence"), _code("113087", "Smoothing")]
     _put(derived, "DerivationCodeSequence", Sequence(codes))
     _put(derived, "SourceImageSequence", Sequence([_source_image(sop_class, instance)]))
     now = now.astimezone(_time_zone(facts) or now.tzinfo)
-    equipment = [*(facts.get("ContributingEquipmentSequence") or []), _equipment(derivation, now)]
+    equipment = [*_items(facts, "ContributingEquipmentSequence"), _equipment(derivation, now)]
     _put(derived, "ContributingEquipmentSequence", Sequence(equipment))
     for event in ("InstanceCreation", "Content"):
         _put(derived, f"{event}Date", now.strftime("%Y%m%d"))
@@ -205,6 +209,20 @@ def _put(dataset: Dataset, keyword: str, value: object) -> None:
     dataset.add_new(keyword, dictionary_VR(keyword), value)
 
 
+def _series_number(facts: Dataset) -> int:
+    """(0020,0011) *Series Number*; 0 where it is missing or none."""
+    element: Any = facts.get_item("SeriesNumber") if "SeriesNumber" in facts else None
+    value = getattr(element, "value", None)
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    return int(text) if re.fullmatch(r"[+-]?\d{1,12}", text := text.strip(" \0")) else 0
+
+
+def _items(facts: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence, none where the element is missing or something else."""
+    value = fact(facts, keyword)
+    return list(value) if isinstance(value, Sequence) else []
+
+
 def _extended(header: Dataset, keyword: str, addition: str, most: int) -> str | bytes:
     """A text of the source and `addition`, in ASCII, behind it; `most` characters, of which the first give way.
 
@@ -259,30 +277,39 @@ def _equipment(derivation: Derivation, now: datetime) -> Dataset:
 
 def _time_zone(facts: Dataset) -> timezone | None:
     """(0008,0201) *Timezone Offset From UTC*, in which all times of the object are given."""
-    match = re.fullmatch(r"([+-])(\d\d)(\d\d)", str(facts.get("TimezoneOffsetFromUTC") or "").strip())
+    match = re.fullmatch(r"([+-])(\d\d)(\d\d)", str(fact(facts, "TimezoneOffsetFromUTC") or "").strip())
     if match is None:
         return None
     offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    if offset >= timedelta(days=1):
+        return None
     return timezone(-offset if match[1] == "-" else offset)
 
 
 def _make_explicit(dataset: Dataset, *, swapped: bool) -> None:
     """Turn what was read in another encoding into Explicit VR Little Endian, at every depth.
 
-    Texts stay the bytes that they are: pydicom would decode and encode them, which not every character set survives.
+    Values stay the bytes that they are, in the other order where they are words: pydicom would decode and encode them,
+    which not every character set and not every number survives.
     """
     for tag in list(dataset.keys()):
-        raw = dataset.get_item(tag)
-        if isinstance(raw, RawDataElement) and raw.value is not None:
-            vr = raw.VR or (dictionary_VR(tag) if dictionary_has_tag(tag) else "")
-            if vr in TEXT_VRS:
-                dataset[tag] = raw._replace(VR=vr, is_implicit_VR=False, is_little_endian=True)
+        raw: Any = dataset.get_item(tag)
+        if isinstance(raw, RawDataElement) and not is_sequence(raw):
+            vr = raw.VR or (dictionary_VR(tag) if dictionary_has_tag(tag) else "UN")
+            if " or " not in vr and raw.value is not None:
+                value = _swapped(raw.value, WORDS.get(vr, 1)) if swapped else raw.value
+                dataset[tag] = raw._replace(VR=vr, value=value, is_implicit_VR=False, is_little_endian=True)
                 continue
         element: Any = dataset[tag]
         if element.VR == "SQ":
             for item in element.value:
                 _make_explicit(item, swapped=swapped)
-        width = SWAPPED_VRS.get(element.VR) if swapped else None
-        if width and element.value:
-            element.value = np.frombuffer(element.value, dtype=f">u{width}").astype(f"<u{width}").tobytes()
+        elif swapped and isinstance(element.value, bytes):
+            element.value = _swapped(element.value, WORDS.get(element.VR, 1))
     dataset.set_original_encoding(*EXPLICIT_LITTLE_ENDIAN)
+
+
+def _swapped(value: bytes, width: int) -> bytes:
+    """The bytes of each word in the other order; what is left over at the end stays."""
+    whole = len(value) - len(value) % width
+    return np.frombuffer(value[:whole], f">u{width}").astype(f"<u{width}").tobytes() + value[whole:]

@@ -8,29 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
-from pydicom.dataset import Dataset, FileDataset
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from xray_denoise.errors import UnreadableFileError
-from xray_denoise.files import codecs
-from xray_denoise.files.bounds import (
-    PIXELS,
-    has_preamble,
-    refuse_damaged_codestreams,
-    refuse_too_many_elements,
-    refuse_wrong_length,
-)
+from xray_denoise.files import codecs, codestream, display
+from xray_denoise.files.bounds import OpenedFile, PixelElement, opened, refuse_wrong_length, sop_class
+from xray_denoise.files.codestream import BadCodestreamError
 from xray_denoise.files.damage import damage_named
-from xray_denoise.files.layout import Layout, layout_of
+from xray_denoise.files.fragments import by_frame
+from xray_denoise.files.layout import Layout, fact, layout_of, number
 from xray_denoise.files.overlays import embedded_overlays, with_overlays_moved
 from xray_denoise.radiograph import Radiograph, robust_span
 
@@ -51,11 +40,8 @@ RADIOGRAPHS = {
 }
 """SOP classes that are read: projection radiographs and secondary captures."""
 
-DEFERRED_BYTES = 1 << 20
-"""Elements longer than this stay on the disk until they are needed."""
 COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT", "ARGB", "CMYK")
-PIXEL_GROUP = 0x7FE00000
-FLOAT_PIXELS, DOUBLE_PIXELS = 0x7FE00008, 0x7FE00009
+PIXEL_GROUP, EXTENDED_OFFSETS = 0x7FE00000, 0x7FE00001
 FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
 
 
@@ -65,12 +51,7 @@ def is_radiograph_class(path: Path) -> bool:
     The private classes of manufacturers are other objects.
     """
     with damage_named(path):
-        if has_preamble(path):
-            uid = read_file_meta_info(path).get("MediaStorageSOPClassUID", "")
-        else:
-            refuse_too_many_elements(path)
-            uid = dcmread(path, force=True, stop_before_pixels=True, specific_tags=["SOPClassUID"]).get("SOPClassUID")
-    uid = UID(str(uid or ""))
+        uid = UID(sop_class(path))
     return uid in RADIOGRAPHS or (uid.name == uid and not (uid.is_valid and uid.is_private))
 
 
@@ -84,25 +65,20 @@ def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiog
     Raises:
         UnreadableFileError: the file is damaged, is no grey radiograph, or has no decoder here.
     """
-    with damage_named(path):
-        refuse_too_many_elements(path)
-        header = _read_object(path)
-        facts = header[:PIXEL_GROUP]  # a shallow copy: what is looked up in it stays undecoded in the header
+    with damage_named(path), opened(path) as file:
+        header, facts = file.header, file.header[:PIXEL_GROUP]  # a shallow copy: the header stays undecoded
         _refuse_other_objects(facts, path)
-        _refuse_without_grey_pixels(header, facts, path)
+        pixels = _refuse_without_grey_pixels(file, facts)
         layout = layout_of(facts, path)
-        syntax = UID(header.file_meta.TransferSyntaxUID)
-        _refuse_without_decoder(syntax, path)
-        if syntax.is_encapsulated:
-            refuse_damaged_codestreams(header, layout, path)
-        else:
-            refuse_wrong_length(header, layout, path)
-        header = with_overlays_moved(header, layout.frames, path) if embedded_overlays(facts) else header
-        in_place = syntax != DeflatedExplicitVRLittleEndian and has_preamble(path)
-        pixels = path if in_place else _read_object(path, whole=True)
-        del header[PIXELS]
-        found = 0
-        for stored in _decoded(pixels, syntax, layout, path):
+        _refuse_without_decoder(file.syntax, path)
+        frames = _encoded_frames(file, pixels, layout)
+        if embedded_overlays(facts):
+            words = b"" if file.syntax.is_encapsulated else next(frames)
+            order = "<u2" if file.little_endian else ">u2"
+            header = with_overlays_moved(header, np.frombuffer(words, order), layout, path)
+            frames = _encoded_frames(file, pixels, layout)
+        for data in frames:
+            stored = _decoded(data, file, layout)
             radiograph = Radiograph(
                 stored,
                 span or (0.0, 1.0),
@@ -114,33 +90,10 @@ def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiog
                 source=path,
             )
             yield radiograph if span else radiograph.with_span(*robust_span(stored, radiograph.padding))
-            found += 1
-        if found != layout.frames:
-            raise UnreadableFileError(
-                f"{path} holds {found} frames where its head says {layout.frames}",
-                hint="fetch the file again from its source",
-            )
-
-
-def _read_object(path: Path, *, whole: bool = False) -> FileDataset:
-    """The object in a file, its long elements left on the disk unless it is wanted `whole`.
-
-    A file that begins with the data set itself has no transfer syntax: it is uncompressed, in the encoding that
-    its first element shows.
-    """
-    if not has_preamble(path):
-        found = dcmread(path, defer_size=None if whole else DEFERRED_BYTES, force=True)
-        if "TransferSyntaxUID" not in found.file_meta:
-            implicit, little = found.original_encoding
-            explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-            found.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
-        return found
-    deflated = read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
-    return dcmread(path, defer_size=None if whole or deflated else DEFERRED_BYTES)
 
 
 def _refuse_other_objects(facts: Dataset, path: Path) -> None:
-    sop_class = UID(str(facts.get("SOPClassUID") or ""))
+    sop_class = UID(str(fact(facts, "SOPClassUID") or ""))
     name = sop_class.name if sop_class.name != sop_class else "of no known class"
     functional = sop_class in RADIOGRAPHS and any(tag in facts for tag in FUNCTIONAL_GROUPS)
     if functional or "Enhanced" in name:
@@ -153,17 +106,18 @@ def _refuse_other_objects(facts: Dataset, path: Path) -> None:
             f"{path} is not a radiograph ({name})",
             hint="only CR, DX, MG, intra-oral, XA, RF and secondary capture images are denoised",
         )
-    if not facts.get("SOPInstanceUID"):
+    if not fact(facts, "SOPInstanceUID"):
         raise UnreadableFileError(f"{path} has no SOP Instance UID", hint="fetch the file again from its source")
 
 
-def _refuse_without_grey_pixels(header: FileDataset, facts: Dataset, path: Path) -> None:
-    if FLOAT_PIXELS in header or DOUBLE_PIXELS in header:
+def _refuse_without_grey_pixels(file: OpenedFile, facts: Dataset) -> PixelElement:
+    path = file.path
+    if file.has_float_pixels:
         raise UnreadableFileError(f"{path} has floating-point pixels", hint="export it with integer pixels")
-    if PIXELS not in header:
+    if file.pixels is None:
         raise UnreadableFileError(f"{path} has no pixels", hint="the file may be incomplete, or no image")
-    photometric = str(facts.get("PhotometricInterpretation", ""))
-    if photometric in COLOURS or facts.get("SamplesPerPixel", 1) != 1:
+    photometric = str(fact(facts, "PhotometricInterpretation") or "")
+    if photometric in COLOURS or number(facts, "SamplesPerPixel", path, 1) != 1:
         raise UnreadableFileError(
             f"{path} is a colour image ({photometric if photometric in COLOURS else 'several samples a pixel'})",
             hint="only grey images (MONOCHROME1 or 2) are denoised",
@@ -172,20 +126,14 @@ def _refuse_without_grey_pixels(header: FileDataset, facts: Dataset, path: Path)
         raise UnreadableFileError(
             f"{path} has no known photometric interpretation", hint="only MONOCHROME1 and 2 are grey"
         )
+    return file.pixels
 
 
 def _refuse_without_decoder(syntax: UID, path: Path) -> None:
-    try:
-        available = codecs.is_readable(syntax)
-    except NotImplementedError:
-        available = False
-        hint = "no decoder exists for it; export the file in Explicit VR Little Endian"
-    else:
-        hint = codecs.PIP_LINE
-    if not available:
+    if syntax not in codecs.NATIVE and not codecs.library(syntax):
         raise UnreadableFileError(
-            f"{path} is compressed as {_named(syntax)}, and no decoder for that is installed",
-            hint=hint,
+            f"{path} is compressed as {_named(syntax)}, which is not read",
+            hint="export it in Explicit VR Little Endian, or decompress it with DCMTK's dcmdjpeg",
         )
 
 
@@ -196,33 +144,72 @@ def _named(syntax: UID) -> str:
     return f"{syntax.name} ({syntax})" if syntax.name != syntax else f"an unknown transfer syntax ({syntax})"
 
 
-def _decoded(pixels: Path | Dataset, syntax: UID, layout: Layout, path: Path) -> Iterator[NDArray[Any]]:
-    """Stored values frame by frame, in the byte order of this machine."""
-    allocated, bits, signed = layout.allocated, layout.bits, layout.signed
-    try:
-        for words in codecs.decoded(pixels, syntax):
-            native = words.astype(words.dtype.newbyteorder("="), copy=False)
-            yield codecs.stored_values(native, allocated=allocated, bits=bits, signed=signed)
-    except RuntimeError as error:
-        if not syntax.is_encapsulated:
-            raise
+def _encoded_frames(file: OpenedFile, pixels: PixelElement, layout: Layout) -> Iterator[bytes]:
+    """The bytes of each frame, words or a codestream, read when their turn comes."""
+    if file.syntax in codecs.NATIVE:
+        refuse_wrong_length(pixels, layout, file.path)
+        return _native_frames(file, pixels, layout)
+    if pixels.encapsulated is None:
         raise UnreadableFileError(
-            f"{path} is compressed as {_named(syntax)}, and no installed decoder can read it",
-            hint=f"{codecs.PIP_LINE} adds decoders; where they fail too, decompress it with DCMTK's dcmdjpeg",
+            f"{file.path} has uncompressed pixels, but its transfer syntax is {_named(file.syntax)}",
+            hint="fetch the file again from its source",
+        )
+    return _codestreams(file, pixels, layout)
+
+
+def _native_frames(file: OpenedFile, pixels: PixelElement, layout: Layout) -> Iterator[bytes]:
+    for frame in range(layout.frames):
+        file.stream.seek(pixels.at + frame * layout.frame_bytes)
+        yield file.stream.read(layout.frame_bytes)
+
+
+def _codestreams(file: OpenedFile, pixels: PixelElement, layout: Layout) -> Iterator[bytes]:
+    def value(at: int, length: int) -> bytes:
+        file.stream.seek(at)
+        return file.stream.read(length)
+
+    table = file.header.get_item(EXTENDED_OFFSETS) if EXTENDED_OFFSETS in file.header else None
+    assert pixels.encapsulated is not None  # noqa: S101 - for the type checker
+    for fragments in by_frame(
+        pixels.encapsulated,
+        layout.frames,
+        extended=bytes(table.value) if table is not None and isinstance(table.value, bytes) else b"",
+        begins=(lambda one: value(one.at, 8).startswith(codestream.STARTS)) if codecs.has_marks(file.syntax) else None,
+        path=file.path,
+    ):
+        yield b"".join(value(*one) for one in fragments)
+
+
+def _decoded(data: bytes, file: OpenedFile, layout: Layout) -> NDArray[Any]:
+    """The stored values of one frame, in the byte order of this machine."""
+    if file.syntax in codecs.NATIVE:
+        order = "<" if file.little_endian else ">"
+        words = np.frombuffer(data, f"{order}u{layout.allocated // 8}").reshape(layout.rows, layout.columns)
+        return codecs.stored_values(words.astype(words.dtype.newbyteorder("=")), layout)
+    try:
+        return codecs.decoded(data, file.syntax, layout)
+    except BadCodestreamError as error:
+        raise UnreadableFileError(f"{file.path} {error}", hint="fetch the file again from its source") from error
+    except RuntimeError as error:  # what imagecodecs raises
+        raise UnreadableFileError(
+            f"{file.path} is compressed as {_named(file.syntax)}, and {codecs.library(file.syntax)} cannot read it",
+            hint="fetch the file again from its source",
         ) from error
 
 
 def frame_count(header: Dataset) -> int:
     """(0028,0008) *Number of Frames*, 1 where it is absent."""
-    return int(header[:PIXEL_GROUP].get("NumberOfFrames") or 1)
+    return int(fact(header[:PIXEL_GROUP], "NumberOfFrames") or 1)
 
 
 def caveats(header: Dataset) -> tuple[str, ...]:
     """What a user should know about this image before trusting its result."""
     facts = header[:PIXEL_GROUP]
     found = []
+    if fact(facts, "SamplesPerPixel") is None:
+        found.append("Samples per Pixel (0028,0002) is missing and taken for 1")
     if facts.get("BurnedInAnnotation") == "YES":
         found.append("text is burned into its pixels and may identify the patient")
     if facts.get("LossyImageCompression") == "01":
         found.append("it was compressed with loss, so its noise is not that of the detector")
-    return tuple(found)
+    return (*found, *display.caveats(header))

@@ -4,45 +4,53 @@ Writing new pixels would wipe them, so they move to (60xx,3000) *Overlay Data*, 
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID
 
 from xray_denoise.errors import UnreadableFileError
+from xray_denoise.files.layout import Layout
 
 OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 ROWS, COLUMNS, ALLOCATED, POSITION, DATA = 0x0010, 0x0011, 0x0100, 0x0102, 0x3000
-PIXELS = 0x7FE00010
+BITS_ALLOCATED, BITS_STORED = 0x00280100, 0x00280101
 
 
 def embedded_overlays(facts: Dataset) -> list[int]:
-    """The groups 60xx whose bits lie in the pixel words: a bit position, and no data of their own."""
-    return [group for group in OVERLAY_GROUPS if (group, POSITION) in facts and (group, DATA) not in facts]
+    """The groups 60xx whose bits lie in the pixel words: no data of their own, and a bit that no stored value uses.
+
+    Many writers leave the head of an overlay behind that is gone, with bit 0.
+    """
+    unused = range(int(facts[BITS_STORED].value), int(facts[BITS_ALLOCATED].value))
+    groups = [group for group in OVERLAY_GROUPS if (group, POSITION) in facts and (group, DATA) not in facts]
+    return [group for group in groups if facts[group, POSITION].value in unused]
 
 
-def with_overlays_moved(header: FileDataset, frames: int, path: Path) -> FileDataset:
-    """Move every embedded overlay of `header`, which still has its Pixel Data, to Overlay Data.
+def with_overlays_moved(header: FileDataset, words: NDArray[Any], layout: Layout, path: Path) -> FileDataset:
+    """Move every embedded overlay of `header` to Overlay Data.
+
+    Args:
+        header: the data set, changed in place.
+        words: the only frame as it is in the file.
+        layout: of the frame.
+        path: for messages.
 
     Raises:
         UnreadableFileError: the overlay has another size, hides behind a compression or spans several frames.
     """
     syntax = UID(header.file_meta.TransferSyntaxUID)
-    facts = header[:PIXELS]
-    rows, columns, bits_stored = int(facts.Rows), int(facts.Columns), int(facts.BitsStored)
-    words = None
+    facts = header[:0x7FE00000]
     for group in embedded_overlays(facts):
         bit = int(facts[group, POSITION].value)
-        size = int(facts[group, ROWS].value), int(facts[group, COLUMNS].value)
-        plain = frames == 1 and facts.BitsAllocated == 16 and not syntax.is_encapsulated
-        if not plain or size != (rows, columns) or not bits_stored <= bit < 16:
+        size = tuple(int(facts[group, side].value) if (group, side) in facts else 0 for side in (ROWS, COLUMNS))
+        if layout.frames != 1 or syntax.is_encapsulated or size != (layout.rows, layout.columns):
             raise UnreadableFileError(
                 f"{path} has an overlay in bit {bit} of its pixels that cannot be moved out",
                 hint="save it with the overlay in (60xx,3000), or without it",
             )
-        if words is None:
-            order = "<u2" if syntax.is_little_endian else ">u2"
-            words = np.frombuffer(header.PixelData, dtype=order, count=rows * columns)
         packed = np.packbits((words >> bit) & 1, bitorder="little").tobytes()
         header.add_new((group, ALLOCATED), "US", 1)
         header.add_new((group, POSITION), "US", 0)

@@ -36,8 +36,8 @@ from xray_denoise.physics.profile import MID_GREY, NoiseProfile, Values, kernel_
 
 Curve = Literal["raw", "square root", "logarithm"]
 
-KNOTS = 51
-"""Grey levels at which a computed profile knows its deviation; mid-grey is one of them."""
+KNOTS = 35
+"""Grey levels at which a computed profile knows its deviation: every 7.5, mid-grey among them."""
 SPECTRUM_SIDE = 256
 """Side of the grid on which spectra are computed, pixels."""
 WIDEST_SPREAD = 63

@@ -39,7 +39,7 @@ class DetectorRange:
     """Photons per grey level of the paper's noise."""
     sigma: Pair = (0.0, 20.0)
     """Electronic noise of the paper's noise, grey levels."""
-    details: float = 0.5
+    details: float = 0.6
     """Share with inserted details, in the clean patch and in the noisy one."""
     phantoms: float = 0.2
     """Share of crops of phantoms."""
@@ -257,7 +257,7 @@ def details(side: int, draw: Draw) -> Tensor:
                 shape = torch.sigmoid((1 + 11 * size**2 - distance.sqrt()) / edge)
             elif kind < 0.65:  # a cluster of dots
                 dots = 1 + int(20 * amount)
-                places = torch.randn(2, dots, generator=generator, device=device) * (4 + 20 * size)
+                places = torch.randn(2, dots, generator=generator, device=device) * (3 + 45 * size**2)
                 sizes = 0.5 + 1.3 * torch.rand(dots, generator=generator, device=device)
                 peaks = 0.4 + 0.6 * torch.rand(dots, generator=generator, device=device)
                 across = (-(rows - top - places[0]).square() / (2 * sizes.square())).exp() * peaks  # (side, dots)
@@ -335,14 +335,16 @@ class DetectorSource:
         kinds, draw = self.kinds, Draw(count, generator)
         paper = draw.share(kinds.paper)
         quiet = draw.share(kinds.clean) & ~paper
+        eta, sigma = draw.uniform(*kinds.eta), draw.uniform(*kinds.sigma)
         strength = draw.log_uniform(*kinds.deviation) / WHITE
+        strength = torch.where(paper, (WHITE / 2 / eta + sigma.square()).sqrt() / WHITE, strength)
         clean = self._images(draw, paper, strength)
         added = details(self.patch, draw) * draw.share(kinds.details)[:, None, None, None]
-        contrast = draw.log_uniform(0.5, 10) * strength.clamp_min(0.2 / WHITE).clamp_max(10 / WHITE)
+        contrast = draw.log_uniform(0.5, 10) * strength.clamp_min(0.2 / WHITE)
+        contrast = contrast.clamp_max(80 / WHITE)
         clean, plain = (clean + added * contrast[:, None, None, None]).clamp(0, 1), clean
         drawn = detector_noise(clean, strength * ~quiet, draw)
 
-        eta, sigma = draw.uniform(*kinds.eta), draw.uniform(*kinds.sigma)
         exposed = add_noise(clean, eta, sigma, generator)
         grey = torch.linspace(0, 1, KNOTS, device=self.device)[None]
         line = grey / (WHITE * eta[:, None]) + (sigma[:, None] / WHITE).square()

@@ -184,7 +184,7 @@ class Training:
         """The loss of a network that is told the noise."""
         noisy, maps = (one.contiguous(memory_format=torch.channels_last) for one in (batch.noisy, batch.maps))
         restored = self._model(noisy, maps).float()
-        return decibel_loss(restored, batch.target, batch.details, self.schedule.lost)
+        return decibel_loss(restored, batch.target, batch.details, batch.deviation, self.schedule.lost)
 
     def _blind_loss(self, batch: Batch) -> Loss:
         """The loss of a network that estimates the noise itself, or does without."""
