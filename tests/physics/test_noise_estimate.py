@@ -206,7 +206,7 @@ def test_odd_images(seed: int) -> None:
         np.indices((128, 128)).sum(axis=0) % 2 * 255.0,
         np.where(np.arange(256) < 128, 50.0, 200.0) * np.ones((256, 1)),
         np.rint(np.linspace(0, 9, 256)) * np.ones((256, 1)),
-        1e4 * rng.standard_normal((128, 128)),
+        1e5 * rng.standard_normal((128, 128)),
         1e-9 * rng.standard_normal((128, 128)),
     ]
     for image in odd:

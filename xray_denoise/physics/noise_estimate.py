@@ -357,7 +357,8 @@ def _separate(fit: Fit, rings: Rings) -> tuple[Values, float]:
     nearest = np.unravel_index((misfit + ratio / 2).argmin(), misfit.shape)  # the least texture that explains as much
     doubt = np.clip((float(misfit[..., 0].min() - misfit.min()) - IMPLAUSIBLE) / 6, -30, 30)
     certain = 1 / (1 + math.exp(-doubt)) / (1 + (fit.unlike / UNLIKE) ** 2)
-    noise = fit.spectrum + np.log(1 - (1 - certain) * alike - certain * (1 - np.exp(-added[nearest])))
+    left = 1 - (1 - certain) * alike - certain * (1 - np.exp(-added[nearest]))
+    noise = fit.spectrum + np.log(np.maximum(left, 1e-6))
     return noise, float(min(np.exp(_radial(noise, rings) - scale).mean(), 1.0))
 
 
