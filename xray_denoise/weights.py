@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xray_denoise.errors import CannotRunError
-from xray_denoise.files.extras import write_bytes
+from xray_denoise.files.atomic import write_bytes
 from xray_denoise.physics.levels import Calibration
 
 if TYPE_CHECKING:

@@ -75,7 +75,7 @@ def test_the_same_without_links_on_the_disk(tmp_path: Path, monkeypatch: pytest.
     def no_links(*_: Any, **__: Any) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("xray_denoise.files.whole._nameless", lambda _: None)
+    monkeypatch.setattr("xray_denoise.files.atomic._nameless", lambda _: None)
     monkeypatch.setattr(os, "link", no_links)
     test_a_result_that_appears_meanwhile_is_not_replaced(tmp_path)
     (tmp_path / "out" / "a.png").unlink()
@@ -148,13 +148,13 @@ def test_a_kill_between_noise_map_and_result_leaves_what_is_known(
     plain = files.write
 
     def killed(*arguments: Any, **options: Any) -> None:
-        record = options.pop("when_whole")
+        record = options.pop("before_rename")
 
         def then_die(path: Path) -> None:
             record(path)
             raise SystemExit
 
-        plain(*arguments, when_whole=then_die, **options)
+        plain(*arguments, before_rename=then_die, **options)
 
     monkeypatch.setattr(files, "write", killed)
     with pytest.raises(SystemExit):

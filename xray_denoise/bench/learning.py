@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 
 from xray_denoise.errors import UnreadableFileError, UsageError
-from xray_denoise.files import extras
+from xray_denoise.files.atomic import write_bytes
 from xray_denoise.reports.training_plots import History, learning_curves
 
 PAPER_PATCHES = 9_000_000
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("histories", nargs="+", metavar="NAME=PATH:BATCH")
     given = parser.parse_args(arguments)
-    extras.write_bytes(learning_curves([parse(text) for text in given.histories], PAPER_PATCHES), given.output)
+    write_bytes(learning_curves([parse(text) for text in given.histories], PAPER_PATCHES), given.output)
 
 
 if __name__ == "__main__":

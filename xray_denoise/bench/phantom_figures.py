@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise.bench.cases import MIDDLE, CleanImage, image_set
-from xray_denoise.files import extras
+from xray_denoise.files.atomic import write_bytes
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import GREY_MAX, add_noise
 from xray_denoise.physics.phantom import chest_phantom
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     sets = {f"{len(radiographs)} radiographs": radiographs, f"{len(phantoms)} phantoms": phantoms}
     sys.stdout.write(table({name: [figures(image) for image in images] for name, images in sets.items()}))
     if given.output:
-        extras.write_bytes(draw(sets), given.output)
+        write_bytes(draw(sets), given.output)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from xray_denoise.bench.cases import MIDDLE
 from xray_denoise.bench.fresh_process import in_fresh_process
 from xray_denoise.bench.quality import versions
 from xray_denoise.denoisers import Runtime
-from xray_denoise.files import extras
+from xray_denoise.files.atomic import write_bytes
 from xray_denoise.physics.noise import add_noise
 from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.radiograph import Radiograph
@@ -208,7 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
     text = markdown(report)
     sys.stdout.write(text)
     if given.output:
-        extras.write_bytes(text.encode(), given.output)
+        write_bytes(text.encode(), given.output)
 
 
 if __name__ == "__main__":

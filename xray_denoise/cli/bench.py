@@ -78,7 +78,7 @@ def bench(
     """Measure denoisers: the tables of the X-BDCNN paper, its own numbers beside ours; or their speed."""
     from xray_denoise import denoisers
     from xray_denoise.bench.records import Log
-    from xray_denoise.files import extras
+    from xray_denoise.files.atomic import write_bytes
     from xray_denoise.reports import page, tables
 
     files: dict[Callable[[Report], str], Path | None] = {
@@ -105,9 +105,9 @@ def bench(
         done = collect(plan.measure(open_log()), plan.counts)
         write_tables(plan.report(done), files, shown=not as_json)
         if output:
-            extras.write_bytes(plan.plot(done), output)
+            write_bytes(plan.plot(done), output)
         if report:
-            extras.write_bytes(plan.html(done), report)
+            write_bytes(plan.html(done), report)
         failed, missing = any(one.failure for one in done), len(done) < sum(plan.counts.values())
         raise typer.Exit(1 if failed else 130 if missing else 0)
     if threads:
@@ -118,7 +118,7 @@ def bench(
 
         plan = bench_figure.plan(images, output, kind=figure, **chosen)
         say(f"drawing {', '.join(row.title for row in plan.rows)} on {plan.words}")
-        extras.write_bytes(plan.draw(), plan.target)
+        write_bytes(plan.draw(), plan.target)
         return
     from xray_denoise.bench import page as bench_page
     from xray_denoise.bench import quality
@@ -130,7 +130,7 @@ def bench(
     result = plan.report(done)
     write_tables(result, files, shown=not as_json)
     if report:
-        extras.write_bytes(bench_page.html(plan, result), report)
+        write_bytes(bench_page.html(plan, result), report)
     if len(done) < sum(plan.counts.values()):
         raise typer.Exit(130)
 

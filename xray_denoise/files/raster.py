@@ -8,7 +8,7 @@ import logging
 import math
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
-from xray_denoise.files.damage import damage_named
+from xray_denoise.files.atomic import atomic_write
+from xray_denoise.files.damage import as_unreadable
 from xray_denoise.radiograph import Radiograph, robust_span
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def read_frames(path: Path, kind: RasterKind, span: tuple[float, float] | None) 
     Raises:
         UnreadableFileError: the file is damaged, coloured, transparent, animated or far too large.
     """
-    with _damage_named(path):
+    with _as_unreadable(path):
         for stored, bits, header in _tiff_pages(path) if kind == "tiff" else _picture(path, kind):
             yield Radiograph(
                 stored,
@@ -116,10 +117,10 @@ def read_frames(path: Path, kind: RasterKind, span: tuple[float, float] | None) 
 
 
 @contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
+def _as_unreadable(path: Path) -> Iterator[None]:
     what = "it is damaged, incomplete or of an unusual kind"
     hint = "open it in an image editor and save it again as a grey PNG of 8 or 16 bits"
-    with damage_named(path, what, hint):
+    with as_unreadable(path, what, hint):
         try:
             yield
         except Image.DecompressionBombError as error:
@@ -220,6 +221,8 @@ def _png_bytes(head: bytes, path: Path) -> int:
         raise UnreadableFileError(
             f"{path} has 16-bit colour or alpha channels", hint="save it as 16-bit grey without an alpha channel"
         )
+    if width * height > 2 * (Image.MAX_IMAGE_PIXELS or 0):
+        raise _too_large(path)
     bits, total = depth * PNG_SAMPLES[colour], 0
     for top, left, down, across in PNG_PASSES if interlaced else ((0, 0, 1, 1),):
         rows, columns = -(-(height - top) // down), -(-(width - left) // across)
@@ -296,7 +299,7 @@ def _tiff_pages(path: Path) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
     """The pages of a TIFF file, one by one."""
     import tifffile
 
-    logging.getLogger("tifffile").disabled = True  # what it would say of a damaged file is said by `damage_named`
+    logging.getLogger("tifffile").disabled = True  # what it would say of a damaged file is said by `as_unreadable`
     with tifffile.TiffFile(path) as file:
         places = _directories(file, path)
         for number, place in enumerate(places):
@@ -472,7 +475,7 @@ def _segments(page: "TiffPage", image: int, path: Path) -> tuple[list[int], list
 
 def _refuse_other_size(data: bytes, page: "TiffPage", path: Path) -> None:
     """Refuse a JPEG strip or tile that claims another size, before room is made for it."""
-    from xray_denoise.files import codestream
+    from xray_denoise.files.dicom import codestream
 
     frame = codestream.jpeg(data)
     tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
@@ -593,3 +596,21 @@ def _write_tiff(pages: Iterable[NDArray[Any]], stream: BinaryIO, header: RasterH
                 software=comment or False,
                 extratags=extra,
             )
+
+
+def write_maps(
+    maps: Iterable[NDArray[np.float32]],
+    target: Path,
+    *,
+    source: Path,
+    before_rename: Callable[[Path], None] | None = None,
+    replace: bool = True,
+) -> None:
+    """Write maps of 32-bit floats as the pages of a TIFF file; see `atomic_write`.
+
+    Raises:
+        UnwritableFileError: as above, or `target` is the `source` of the maps.
+        ExistingFileError: there is a file of that name, and `replace` is false.
+    """
+    with atomic_write(target, source=source, before_rename=before_rename, replace=replace) as stream:
+        write_pixels(maps, stream, kind="tiff", header=RasterHeader("tiff"), comment="noise map, grey levels")

@@ -30,8 +30,9 @@ from xray_denoise.errors import (
     UsageError,
     XrayDenoiseError,
 )
-from xray_denoise.files import Compression, Derivation, Private, Render, extras
+from xray_denoise.files import Compression, Derivation, Private, Render
 from xray_denoise.files.folders import make_folder
+from xray_denoise.files.raster import write_maps
 from xray_denoise.physics.noise import GREY_MAX
 from xray_denoise.physics.profile import as_level
 from xray_denoise.radiograph import Radiograph
@@ -375,7 +376,7 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
                 render=options.render,
                 compression=options.compression,
                 private=options.private,
-                when_whole=lambda written: _record(job, source, tally.maps, written, until_named),
+                before_rename=lambda written: _record(job, source, tally.maps, written, until_named),
                 replace=source.replaces,
             )
     except _AlreadyThereError:
@@ -424,7 +425,7 @@ def _record(job: Job, source: _Source, maps: list[NDArray[np.float32]], written:
     if not maps:
         add()
         return
-    extras.write_maps(maps, job.noise_map, source=job.source, when_whole=add, replace=source.replaces)
+    write_maps(maps, job.noise_map, source=job.source, before_rename=add, replace=source.replaces)
 
 
 @dataclass(slots=True)

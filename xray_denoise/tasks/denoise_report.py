@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from xray_denoise.errors import ExistingFileError, UsageError
-from xray_denoise.files import extras
+from xray_denoise.files.atomic import write_bytes
 from xray_denoise.files.folders import make_folder
 from xray_denoise.physics.profile import as_level
 from xray_denoise.radiograph import Radiograph
@@ -146,7 +146,7 @@ class DenoiseReport:
             listings=[self._listing()],
             notes=self._notes(counts["written"]),
         )
-        extras.write_bytes(content, self.target)
+        write_bytes(content, self.target)
 
     def _notes(self, written: int) -> list[str]:
         notes = ["A denoiser can remove faint structure with the noise: look for it in the residuals."]

@@ -70,7 +70,7 @@ def _devices() -> dict[str, str]:
 def _decoders() -> dict[str, str]:
     from pydicom.uid import AllTransferSyntaxes
 
-    from xray_denoise.files import codecs
+    from xray_denoise.files.dicom import codecs
 
     return {syntax.name: codecs.library(syntax) for syntax in AllTransferSyntaxes if codecs.library(syntax)}
 

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from xray_denoise import __version__
-from xray_denoise.files.derive import TOOL, file_meta, new_uid
+from xray_denoise.files.dicom.write import TOOL, file_meta, new_uid
 
 
 def new_dx(

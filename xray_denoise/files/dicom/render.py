@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage
 
-from xray_denoise.files.damage import damage_named
-from xray_denoise.files.layout import fact
+from xray_denoise.files.damage import as_unreadable
+from xray_denoise.files.dicom.layout import fact
 from xray_denoise.radiograph import Radiograph, robust_span
 
 PIXEL_GROUP = 0x7FE00000
@@ -59,7 +59,7 @@ def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDAr
     """
     facts = header[:PIXEL_GROUP]
     little_endian = bool(header.file_meta.TransferSyntaxUID.is_little_endian)
-    with damage_named(radiograph.source):
+    with as_unreadable(radiograph.source):
         values, negative = _modality(radiograph, facts, little_endian=little_endian)
         shown = _voi(values, facts, negative=negative, little_endian=little_endian)
         shape = fact(facts, "PresentationLUTShape")

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from xray_denoise import files
 from xray_denoise.files import Derivation
-from xray_denoise.files.exposure import new_dx
+from xray_denoise.files.dicom.phantom import new_dx
 from xray_denoise.radiograph import Radiograph
 
 GREY = np.add.outer(np.linspace(0, 155, 21), np.linspace(0, 100, 33))

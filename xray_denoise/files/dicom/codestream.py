@@ -26,7 +26,8 @@ ONE_SCAN = {0xC0, 0xC1, LOSSLESS_FRAME, LS_FRAME}
 
 SIZE, CODING, CODING_OF_COMPONENT = 0x51, 0x52, 0x53
 TILE_PART, START_OF_DATA, END_OF_CODESTREAM = 0x90, 0x93, 0xD9
-MOST_LAYERS = 256
+MOST_PACKETS = 1_000_000
+"""Layers times resolutions times precincts; OpenJPEG visits each, 2 us or so."""
 SMALLEST_BLOCK = 16
 """Pixels a side of a code-block. Encoders use 32 or 64; OpenJPEG needs 300 bytes for each."""
 SMALLEST_PRECINCT = 32
@@ -120,14 +121,16 @@ def jpeg_2000(codestream: bytes) -> Frame:
     rows, columns = bottom - top, right - left
     if not width or not height or steps != [1, 1] or x > left or y > top:
         raise BadCodestreamError("has a compressed frame without a valid size")
+    if rows <= 0 or columns <= 0:
+        raise BadCodestreamError("has a compressed frame without a valid size")
     tiles = -(-(right - x) // width) * -(-(bottom - y) // height)
     if tiles > max(1, rows * columns // PIXELS_PER_TILE):
         raise BadCodestreamError(f"has a compressed frame of {tiles} tiles, far too many")
     for marker, at in _jpeg_2000_markers(codestream):
         if marker == CODING:
-            _refuse_dear_coding(codestream[at + 2 :][:64], layered=True)
+            _refuse_dear_coding(codestream[at + 2 :][:64], rows * columns, layered=True)
         elif marker == CODING_OF_COMPONENT:
-            _refuse_dear_coding(codestream[at + 2 + (1 if components < 257 else 2) :][:64], layered=False)
+            _refuse_dear_coding(codestream[at + 3 :][:64], rows * columns, layered=False)
     return Frame(codestream, rows, columns, components, (depth & 0x7F) + 1, bool(depth & 0x80))
 
 
@@ -175,8 +178,8 @@ def _jpeg_2000_markers(codestream: bytes) -> Iterator[tuple[int, int]]:
         at += 2 + int.from_bytes(codestream[at + 2 : at + 4])
 
 
-def _refuse_dear_coding(style: bytes, *, layered: bool) -> None:
-    """COD (T.800 A.6.1) from Scod on, or COC from Scoc on: what needs much more memory than pixels."""
+def _refuse_dear_coding(style: bytes, pixels: int, *, layered: bool) -> None:
+    """COD (T.800 A.6.1) from Scod on, or COC from Scoc on: what costs more than pixels do."""
     if len(style) < 10:
         return
     layers = struct.unpack_from(">H", style, 2)[0] if layered else 1
@@ -184,5 +187,6 @@ def _refuse_dear_coding(style: bytes, *, layered: bool) -> None:
     block = min(1 << ((wide & 15) + 2), 1 << ((high & 15) + 2))
     precincts = (style[10:] if layered else style[6:])[: levels + 1] if style[0] & 1 else b""
     smallest = min((1 << min(one & 15, one >> 4) for one in precincts), default=SMALLEST_PRECINCT)
-    if layers > MOST_LAYERS or levels > 32 or block < SMALLEST_BLOCK or smallest < SMALLEST_PRECINCT:
+    packets = layers * (levels + 1 + pixels // smallest**2 if precincts else levels + 1)
+    if packets > MOST_PACKETS or levels > 32 or block < SMALLEST_BLOCK or smallest < SMALLEST_PRECINCT:
         raise BadCodestreamError("has a compressed frame of far too many parts")

@@ -38,7 +38,7 @@ from tests.synthetic_dicom import (
 from xray_denoise import __version__, files
 from xray_denoise.errors import UnwritableFileError, UsageError
 from xray_denoise.files import Derivation
-from xray_denoise.files.derive import write_object
+from xray_denoise.files.dicom.write import write_object
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
 DERIVATION = Derivation("x-bdcnn", "9f2c" * 16, "strength 0.8", eta=0.62, sigma=10.1)

@@ -14,13 +14,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from xray_denoise.errors import UnreadableFileError
-from xray_denoise.files import codecs, codestream, display
-from xray_denoise.files.bounds import OpenedFile, PixelElement, opened, refuse_wrong_length, sop_class
-from xray_denoise.files.codestream import BadCodestreamError
-from xray_denoise.files.damage import damage_named
-from xray_denoise.files.fragments import by_frame
-from xray_denoise.files.layout import Layout, fact, layout_of, number
-from xray_denoise.files.overlays import embedded_overlays, with_overlays_moved
+from xray_denoise.files.damage import as_unreadable
+from xray_denoise.files.dicom import codecs, codestream, render
+from xray_denoise.files.dicom.codestream import BadCodestreamError
+from xray_denoise.files.dicom.fragments import by_frame
+from xray_denoise.files.dicom.guard import OpenedFile, PixelElement, opened, refuse_wrong_length, sop_class
+from xray_denoise.files.dicom.layout import Layout, fact, layout_of, number
+from xray_denoise.files.dicom.overlays import embedded_overlays, with_overlays_moved
 from xray_denoise.radiograph import Radiograph, robust_span
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -50,7 +50,7 @@ def is_radiograph_class(path: Path) -> bool:
 
     The private classes of manufacturers are other objects.
     """
-    with damage_named(path):
+    with as_unreadable(path):
         uid = UID(sop_class(path))
     return uid in RADIOGRAPHS or (uid.name == uid and not (uid.is_valid and uid.is_private))
 
@@ -65,7 +65,7 @@ def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiog
     Raises:
         UnreadableFileError: the file is damaged, is no grey radiograph, or has no decoder here.
     """
-    with damage_named(path), opened(path) as file:
+    with as_unreadable(path), opened(path) as file:
         header, facts = file.header, file.header[:PIXEL_GROUP]  # a shallow copy: the header stays undecoded
         _refuse_other_objects(facts, path)
         pixels = _refuse_without_grey_pixels(file, facts)
@@ -212,4 +212,4 @@ def caveats(header: Dataset) -> tuple[str, ...]:
         found.append("text is burned into its pixels and may identify the patient")
     if facts.get("LossyImageCompression") == "01":
         found.append("it was compressed with loss, so its noise is not that of the detector")
-    return (*found, *display.caveats(header))
+    return (*found, *render.caveats(header))

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID
 
 from xray_denoise.errors import UnreadableFileError
-from xray_denoise.files.layout import Layout
+from xray_denoise.files.dicom.layout import Layout
 
 OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 ROWS, COLUMNS, ALLOCATED, POSITION, DATA = 0x0010, 0x0011, 0x0100, 0x0102, 0x3000

@@ -31,9 +31,10 @@ from pydicom.uid import (
 )
 
 from xray_denoise.errors import CannotRunError, UnwritableFileError
-from xray_denoise.files import Compression, codestream
-from xray_denoise.files.codestream import BadCodestreamError, Frame
-from xray_denoise.files.layout import Layout
+from xray_denoise.files import Compression
+from xray_denoise.files.dicom import codestream
+from xray_denoise.files.dicom.codestream import BadCodestreamError, Frame
+from xray_denoise.files.dicom.layout import Layout
 
 SYNTAXES: dict[Compression, UID] = {
     "none": ExplicitVRLittleEndian,
@@ -97,12 +98,21 @@ def decoded(data: bytes, syntax: UID, layout: Layout) -> NDArray[Any]:
         )
     if (frame.process == codestream.LS_FRAME) != (syntax in _JPEG_LS):
         raise BadCodestreamError("has a compressed frame of another transfer syntax than its head says")
+    if syntax in _JPEG and 8 * (len(frame.data) - frame.scan) < _codes(frame):
+        raise BadCodestreamError("is truncated: the data of a compressed frame end before its pixels do")
     pixels = _samples(frame)
     if pixels.shape != (layout.rows, layout.columns):
         raise BadCodestreamError("has a compressed frame of another size than it says")
     if syntax in _JPEG:
         _refuse_wrong_end(frame, pixels)
     return saturated(pixels, frame, layout)
+
+
+def _codes(frame: Frame) -> int:
+    """The fewest bits that the scan of a JPEG frame can have: one for each pixel or, of blocks, two for each."""
+    if frame.process == codestream.LOSSLESS_FRAME:
+        return frame.rows * frame.columns
+    return 2 * -(-frame.rows // 8) * -(-frame.columns // 8)
 
 
 def _samples(frame: Frame) -> NDArray[Any]:

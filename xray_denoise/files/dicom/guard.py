@@ -28,8 +28,8 @@ from pydicom.uid import (
 )
 
 from xray_denoise.errors import UnreadableFileError
-from xray_denoise.files.fragments import UNDEFINED_LENGTH, Encapsulated, encapsulated_at
-from xray_denoise.files.layout import Layout
+from xray_denoise.files.dicom.fragments import UNDEFINED_LENGTH, Encapsulated, encapsulated_at
+from xray_denoise.files.dicom.layout import Layout
 
 PREAMBLE = 132
 """Bytes of a PS3.10 file before (0002,0000): 128 of anything, and `DICM`."""
@@ -54,11 +54,11 @@ class _Limited(io.RawIOBase):
 
     def __init__(self, stream: BinaryIO, size: int, spent: list[int]) -> None:
         super().__init__()
-        self._stream, self._size, self._spent, self._last = stream, size, spent, b""
+        self.unlimited, self._size, self._spent, self._last = stream, size, spent, b""
 
-    def over(self, value: bytes) -> "_Limited":
+    def over(self, other: io.BytesIO) -> "_Limited":
         """A stream of other bytes whose reads count as this one's."""
-        return _Limited(io.BytesIO(value), len(value), self._spent)
+        return _Limited(other, other.getbuffer().nbytes, self._spent)
 
     @property
     def is_spent(self) -> bool:
@@ -70,17 +70,17 @@ class _Limited(io.RawIOBase):
             raise ValueError("too many elements")
         if size > LONGEST_CHARACTER_SET and self._last in CHARACTER_SET:
             raise ValueError("a character set has too many names")
-        left = max(0, self._size - self._stream.tell())
-        found = self._stream.read(left if size < 0 else min(size, left))
+        left = max(0, self._size - self.unlimited.tell())
+        found = self.unlimited.read(left if size < 0 else min(size, left))
         if size != 4:  # the length behind tag and VR
             self._last = found[:4]
         return found
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        return self._stream.seek(offset, whence)
+        return self.unlimited.seek(offset, whence)
 
     def tell(self) -> int:
-        return self._stream.tell()
+        return self.unlimited.tell()
 
     def seekable(self) -> bool:
         return True
@@ -132,7 +132,7 @@ def opened(path: Path) -> Iterator[OpenedFile]:
 
     Raises:
         UnreadableFileError: it has too many elements, or inflates to too much, or its last fragment is cut.
-        Exception: anything, where it is damaged; see `damage_named`.
+        Exception: anything, where it is damaged; see `as_unreadable`.
     """
     with path.open("rb") as file:
         stream = _Limited(file, os.fstat(file.fileno()).st_size, [0])
@@ -184,15 +184,8 @@ def _parsed(path: Path, stream: _Limited) -> OpenedFile:
     meta.TransferSyntaxUID = syntax
     header = FileDataset(path, found, None, meta, implicit, little)
     header.set_original_encoding(implicit, little, found.original_character_set)
-    return OpenedFile(
-        path,
-        _io(stream),
-        header,
-        syntax,
-        little,
-        pixels if tag == PIXELS else None,
-        tag in (FLOAT_PIXELS, DOUBLE_PIXELS),
-    )
+    is_float = tag in (FLOAT_PIXELS, DOUBLE_PIXELS)
+    return OpenedFile(path, stream.unlimited, header, syntax, little, pixels if tag == PIXELS else None, is_float)
 
 
 def _io(stream: _Limited) -> BinaryIO:
@@ -254,7 +247,7 @@ def _pixel_element(
     end = stream.seek(0, io.SEEK_END)
     encapsulated = None
     if length == UNDEFINED_LENGTH:
-        encapsulated = encapsulated_at(_io(stream), at, order=order, path=path)
+        encapsulated = encapsulated_at(stream.unlimited, at, order=order, path=path)
         stream.seek(encapsulated.end)
     else:
         stream.seek(min(at + length, end))
@@ -280,7 +273,7 @@ def _count_nested(dataset: Dataset, stream: _Limited) -> None:
                 continue
             implicit = element.is_implicit_VR or element.VR == "UN"
             value = bytes(element.value or b"")
-            inner = stream.over(value)
+            inner = stream.over(io.BytesIO(value))
             try:
                 items = read_sequence(
                     _io(inner), implicit, element.is_little_endian, len(value), dataset.original_character_set
@@ -297,7 +290,7 @@ def _count_nested(dataset: Dataset, stream: _Limited) -> None:
             _count_nested(item, stream)
 
 
-def _inflated(stream: _Limited, path: Path) -> bytes:
+def _inflated(stream: _Limited, path: Path) -> io.BytesIO:
     """The data set of a deflated file from where `stream` is, found out a piece at a time not to be too large."""
     inflater, inflated = zlib.decompressobj(-zlib.MAX_WBITS), io.BytesIO()
     for piece in iter(lambda: stream.read(1 << 20), b""):
@@ -310,7 +303,8 @@ def _inflated(stream: _Limited, path: Path) -> bytes:
                     f"{path} inflates to more than {MOST_INFLATED_BYTES >> 20} MiB",
                     hint="if it is genuine, export it uncompressed",
                 )
-    return inflated.getvalue()
+    inflated.seek(0)
+    return inflated
 
 
 def refuse_wrong_length(pixels: PixelElement, layout: Layout, path: Path) -> None:

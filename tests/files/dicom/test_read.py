@@ -33,7 +33,7 @@ from tests.synthetic_dicom import (
 )
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, XrayDenoiseError
-from xray_denoise.files import bounds
+from xray_denoise.files.dicom import guard
 
 
 @pytest.fixture(scope="module")
@@ -357,7 +357,7 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     long = write(tmp_path / "c.dcm", Sample("CR", shape=(1024, 1024), syntax=DeflatedExplicitVRLittleEndian), blank)
     long.write_bytes(long.read_bytes() + b"\0")
     assert files.read(long).stored.shape == (1024, 1024), "a byte of padding behind the deflated data"
-    monkeypatch.setattr(bounds, "MOST_INFLATED_BYTES", 500_000)
+    monkeypatch.setattr(guard, "MOST_INFLATED_BYTES", 500_000)
     with pytest.raises(UnreadableFileError, match="inflates to more than 0 MiB"):
         files.read(path)
 
@@ -385,11 +385,11 @@ def test_sequences_of_very_many_items_are_refused_at_once(
     at = whole.find(struct.pack("<HH", 0x0008, 0x103E))
     start = 132 + 12 + int.from_bytes(whole[140:144], "little") if bare else 0
     (tmp_path / "a.dcm").write_bytes(whole[start:at] + opening + ENDLESS + whole[at:])
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(UnreadableFileError, match="far more elements"):
         files.read(tmp_path / "a.dcm")
     assert files.is_radiograph(tmp_path / "a.dcm")
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def _empty_items(count: int) -> bytes:

@@ -18,11 +18,11 @@ def is_partial(name: str) -> bool:
 
 
 @contextmanager
-def whole_file(
+def atomic_write(
     target: Path,
     *,
     source: Path | None,
-    when_whole: Callable[[Path], None] | None = None,
+    before_rename: Callable[[Path], None] | None = None,
     replace: bool = True,
 ) -> Iterator[BinaryIO]:
     """Open `target` for writing; it takes its name only when the block ends without an error.
@@ -30,7 +30,7 @@ def whole_file(
     Args:
         target: the file to make or replace; its folder must exist.
         source: the file that must never be written over.
-        when_whole: called with a path to read the finished file by, just before it takes its name.
+        before_rename: called with a path to read the finished file by, just before it takes its name.
         replace: whether it may take the place of a file of that name, also of one that appears meanwhile.
 
     Raises:
@@ -55,8 +55,8 @@ def whole_file(
         with nameless or partial.open("w+b") as stream:
             yield stream
             stream.flush()
-            if when_whole:
-                when_whole(Path(f"/proc/self/fd/{stream.fileno()}") if nameless else partial)
+            if before_rename:
+                before_rename(Path(f"/proc/self/fd/{stream.fileno()}") if nameless else partial)
             if nameless:
                 _give_name(nameless, partial)
         if replace:
@@ -70,6 +70,16 @@ def whole_file(
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_bytes(content: bytes, target: Path) -> None:
+    """Make or replace a file of our own, whole or not at all.
+
+    Raises:
+        UnwritableFileError: the folder is missing or the disk refuses.
+    """
+    with atomic_write(target, source=None) as stream:
+        stream.write(content)
 
 
 def _nameless(folder: Path) -> BinaryIO | None:

@@ -25,9 +25,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from xray_denoise import __version__
 from xray_denoise.errors import UnwritableFileError
 from xray_denoise.files import Private
-from xray_denoise.files.bounds import is_sequence
 from xray_denoise.files.derivation import Derivation
-from xray_denoise.files.layout import fact
+from xray_denoise.files.dicom.guard import is_sequence
+from xray_denoise.files.dicom.layout import fact
 
 Frames = Iterable[np.ndarray[Any, Any]]
 

@@ -34,7 +34,7 @@ from pydicom.uid import (
 from tests.synthetic_dicom import Sample, dataset, pixels, samples, save, write
 from xray_denoise import files
 from xray_denoise.errors import CannotRunError, UnreadableFileError, UnwritableFileError
-from xray_denoise.files import codecs, codestream
+from xray_denoise.files.dicom import codecs, codestream
 
 DERIVATION = files.Derivation("x-bdcnn", "abc", "strength 1")
 
@@ -265,9 +265,15 @@ def test_a_jpeg_2000_frame_of_far_too_many_parts_is_refused(tmp_path: Path) -> N
     coding = small.find(b"\xff\x52")
     for change in (
         small[:24] + struct.pack(">2L", 1, 1) + small[32:],
-        small[: coding + 6] + struct.pack(">H", 65535) + small[coding + 8 :],
         small[: coding + 10] + b"\0\0" + small[coding + 12 :],
         small[: coding + 2] + b"\0\x12\1" + small[coding + 5 : coding + 14] + b"\0" * 6 + small[coding + 14 :],
+        small[: coding + 2]
+        + b"\0\x12\1"
+        + small[coding + 5 : coding + 6]
+        + b"\xff\xff"
+        + small[coding + 8 : coding + 14]
+        + b"\x66" * 6
+        + small[coding + 14 :],
     ):
         path = compressed(tmp_path / "a.dcm", sample, JPEG2000Lossless, [change])
         with pytest.raises(UnreadableFileError, match=r"tiles|too many parts"):

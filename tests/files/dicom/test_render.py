@@ -17,7 +17,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from tests.synthetic_dicom import SYNTAXES, Sample, dataset, save, write
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
-from xray_denoise.files.display import window
+from xray_denoise.files.dicom.render import window
 
 RAMP = np.arange(504, dtype=np.uint16).reshape(1, 24, 21) * 8
 
