@@ -13,7 +13,7 @@ of the NPS over all frequencies is the variance.
 
 References:
     IEC 62220-1-1:2015, "Medical electrical equipment - Characteristics of digital X-ray imaging devices - Part 1-1:
-        Determination of the detective quantum efficiency", 6.2 and 6.3.6 (noise power spectrum).
+        Determination of the detective quantum efficiency": noise power spectrum.
     J. T. Dobbins et al., "Intercomparison of methods for image quality characterization. II. Noise power spectrum",
         Med. Phys. 33 (2006) 1466.
 """
