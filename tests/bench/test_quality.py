@@ -134,12 +134,12 @@ def test_a_known_error_gives_its_psnr() -> None:
 def test_a_planted_level_gives_its_errors() -> None:
     """1/eta 20 % too large and sigma 2 grey levels too small."""
     true = NoiseLevel(0.6, 10.0)
-    found = level_errors(Denoised(IMAGES[0].grey, NoiseLevel(0.6 / 1.2, 8.0)), Case(IMAGES[0], true))
+    found = level_errors(Denoised(IMAGES[0].grey, NoiseLevel(0.6 / 1.2, 8.0)), Case(IMAGES[0], true), IMAGES[0].grey)
     assert found["inverse_eta_error"] == pytest.approx(20)
     assert found["sigma_error"] == -2
     total = ((127.5 * 1.2 / 0.6 + 64) / (127.5 / 0.6 + 100)) ** 0.5
     assert found["total_error"] == pytest.approx(100 * (total - 1))
-    assert set(level_errors(Denoised(IMAGES[0].grey), Case(IMAGES[0], true)).values()) == {None}
+    assert set(level_errors(Denoised(IMAGES[0].grey), Case(IMAGES[0], true), IMAGES[0].grey).values()) == {None}
 
 
 def test_images_run_outside_levels_run_outside_rows() -> None:

@@ -7,10 +7,11 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from xray_denoise.reports import plots
-from xray_denoise.reports.plots import Growth, History, Timing
+from xray_denoise.reports import plots, training_plots
+from xray_denoise.reports.plots import Growth, Timing
 from xray_denoise.reports.spectrum import radial_power, spectrum
 from xray_denoise.reports.tables import Column, Row, Table
+from xray_denoise.reports.training_plots import History
 
 SVG = "{http://www.w3.org/2000/svg}"
 LEVELS = (Column(0.4, 5), Column(0.4, 10), Column(0.8, 5), Column())
@@ -83,7 +84,7 @@ def test_titles_are_no_formulas() -> None:
 def test_a_quoted_row_looks_like_ours_and_no_two_of_ours_alike() -> None:
     ours = [Row(f"m{number}", ()) for number in range(20)]
     rows = [Row("paper: X", (), quoted=True), Row("paper: M3", (), quoted=True), Row("X (rebuilt)", ()), *ours]
-    looks = plots._looks(rows)
+    looks = plots.looks_of(rows)
     assert looks["paper: X"] == looks["X (rebuilt)"]
     assert looks["paper: M3"] == looks["m3"]
     assert len({looks[row.title] for row in rows if not row.quoted}) == 21
@@ -103,8 +104,8 @@ def test_what_lies_far_below_has_a_panel_of_its_own() -> None:
         lambda: plots.psnr_by_level(table()),
         lambda: plots.psnr_by_time(TIMED),
         lambda: plots.time_by_pixels(GROWN),
-        lambda: plots.learning_curves([history()], 9e6),
-        lambda: plots.training_history(
+        lambda: training_plots.learning_curves([history()], 9e6),
+        lambda: training_plots.training_history(
             [{"step": 1, "loss": 0.5, "lr": 1e-3}, {"step": 2, "loss": 0.4, "lr": 1e-3, "val_psnr": 30}]
         ),
     ],
@@ -116,10 +117,20 @@ def test_the_same_numbers_give_the_same_bytes_and_no_setting_stays(draw: object)
     assert dict(mpl.rcParams) == before
 
 
-def test_a_power_law_is_continued() -> None:
+def test_a_power_law_with_a_floor_is_the_lower_end() -> None:
     ahead = np.array([1e6, 9e6])
-    found = plots.extrapolated(history(), ahead)
-    assert found == pytest.approx(-20 * np.log10(0.009 + 0.2 * ahead**-0.4), abs=0.01)
+    found = training_plots.extrapolated(history(), ahead)
+    assert found is not None
+    low, high = found
+    assert low == pytest.approx(-20 * np.log10(0.009 + 0.2 * ahead**-0.4), abs=0.01)
+    assert (high > low).all()
+
+
+def test_a_power_law_without_a_floor_is_continued_by_both() -> None:
+    found = training_plots.extrapolated(history(floor=0.0), np.array([9e6]))
+    assert found is not None
+    for end in found:
+        assert end[0] == pytest.approx(-20 * math.log10(0.2 * 9e6**-0.4), abs=0.05)
 
 
 def test_noise_on_the_curve_moves_its_end_little() -> None:
@@ -127,25 +138,25 @@ def test_noise_on_the_curve_moves_its_end_little() -> None:
     true = -20 * math.log10(0.009 + 0.2 * 9e6**-0.4)
     for seed in range(5):
         noise = np.random.default_rng(seed).normal(0, 0.01, PATCHES.size)
-        found = plots.extrapolated(History("net", PATCHES, history().psnr + noise), np.array([9e6]))
+        found = training_plots.extrapolated(History("net", PATCHES, history().psnr + noise), np.array([9e6]))
         assert found is not None
-        assert found[0] == pytest.approx(true, abs=0.3)
+        assert found[0][0] == pytest.approx(true, abs=0.3)
 
 
 def test_too_few_values_are_not_extrapolated() -> None:
-    assert plots.extrapolated(History("net", [10, 100, 1000], [30, 31, 32]), np.array([1e4])) is None
-    assert plots.extrapolated(History("net", [], []), np.array([1e4])) is None
+    assert training_plots.extrapolated(History("net", [10, 100, 1000], [30, 31, 32]), np.array([1e4])) is None
+    assert training_plots.extrapolated(History("net", [], []), np.array([1e4])) is None
 
 
 def test_learning_curves_name_every_network_and_label_what_was_not_measured() -> None:
     short = History("$few$", [10, 100], [30.0, 31.0])
-    shown = texts(plots.learning_curves([history(), short], 9e6))
-    end = plots.extrapolated(history(), np.array([9e6]))
-    assert end is not None
-    assert {"net", "$few$", f"net, extrapolated: {end[0]:.2f} dB"} <= set(shown)
-    assert "dashed: extrapolation by a power law of the error, not measured" in shown
+    shown = texts(training_plots.learning_curves([history(), short], 9e6))
+    ends = training_plots.extrapolated(history(), np.array([9e6]))
+    assert ends is not None
+    assert {"net", "$few$", f"net, extrapolated: {ends[0][0]:.1f} to {ends[1][0]:.1f} dB"} <= set(shown)
+    assert "dashed: extrapolation by power laws of the error, not measured" in shown
     assert not any(text.startswith("$few$, extrapolated") for text in shown)
-    assert not any("extrapolated:" in text for text in texts(plots.learning_curves([history()], 70_000)))
+    assert not any("extrapolated:" in text for text in texts(training_plots.learning_curves([history()], 70_000)))
 
 
 def test_white_noise_is_flat_at_its_variance() -> None:

@@ -1,7 +1,8 @@
 """What is measured: noise-free images, and the noise that each of them gets.
 
 The noise of a case depends on the seed, the clean pixels and the noise only: every row sees the same noisy image, and a
-second run is identical. Noisy images stay floats, clipped to [0, 255] and not rounded.
+second run is identical. Noisy images stay floats that are not rounded; those of a `NoiseLevel` are clipped to [0, 255],
+as the paper does, those of a `NoiseProfile` are not.
 """
 
 import hashlib
@@ -80,8 +81,7 @@ class Case:
         rng = _generator(f"{seed} {self.image.sha256} {_exactly(self.noise)}")
         if isinstance(self.noise, NoiseLevel):
             return add_noise(self.image.grey, self.noise, rng)
-        noisy = self.image.grey + self.noise.draw(self.image.grey, rng)
-        return np.asarray(noisy.clip(0, GREY_MAX), dtype=np.float32)
+        return np.asarray(self.image.grey + self.noise.draw(self.image.grey, rng), dtype=np.float32)
 
     def key(self, seed: int) -> str:
         """Equal for cases that have the same noisy image."""

@@ -35,7 +35,7 @@ another network above 512x512 pixels, the first lies above that."""
 
 @dataclass(frozen=True, slots=True)
 class QualityPlan:
-    """A table to be made: rows x images x cases."""
+    """A table to be made: rows x images x cases. `absent` rows lack a package; `left_out` says what is not measured."""
 
     table: TableSpec
     rows: Sequence[Row]
@@ -43,9 +43,7 @@ class QualityPlan:
     seed: int = 0
     quick: bool = False
     absent: Sequence[Absent] = ()
-    """Rows that lack a package."""
     left_out: Sequence[str] = ()
-    """What this run does not measure, for people."""
 
     @property
     def cases_per_row(self) -> int:
@@ -113,6 +111,7 @@ def plan(
     quick: bool = False,
     seed: int = 0,
     runtime: Runtime | None = None,
+    profile: Path | None = None,
 ) -> QualityPlan:
     """Choose the rows and the images of a table.
 
@@ -123,14 +122,17 @@ def plan(
         quick: crops of few images at few levels; without the slowest methods unless they are named one by one.
         seed: of the noise.
         runtime: how networks run.
+        profile: file of a noise profile, one more spectrum of a table of detector noise.
 
     Raises:
-        UsageError: no such table; a row or the folder is no good.
+        UsageError: no such table; a row, the folder or the profile is no good.
         CannotRunError: something that a row needs is missing.
     """
     spec = TABLES.get(table)
     if spec is None:
         raise UsageError(f"no table is called '{table}'", hint=f"choose one of {', '.join(TABLES)}")
+    if profile is not None:
+        spec = tables.with_profile(spec, profile)
     images = image_set(folder, quick=quick)
     by_name = methods is not None and methods.strip() != registry.ALL
     wanted = registry.named(methods, estimator=table == "noise-level") if methods else spec.rows()
@@ -161,9 +163,7 @@ def measure(
     warmup: int = 1,
     repeat: int = 1,
 ) -> Iterator[Record]:
-    """Measure every row on every case, case by case, and log what is new.
-
-    There is one record for each row of each case, in this order; one that the log has comes from there.
+    """Measure every row on every case, case by case: one record each, from the log where it has one.
 
     Args:
         rows: what is measured.
@@ -199,20 +199,15 @@ def _measured(row: Row, case: Case, noisy: NDArray[np.float32], metrics: Sequenc
         denoised = row(noisy, case.noise)
         durations.append(time.perf_counter() - start)
     values: dict[str, float | None] = {SECONDS: statistics.median(durations)}
-    for function in dict.fromkeys(METRICS[name].measure for name in metrics):
-        if function is not None:
-            values |= function(denoised, case)
+    for measured in filter(None, dict.fromkeys(METRICS[name].measure for name in metrics)):
+        values |= measured(denoised, case, noisy)
     return Record(row.title, case.image.name, case.label, values)
 
 
 class Pace:
-    """How long a run will take, judged row by row: one row may take a hundred times as long as another.
+    """How long a run will take, judged row by row, as rows differ a hundredfold; both maps go by the title of a row.
 
-    A case of a row costs what its cases took so far in the mean or, before the first, what was estimated or logged.
-
-    Args:
-        counts: cases of each row, by its title.
-        estimates: seconds that a case will take, by the title of its row.
+    A case costs what the cases of its row took so far in the mean or, before the first, its estimate or logged time.
     """
 
     def __init__(self, counts: Mapping[str, int], estimates: Mapping[str, float] | None = None) -> None:

@@ -31,15 +31,17 @@ REFERENCE = "x-bdcnn"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A method that tables know: its `title` there, its `rows` in a full table, and the other `sets` it belongs to."""
+    """A method that tables know: its `title` there, and the `sets` of rows that it belongs to.
+
+    In a full table it has a row for each of `rows`: what follows its name there. A quick run leaves out a `slow` one:
+    its oracle row in tables of quality, every row in tables of speed.
+    """
 
     name: str
     title: str
     sets: tuple[str, ...] = ()
     rows: tuple[str, ...] = ("",)
-    """What follows its name in the rows of a full table: nothing, `ORACLE`, or one row for each."""
     slow: bool = False
-    """Whether a quick run leaves it out: its oracle row in tables of quality, every row in tables of speed."""
 
 
 KNOWN = (
@@ -70,19 +72,18 @@ KNOWN = (
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: a method and how it is run."""
+    """One row of a table: a method, by the `name` that `--model` takes, and how it is run.
+
+    `make` loads it, and can be pickled, so that another process can call it. An `oracle` is given the true noise. A
+    network whose speed is measured has an `engine` (torch or openvino) and a `precision` (fp32, bf16 or fp16).
+    """
 
     title: str
     name: str
-    """Of the method, as `--model` takes it."""
     make: Callable[[], Denoiser]
-    """Loads the method; can be pickled, so that another process can call it."""
     oracle: bool = False
-    """Whether it is given the true noise level."""
     engine: str = ""
-    """What runs a network whose speed is measured: torch or openvino."""
     precision: str = ""
-    """Its arithmetic: fp32, bf16 or fp16."""
 
     @cached_property
     def denoiser(self) -> Denoiser:

@@ -29,27 +29,22 @@ def runtimes(wanted: Runtime, *, every: bool, shrink: int = 1) -> tuple[list[Run
         CannotRunError: it is not there, or not installed.
     """
     device = choose_device(wanted.device)
+    precisions = native_precisions(device)
     if wanted.precision != "auto" or not every:
         chosen = choose_precision(wanted.precision, device)
         precisions = [name for name, dtype in PRECISIONS.items() if dtype == chosen]
-    else:
-        precisions = native_precisions(device)
     by_name = wanted.engine != "auto" or not every
-    found: list[Runtime] = []
-    absent: dict[str, Absent] = {}
+    found, absent = [], {}
     for engine in [wanted.engine] if by_name else [engine for engine in ENGINES if engine != "auto"]:
         for precision in precisions:
             try:
                 chosen_engine = choose_engine(engine, device, PRECISIONS[precision], shrink)
-            except UsageError:  # not on this device, or not in this precision
-                if by_name:
-                    raise
-            except CannotRunError as error:
-                if by_name:
-                    raise
-                absent[engine] = Absent(f"networks by {engine}", error.hint)
-            else:
                 found.append(replace(wanted, device=str(device), engine=chosen_engine, precision=precision))
+            except (UsageError, CannotRunError) as error:
+                if by_name:
+                    raise
+                if isinstance(error, CannotRunError):  # else it does not work on this device or in this precision
+                    absent[engine] = Absent(f"networks by {engine}", error.hint)
     return found, list(absent.values())
 
 

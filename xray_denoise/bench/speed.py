@@ -57,6 +57,8 @@ COMPARED = ("lite", "x-bdcnn", "gat-bm3d")
 """Methods whose times a note compares, each by its fastest row."""
 ON_THE_CPU = Runtime("cpu", engine="torch")
 """How networks are loaded in this process, to find out whether they can be: nothing is run."""
+RESIDENT = "the most that the process had resident, all of it."
+ALLOCATED = "the most that torch had allocated there."
 NOTES = (
     "Classical methods compute on one core, networks on the threads that are named above.",
     "The peak is the highest rate over the rounds of torch's product of matrices or 3x3 convolution.",
@@ -291,34 +293,18 @@ class _Times:
         def megapixels(row: Row) -> float | None:
             return self.plan.image.grey.size / 1e6 / took[0] if (took := self.seconds(row)) else None
 
-        to = f"to {registry.title(REFERENCE)}"
-        time = Column(title="median, s", significant=3)
+        to, exact = f"to {registry.title(REFERENCE)}", partial(Column, significant=3)
+        peak = "of peak: multiply-adds of the convolutions, as a share of the highest rate measured in this run."
         columns: list[tuple[Column, str, Callable[[Row], float | None]]] = [
-            (time, "Time of a call, model loaded: median, fastest and slowest of the rounds.", part(0)),
-            (replace(time, title="fastest, s"), "", part(1)),
-            (replace(time, title="slowest, s"), "", part(2)),
-            (replace(time, title="speed, MP/s"), "speed: 10^6 pixels a second.", megapixels),
-            (
-                Column(title="memory, MiB", digits=0),
-                "memory: the most that the process had resident, all of it.",
-                partial(self.most, MEMORY),
-            ),
-            (
-                Column(title="on GPU, MiB", digits=0),
-                "on GPU: the most that torch had allocated there.",
-                partial(self.most, DEVICE_MEMORY),
-            ),
-            (
-                Column(title="PSNR, dB", digits=2),
-                "PSNR: of the result, clipped to [0, 255].",
-                partial(self.most, "psnr"),
-            ),
-            (
-                Column(title="of peak, %", digits=0),
-                "of peak: multiply-adds of the convolutions, as a share of the highest rate measured in this run.",
-                self.share,
-            ),
-            (replace(time, title=f"{to}, times"), f"{to}: time, the fastest {to[3:]} is 1.", self.ratio),
+            (exact(title="median, s"), "Time of a call, model loaded: median, fastest and slowest round.", part(0)),
+            (exact(title="fastest, s"), "", part(1)),
+            (exact(title="slowest, s"), "", part(2)),
+            (exact(title="speed, MP/s"), "speed: 10^6 pixels a second.", megapixels),
+            (Column(title="memory, MiB", digits=0), f"memory: {RESIDENT}", partial(self.most, MEMORY)),
+            (Column(title="on GPU, MiB", digits=0), f"on GPU: {ALLOCATED}", partial(self.most, DEVICE_MEMORY)),
+            (Column(title="PSNR, dB", digits=2), "PSNR: of the result.", partial(self.most, "psnr")),
+            (Column(title="of peak, %", digits=0), peak, self.share),
+            (exact(title=f"{to}, times"), f"{to}: time, the fastest {to[3:]} is 1.", self.ratio),
         ]
         shown = [
             one for at, one in enumerate(columns) if at < 3 or any(one[2](row) is not None for row in self.plan.rows)
@@ -346,12 +332,11 @@ class _Times:
             "Median time of a call over the rounds. exponent: slope of the line of least squares through the "
             "logarithms of time and pixels; 1 is proportional."
         )
-        resident = "The most that a process with this one image had resident, all of it."
         whole = tuple(Column(title=size, digits=0) for size in sizes)
         return [
             Table("Seconds", text, (*exact, Column(title="exponent", digits=2)), tuple(seconds), 3),
             Table("Megapixels a second", "10^6 pixels a second.", exact, tuple(rates), 3),
-            Table("Peak memory, MiB", resident, whole, tuple(memory), 0),
+            Table("Peak memory, MiB", RESIDENT.capitalize(), whole, tuple(memory), 0),
         ], []
 
     def growths(self) -> list[plots.Growth]:

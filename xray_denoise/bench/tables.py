@@ -8,18 +8,21 @@ makes tables of the records, mostly by `Results.means` and `Results.gaps`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from xray_denoise.bench import cases, paper
+from xray_denoise.bench import cases, detectors, paper
 from xray_denoise.bench import rows as registry
 from xray_denoise.bench.cases import Case, CleanImage
 from xray_denoise.bench.metrics import METRICS, SECONDS
 from xray_denoise.bench.pivot import Cells, Results, image_means, mean, spread
 from xray_denoise.bench.rows import Absent, Row
 from xray_denoise.errors import UsageError
+from xray_denoise.files.profiles import read_profile
 from xray_denoise.physics.noise import GREY_MAX, NoiseLevel, add_noise
+from xray_denoise.physics.profile import MID_GREY
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Column, Table
 
@@ -74,6 +77,8 @@ class TableSpec:
     """Whether a row makes sense in it."""
     unsuited: str = ""
     """Why the other rows are left out."""
+    noise_table: detectors.DetectorTable | None = None
+    """What a table of detector noise is made of."""
 
 
 def _levels(quick: bool) -> tuple[NoiseLevel, ...]:
@@ -192,6 +197,36 @@ def estimates_level(row: Row) -> bool:
 
 _DEFINITIONS = tuple(f"{METRICS[name].title}: {METRICS[name].definition}" for name in ("ssim", "ssim_paper"))
 
+
+def detector_table(title: str, table: detectors.DetectorTable) -> TableSpec:
+    """A table of detector noise."""
+    return TableSpec(
+        title,
+        lambda: list(detectors.ROWS),
+        table.cases,
+        table.per_image,
+        detectors.METRICS_USED,
+        table.layout,
+        cuts=f"all but {len(detectors.QUICK_SPECTRA)} spectra at {len(detectors.QUICK_DEVIATIONS)} deviations",
+        noise_table=table,
+    )
+
+
+def with_profile(spec: TableSpec, path: Path) -> TableSpec:
+    """A table of detector noise with one more spectrum, called after the file.
+
+    Raises:
+        UsageError: the table is another one, or the profile has no noise at mid-grey.
+        UnreadableFileError: the file holds no noise profile.
+    """
+    if spec.noise_table is None:
+        raise UsageError("--profile is for tables of detector noise", hint="add --table detectors, or leave it out")
+    profile = read_profile(path)
+    if not float(profile.deviation_at(MID_GREY)) > 0:
+        raise UsageError(f"{path.name} has no noise at mid-grey to be scaled", hint="choose another profile")
+    return detector_table(spec.title, replace(spec.noise_table, measured=((path.stem, profile),)))
+
+
 TABLES: Mapping[str, TableSpec] = {
     "2": TableSpec(
         "Table II of the X-BDCNN paper",
@@ -224,6 +259,11 @@ TABLES: Mapping[str, TableSpec] = {
         f"{len(cases.TABLE_2) - len(cases.QUICK_LEVELS)} of the {len(cases.TABLE_2)} noise levels",
         estimates_level,
         "no estimate of the noise level",
+    ),
+    "detectors": detector_table("Detector noise on averaged images", detectors.DetectorTable()),
+    "detectors-whole": detector_table("Detector noise on whole images", detectors.DetectorTable(whole=True)),
+    "detectors-curve": detector_table(
+        "Detector noise that depends on the grey level, on averaged images", detectors.DetectorTable(own_curve=True)
     ),
 }
 """The tables by what follows `--table`."""

@@ -264,7 +264,14 @@ def counter(what: str, total: int) -> Iterator[Callable[[float], None]]:
         return
     with progress("{task.fields[count]}") as bar:
         running = bar.add_task(what, total=total, count=f"0/{total}")
-        yield lambda done: bar.update(running, completed=done, count=f"{int(done)}/{total}")
+        farthest = 0.0
+
+        def update(done: float) -> None:
+            nonlocal farthest  # files are denoised a little ahead of their outcomes
+            farthest = max(farthest, done)
+            bar.update(running, completed=farthest, count=f"{int(farthest)}/{total}")
+
+        yield update
 
 
 def pair(text: str, option: str, *, example: str = "0.4,1.9") -> tuple[float, float]:

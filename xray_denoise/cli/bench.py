@@ -34,8 +34,10 @@ METHODS = (
 )
 TABLE = (
     "2: nine noise levels (Table II of the paper, the default); 1: patches of random noise (Table I); noise-level: "
-    "errors of the estimated noise level."
+    "errors of the estimated noise level; detectors: weak and correlated noise, on images averaged 2x2; "
+    "detectors-whole: on whole images; detectors-curve: with deviations that depend on the grey level."
 )
+PROFILE = "File of a noise profile: one more spectrum in a table of detector noise."
 FIGURE = "Draw a figure from the first image, and no table: 2 (Figure 2 of the paper) or before-after. Needs --output."
 REPEAT = "Runs per image; the median time counts. Default: 1; with --speed 5; with --growth, or --speed --quick, 3."
 
@@ -49,6 +51,7 @@ def bench(
     figure: Annotated[str | None, _what(FIGURE, metavar="NAME")] = None,
     speed: Annotated[bool, _what("Time and memory on one image, by every engine and precision.", "--speed")] = False,
     growth: Annotated[bool, _what("Time and memory from 0.25 to 64 megapixels (--quick: 4).", "--growth")] = False,
+    profile: Annotated[Path | None, _what(PROFILE)] = None,
     output: Annotated[
         Path | None,
         _output("File for --figure (PNG, SVG), or for the plot of --speed or --growth (SVG).", "--output", "-o"),
@@ -75,7 +78,7 @@ def bench(
     """Measure denoisers: the tables of the X-BDCNN paper, its own numbers beside ours; or their speed."""
     from xray_denoise import denoisers
     from xray_denoise.bench.records import Log
-    from xray_denoise.files import extras
+    from xray_denoise.files.atomic import write_bytes
     from xray_denoise.reports import page, tables
 
     files: dict[Callable[[Report], str], Path | None] = {
@@ -102,9 +105,9 @@ def bench(
         done = collect(plan.measure(open_log()), plan.counts)
         write_tables(plan.report(done), files, shown=not as_json)
         if output:
-            extras.write_bytes(plan.plot(done), output)
+            write_bytes(plan.plot(done), output)
         if report:
-            extras.write_bytes(plan.html(done), report)
+            write_bytes(plan.html(done), report)
         failed, missing = any(one.failure for one in done), len(done) < sum(plan.counts.values())
         raise typer.Exit(1 if failed else 130 if missing else 0)
     if threads:
@@ -115,19 +118,19 @@ def bench(
 
         plan = bench_figure.plan(images, output, kind=figure, **chosen)
         say(f"drawing {', '.join(row.title for row in plan.rows)} on {plan.words}")
-        extras.write_bytes(plan.draw(), plan.target)
+        write_bytes(plan.draw(), plan.target)
         return
     from xray_denoise.bench import page as bench_page
     from xray_denoise.bench import quality
 
-    plan = quality.plan(table or "2", images, **chosen)
+    plan = quality.plan(table or "2", images, profile=profile, **chosen)
     kept = open_log()
     estimates = _announce(plan, kept, ask=(methods or "").strip() == "all" and not yes)
     done = collect(plan.measure(kept, warmup=warmup, repeat=repeat or 1), plan.counts, estimates)
     result = plan.report(done)
     write_tables(result, files, shown=not as_json)
     if report:
-        extras.write_bytes(bench_page.html(plan, result), report)
+        write_bytes(bench_page.html(plan, result), report)
     if len(done) < sum(plan.counts.values()):
         raise typer.Exit(130)
 

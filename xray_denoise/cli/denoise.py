@@ -2,13 +2,12 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from xray_denoise.cli.app import complain_of, counter, explain, guarded, libraries_muted, one_line, pair, say
-from xray_denoise.errors import UnreadableFileError, UsageError
+from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,9 +71,7 @@ def denoise(
     ] = None,
     profile: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE", rich_help_panel=NOISE, help="Noise profile instead, for models that take one (JSON)."
-        ),
+        typer.Option(metavar="FILE", rich_help_panel=NOISE, help="Noise profile (JSON) instead of --eta and --sigma."),
     ] = None,
     save_noise_map: Annotated[
         bool,
@@ -198,32 +195,22 @@ def denoise(
 
 
 def _noise(eta: float | None, sigma: float | None, profile: str | None) -> "Noise | None":
+    from xray_denoise.files.profiles import read_profile
     from xray_denoise.physics.noise import NoiseLevel
+    from xray_denoise.tasks.jobs import checked_path
 
     if (eta is None) != (sigma is None):
         raise UsageError("--eta and --sigma go together", hint="give both, or neither to have them estimated")
     if profile is not None:
         if eta is not None:
             raise UsageError("--profile replaces --eta and --sigma", hint="give the profile, or both of them")
-        return _profile(profile)
+        return read_profile(checked_path(profile, "the noise profile", "profile"))
     if eta is None or sigma is None:
         return None
     try:
         return NoiseLevel(eta, sigma)
     except ValueError as error:
         raise UsageError(str(error), hint="for example --eta 0.6 --sigma 10") from error
-
-
-def _profile(name: str) -> "Noise":
-    from xray_denoise.physics.profile import NoiseProfile
-
-    try:
-        return NoiseProfile.from_json(Path(name).read_bytes())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UnreadableFileError(
-            f"cannot read the noise profile {{path}}: {reason}", path=name, hint="give a file that holds a profile"
-        ) from error
 
 
 def _tile(text: str) -> int | None:
@@ -278,6 +265,7 @@ def _run(batch: "Batch", *, as_json: bool) -> int:
 
     try:
         with libraries_muted(), counter("denoise", total) as advance:
+            batch.on_progress = advance
             _exhaust(batch, tell)
     finally:
         _sum_up(batch, counts)

@@ -143,7 +143,7 @@ def _tell(one: "Measurement", number: int, *, as_json: bool) -> None:
 
 
 def _write(found: "list[Measurement]", csv: Path | None, plot: Path | None) -> None:
-    from xray_denoise.files.extras import write_bytes
+    from xray_denoise.files.atomic import write_bytes
     from xray_denoise.tasks import measure_output as output
 
     if csv:

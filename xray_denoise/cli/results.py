@@ -21,7 +21,7 @@ WIDTH = 100
 
 def write_tables(report: "Report", files: "Mapping[Callable[[Report], str], Path | None]", *, shown: bool) -> None:
     """Print the tables if they are to be `shown`, and write each file by the function that makes its text."""
-    from xray_denoise.files import extras
+    from xray_denoise.files.atomic import write_bytes
     from xray_denoise.reports import tables
 
     if shown:
@@ -30,7 +30,7 @@ def write_tables(report: "Report", files: "Mapping[Callable[[Report], str], Path
         screen.print(tables.renderable(report))
     for text, target in files.items():
         if target:
-            extras.write_bytes(text(report).encode(), target)
+            write_bytes(text(report).encode(), target)
 
 
 def collected(

@@ -54,7 +54,7 @@ class Bm3d:
             level: the noise, as a level or as a profile; None estimates the level.
 
         Returns:
-            The image; with a profile `level` is None and `noise_map` the deviation of the profile at each pixel.
+            The image; with a profile `level` is None, and `noise_map` the deviation of the profile at each pixel.
 
         Raises:
             CannotRunError: the package is not installed.
@@ -74,7 +74,7 @@ class Bm3d:
         if stabiliser.deviation > 0:
             shown = stabiliser.forward(image)
             image = stabiliser.back(self._filtered(shown, stabiliser.deviation, profile)).astype(np.float32)
-        return Denoised(image, noise_map=profile.deviation_at(image).astype(np.float32))
+        return Denoised(image, noise_map=profile.deviation_at(image).astype(np.float32), profile=profile)
 
     def _filtered(self, image: NDArray[np.float64], sigma: float, profile: NoiseProfile | None) -> NDArray[np.float64]:
         """Filter noise of standard deviation `sigma`, grey levels; of the spectrum of `profile`, or white."""

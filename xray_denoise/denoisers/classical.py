@@ -8,7 +8,7 @@ grows with the signal.
 Their constants have the highest mean PSNR, given the true level, over three noise levels of Table II on 24
 chest radiographs that no result is reported on. Found with
 
-    python docs/tune_classical.py FOLDER
+    python -m xray_denoise.bench.tune FOLDER
 
     (eta, sigma)   (0.4, 15)   (0.6, 10)   (0.8, 5)      mean
     TV, dB            36.079      37.603     38.903    37.528

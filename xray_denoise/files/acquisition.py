@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from xray_denoise.files.damage import damage_named
+from xray_denoise.files.damage import as_unreadable
 from xray_denoise.radiograph import Radiograph
 
 PITCHES = (
@@ -41,7 +41,7 @@ def pixel_pitch(radiograph: Radiograph) -> PixelPitch | None:
     header = radiograph.header
     if not hasattr(header, "PixelRepresentation"):
         return None
-    with damage_named(radiograph.source):
+    with as_unreadable(radiograph.source):
         for keyword, source in PITCHES:
             pitch = _two_numbers(getattr(header, keyword, None))
             if pitch:
@@ -65,7 +65,7 @@ def linearity_doubts(radiograph: Radiograph) -> tuple[str, ...]:
     if not hasattr(header, "PixelRepresentation"):
         return ()
     found = []
-    with damage_named(radiograph.source):
+    with as_unreadable(radiograph.source):
         if str(header.get("SOPClassUID", "")) in PRESENTATION_CLASSES:
             found.append("is an image for presentation, which was processed: use images for processing")
         relationship = str(header.get("PixelIntensityRelationship") or "")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xray_denoise import files
 from xray_denoise.errors import UnwritableFileError, UsageError
-from xray_denoise.files.whole import is_partial
+from xray_denoise.files.atomic import is_partial
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, bool]]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from xray_denoise.errors import UnreadableFileError
-from xray_denoise.files.whole import whole_file
+from xray_denoise.files.atomic import atomic_write
 from xray_denoise.physics.profile import LONGEST_JSON, NoiseProfile
 
 
@@ -36,5 +36,5 @@ def write_profile(profile: NoiseProfile, path: Path) -> None:
     Raises:
         UnwritableFileError: the folder is missing, or the disk refuses.
     """
-    with whole_file(path, source=None) as stream:
+    with atomic_write(path, source=None) as stream:
         stream.write(profile.to_json().encode())

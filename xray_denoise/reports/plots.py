@@ -2,13 +2,11 @@
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle, groupby
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal, NamedTuple
-
-import numpy as np
 
 from xray_denoise.reports.tables import Column, Row, Table
 
@@ -56,14 +54,6 @@ class Growth(NamedTuple):
     seconds_per_pixel: float | None
 
 
-class History(NamedTuple):
-    """PSNR of a network on validation images, dB, against the patches that it had seen, ascending."""
-
-    title: str
-    patches: Sequence[float]
-    psnr: Sequence[float]
-
-
 def psnr_by_level(table: Table) -> bytes:
     """PSNR of every row against the noise level, as SVG; ours solid, quoted rows dashed.
 
@@ -76,7 +66,7 @@ def psnr_by_level(table: Table) -> bytes:
     levels = [(at, column) for at, column in enumerate(table.columns) if column.eta is not None]
     runs = [list(run) for _, run in groupby(range(len(levels)), key=lambda place: levels[place][1].eta)]
     rows = [row for row in table.rows if any(row.values[at] is not None for at, _ in levels)]
-    looks = _looks(rows)
+    looks = looks_of(rows)
     parts = _parts(rows)
     with style():
         figure = new_figure(8, 4.4 + 0.2 * math.ceil(len(rows) / LEGEND_COLUMNS))
@@ -93,12 +83,12 @@ def psnr_by_level(table: Table) -> bytes:
                         marker=marker,
                         linestyle="--" if row.quoted else "-",
                         markerfacecolor="white" if row.quoted else colour,
-                        label=_plain(row.title) if run is runs[0] else None,
+                        label=plain(row.title) if run is runs[0] else None,
                     )
             for run in runs[1:]:
                 axes.axvline(run[0] - 0.5, color="#bbbbbb", linewidth=0.8)
             axes.grid(visible=False, axis="x")
-        panels[0].set(ylabel=_plain(table.title))
+        panels[0].set(ylabel=plain(table.title))
         panels[-1].set_xticks(range(len(levels)), [_level_text(column) for _, column in levels])
         if rows:
             figure.legend(loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False)
@@ -113,7 +103,7 @@ def psnr_by_time(found: Sequence[Timing]) -> bytes:
     """
     known = {one.title: one for one in found if one.seconds and one.psnr is not None and math.isfinite(one.psnr)}
     shown, *below = _parts([Row(one.title, (one.psnr,)) for one in known.values()])
-    looks = _looks([Row(one.method, ()) for one in known.values()])
+    looks = looks_of([Row(one.method, ()) for one in known.values()])
     fills = dict(zip(dict.fromkeys(one.runtime for one in known.values() if one.runtime), cycle(FILLS), strict=False))
     with style():
         figure = new_figure(8, 4.4 + 0.2 * math.ceil(len(shown) / LEGEND_COLUMNS))
@@ -126,7 +116,7 @@ def psnr_by_time(found: Sequence[Timing]) -> bytes:
         axes.set(xlabel="time of a call, s", ylabel="PSNR, dB", xscale="log")
         if below:
             far = [f"{row.title} ({row.values[0]:.1f} dB)" for row in below[0]]
-            axes.set_title(_plain(f"not shown: {', '.join(far)}"), size=10, loc="left")
+            axes.set_title(plain(f"not shown: {', '.join(far)}"), size=10, loc="left")
         if shown:
             figure.legend(loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False)
         return as_svg(figure)
@@ -134,7 +124,7 @@ def psnr_by_time(found: Sequence[Timing]) -> bytes:
 
 def time_by_pixels(found: Sequence[Growth]) -> bytes:
     """Time against the size of the image, both logarithmic, and the proportional law of each row, as SVG."""
-    looks = _looks([Row(one.title, ()) for one in found])
+    looks = looks_of([Row(one.title, ()) for one in found])
     with style():
         figure = new_figure(6.4, 4.4)
         axes = figure.add_subplot()
@@ -153,76 +143,6 @@ def time_by_pixels(found: Sequence[Growth]) -> bytes:
         if any(any(one.seconds) for one in found):
             axes.legend(frameon=False)
         return as_svg(figure)
-
-
-def training_history(rows: Sequence[Mapping[str, float]]) -> bytes:
-    """Loss, learning rate and validation PSNR against the step, as SVG.
-
-    Args:
-        rows: the history of `training.loop`; validation figures only in some of them.
-    """
-    with style():
-        figure = new_figure(8, 6)
-        loss, quality = figure.subplots(2, 1, sharex=True)
-        steps = [row["step"] for row in rows]
-        loss.plot(steps, [row["loss"] for row in rows], color=COLOURS[0], linewidth=0.8)
-        loss.set(yscale="log", ylabel="training loss (Eq. 8)")
-        rate = loss.twinx()
-        rate.plot(steps, [row["lr"] for row in rows], color=COLOURS[-1], linewidth=0.8)
-        rate.set_ylabel("learning rate")
-        judged = [row for row in rows if math.isfinite(row.get("val_psnr", math.nan))]
-        quality.plot([row["step"] for row in judged], [row["val_psnr"] for row in judged], "o-", color=COLOURS[2])
-        quality.set(xlabel="step", ylabel="PSNR on held-out images, dB")
-        return as_svg(figure)
-
-
-def learning_curves(histories: Sequence[History], target: float) -> bytes:
-    """PSNR on validation images against patches seen, and power laws extrapolated to `target` patches, as SVG.
-
-    Extrapolations are dashed, and labelled as such with the PSNR that they end in; see `extrapolated`.
-    """
-    looks = _looks([Row(one.title, ()) for one in histories])
-    with style():
-        figure = new_figure(8, 5)
-        axes = figure.add_subplot()
-        for one in histories:
-            colour, marker = looks[one.title]
-            axes.plot(one.patches, one.psnr, color=colour, marker=marker, markersize=3, label=_plain(one.title))
-            if len(one.patches) and one.patches[-1] < target:
-                ahead = np.geomspace(one.patches[-1], target, 50)
-                law = extrapolated(one, ahead)
-                if law is not None:
-                    label = f"{one.title}, extrapolated: {law[-1]:.2f} dB"
-                    axes.plot(ahead, law, color=colour, linestyle="--", linewidth=1, label=_plain(label))
-        axes.set(xscale="log", xlabel="training patches", ylabel="PSNR on validation images, dB")
-        axes.set_title("dashed: extrapolation by a power law of the error, not measured", size=10, loc="left")
-        if histories:
-            figure.legend(loc="outside lower center", ncols=2, frameon=False)
-        return as_svg(figure)
-
-
-def extrapolated(history: History, patches: "np.typing.NDArray[np.float64]") -> "np.typing.NDArray[np.float64] | None":
-    """PSNR in dB at more patches, by a power law of the root of the mean squared error fitted to the later half.
-
-    10^(-PSNR / 20) = floor + scale * patches^-exponent, with the exponent in 0.05..2 and floor and scale >= 0 of the
-    least squares. None for fewer than four values in the later half (by the logarithm of the patches).
-    """
-    from scipy.optimize import nnls
-
-    seen = np.asarray(history.patches, dtype=np.float64)
-    error = 10 ** (-np.asarray(history.psnr, dtype=np.float64) / 20)
-    kept = (seen > 0) & np.isfinite(error)
-    seen, error = seen[kept], error[kept]
-    late = seen >= np.sqrt(seen[0] * seen[-1]) if seen.size else kept[:0]
-    if late.sum() < 4:
-        return None
-    fits = []
-    for exponent in np.linspace(0.05, 2, 79):
-        power = (seen[late] / seen[-1]) ** -exponent
-        (floor, scale), residual = nnls(np.column_stack([np.ones_like(power), power]), error[late])
-        fits.append((residual, floor, scale, exponent))
-    _, floor, scale, exponent = min(fits)
-    return np.asarray(-20 * np.log10(floor + scale * (patches / seen[-1]) ** -exponent))
 
 
 def _point(
@@ -249,7 +169,7 @@ def _point(
         markerfacecoloralt="white",
         linestyle="none",
         elinewidth=1,
-        label=_plain(title) or None,
+        label=plain(title) or None,
     )
 
 
@@ -267,7 +187,7 @@ def _mean(row: Row) -> float:
     return fmean(value for value in row.values if value is not None)
 
 
-def _looks(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+def looks_of(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
     """Colour and marker by the title of the row; a quoted row has those of our row of the same method."""
     methods: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: row.quoted):
@@ -281,7 +201,7 @@ def _looks(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
     }
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that is no formula, whatever is in it."""
     return text.replace("$", r"\$")
 

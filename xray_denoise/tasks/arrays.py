@@ -98,7 +98,6 @@ def denoise(
     span = _value_range(values, value_range)
     if isinstance(model, str | os.PathLike):
         model = load(model, device=device)
-    method.refuse_noise(model, profile_or_level)
     stack = values if values.ndim == 3 else values[None]
     result, noises, removed = np.empty_like(stack), [], []
     for index, one in enumerate(stack):
@@ -159,7 +158,7 @@ def _denoised(
     np.clip(change, max(low, float(limits.min)), min(high, highest), out=change)
     result = change.astype(values.dtype)
     np.copyto(result, values, where=untouched)
-    return result, found.level if given is None else given
+    return result, given or found.profile or found.level
 
 
 def _grey(values: NDArray[Any], span: tuple[float, float]) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise import __version__, files
-from xray_denoise.denoisers import Denoised, Denoiser
+from xray_denoise.denoisers import Denoised, Denoiser, progress
 from xray_denoise.errors import (
     ExistingFileError,
     UnreadableFileError,
@@ -30,13 +30,15 @@ from xray_denoise.errors import (
     UsageError,
     XrayDenoiseError,
 )
-from xray_denoise.files import Compression, Derivation, Private, Render, extras
+from xray_denoise.files import Compression, Derivation, Private, Render
 from xray_denoise.files.folders import make_folder
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.files.raster import write_maps
+from xray_denoise.physics.noise import GREY_MAX
+from xray_denoise.physics.profile import as_level
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks import method
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
-from xray_denoise.tasks.manifest import Entry, Fingerprint, Manifest, Recipe, fingerprint
+from xray_denoise.tasks.manifest import Entry, Fingerprint, Manifest, Recipe, fingerprint, refuse_huge
 from xray_denoise.tasks.method import Noise
 from xray_denoise.tasks.overlap import Feed, overlapped
 
@@ -75,6 +77,8 @@ class Options:
     """Where it is recorded what was made from what; skipping needs one."""
     show: "Callable[[Outcome, Radiograph, Radiograph], None] | None" = None
     """Called for every file that was written, by the thread that writes, with its first frame before and after."""
+    on_progress: Callable[[Job, float], None] | None = None
+    """Called with the share of the first frame of a file that is denoised, 0..1, tile by tile."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -89,7 +93,6 @@ class Options:
                 hint="for example 0,4095",
                 option="value_range",
             )
-        method.refuse_noise(self.denoiser, self.noise)
 
     def for_shape(self, shape: tuple[int, int]) -> "Options":
         """These options with the denoiser for images of so many rows and columns."""
@@ -137,7 +140,7 @@ class Options:
 
     def derivation(self, found: Noise | None) -> Derivation:
         """What a result says about how it was made; `found` is the estimated noise."""
-        level = found if isinstance(found, NoiseLevel) and self.noise is None else None
+        level = as_level(found) if self.noise is None else None
         return Derivation(
             self.denoiser.name,
             method.weights_sha256(self.denoiser),
@@ -255,6 +258,11 @@ class _Change:
     result: Denoised
     seconds: float
 
+    @property
+    def noise(self) -> Noise | None:
+        """What was found of the noise, as exactly as the method tells it."""
+        return self.result.profile or self.result.level
+
 
 class _AlreadyThereError(Exception):
     """Another run has made the same result meanwhile."""
@@ -270,8 +278,10 @@ def _read(job: Job, options: Options) -> _Source:
     Raises:
         XrayDenoiseError: the source cannot be read, or a target exists.
     """
-    known = files.sniff(job.source) is not None
-    decision: Decision = decide(job, options) if known else "write"
+    decision: Decision = "write"
+    if files.sniff(job.source) is not None:  # nothing else is worth a look at its size or its result
+        refuse_huge(job.source)
+        decision = decide(job, options)
     if decision == "skip":
         return _Source("skip", iter(()), options)
     frames = files.read_frames(job.source, span=options.value_range)
@@ -297,6 +307,7 @@ def decide(job: Job, options: Options) -> Decision:
             "{path} exists already", path=there[0], hint="skip or overwrite it, or choose another output",
             option="existing",
         )  # fmt: skip
+    manifest.refresh()  # another run may have made it
     noise_map = job.noise_map if options.save_noise_map else None
     if job.target in there and manifest.is_current(
         job.target, noise_map, job.source, lambda shape: options.for_shape(shape).recipe
@@ -333,15 +344,18 @@ def _denoise(job: Job, reading: Future[_Source], writer: Pool) -> Future[Outcome
         return writer.submit(Outcome, job, "skipped")
     feed: Feed[_Denoised] = Feed()
     writing = writer.submit(_write, job, feed, source)
-    feed.fill(_denoised(source), passed_on=_FAILURES)
+    feed.fill(_denoised(job, source), passed_on=_FAILURES)
     return writing
 
 
-def _denoised(source: _Source) -> Iterator[_Denoised]:
+def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
     denoiser, noise = source.options.denoiser, source.options.noise
+    listener = None if source.options.on_progress is None else partial(source.options.on_progress, job)
     for radiograph in source.frames:
         start = time.perf_counter()
-        result = denoiser(radiograph.grey, noise)  # Options has refused profiles
+        with progress.listening(listener):
+            result = denoiser(radiograph.grey, noise)  # Options has refused profiles
+        listener = None
         yield _Denoised(radiograph, result, time.perf_counter() - start)
 
 
@@ -357,12 +371,12 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
             files.write(
                 tally.counted(chain([first], changes)),
                 job.target,
-                derivation=options.derivation(first.result.level),
+                derivation=options.derivation(first.noise),
                 bits=options.bits,
                 render=options.render,
                 compression=options.compression,
                 private=options.private,
-                when_whole=lambda written: _record(job, source, tally.maps, written, until_named),
+                before_rename=lambda written: _record(job, source, tally.maps, written, until_named),
                 replace=source.replaces,
             )
     except _AlreadyThereError:
@@ -391,7 +405,6 @@ def _record(job: Job, source: _Source, maps: list[NDArray[np.float32]], written:
     options, manifest = source.options, source.options.manifest
     if manifest is not None and options.existing == "skip":
         until_named.enter_context(manifest.locked())
-        manifest.refresh()
         if decide(job, options) == "skip":
             raise _AlreadyThereError
 
@@ -412,7 +425,7 @@ def _record(job: Job, source: _Source, maps: list[NDArray[np.float32]], written:
     if not maps:
         add()
         return
-    extras.write_maps(maps, job.noise_map, source=job.source, when_whole=add, replace=source.replaces)
+    write_maps(maps, job.noise_map, source=job.source, before_rename=add, replace=source.replaces)
 
 
 @dataclass(slots=True)
@@ -459,7 +472,7 @@ def _written(job: Job, source: _Source, first: _Change, tally: _Tally) -> Outcom
     return Outcome(
         job,
         "written",
-        noise=first.result.level if options.noise is None else options.noise,
+        noise=first.noise if options.noise is None else options.noise,
         notes=tuple(notes),
         model=options.denoiser.name,
         weights_sha256=method.weights_sha256(options.denoiser),

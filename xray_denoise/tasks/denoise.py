@@ -4,7 +4,7 @@ denoise_files(sources, target, ...) -> Batch: plan, model, manifest, report and 
 """
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,6 +61,8 @@ class Batch(Iterator[Outcome]):
         self.options = options
         self.report = report
         self.log = log
+        self.on_progress: Callable[[float], None] | None = None
+        """Called while an image is denoised, tile by tile, with the number of files that are done, such as 2.5."""
         self._outcomes = self._run()
         self._told = 0
 
@@ -105,6 +107,9 @@ class Batch(Iterator[Outcome]):
         if self.report:
             self.report.prepare()
             options = replace(options, show=self.report.show)
+        if self.on_progress:
+            numbers, heard = {job: number for number, job in enumerate(self.jobs)}, self.on_progress
+            options = replace(options, on_progress=lambda job, share: heard(numbers[job] + share))
         if self.log:
             self.log.open()
             for found in self.left_alone:

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from xray_denoise.errors import ExistingFileError, UnwritableFileError, UsageError
 from xray_denoise.files.folders import make_folder, true_path
-from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import as_level
 from xray_denoise.tasks import method
 from xray_denoise.tasks.batch import Existing, Outcome
 from xray_denoise.tasks.jobs import Job, LeftAlone
@@ -39,7 +39,7 @@ def record(outcome: Outcome, device: str) -> Record:
         device: where it was denoised.
     """
     noise, failure = outcome.noise, outcome.failure
-    level = noise if isinstance(noise, NoiseLevel) else None
+    level = as_level(noise)
     shape = outcome.shape
     return {
         "number": outcome.number,

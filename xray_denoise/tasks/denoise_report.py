@@ -15,9 +15,9 @@ from datetime import datetime
 from pathlib import Path
 
 from xray_denoise.errors import ExistingFileError, UsageError
-from xray_denoise.files import extras
+from xray_denoise.files.atomic import write_bytes
 from xray_denoise.files.folders import make_folder
-from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import as_level
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.reports import page
 from xray_denoise.tasks import method
@@ -146,7 +146,7 @@ class DenoiseReport:
             listings=[self._listing()],
             notes=self._notes(counts["written"]),
         )
-        extras.write_bytes(content, self.target)
+        write_bytes(content, self.target)
 
     def _notes(self, written: int) -> list[str]:
         notes = ["A denoiser can remove faint structure with the noise: look for it in the residuals."]
@@ -228,5 +228,5 @@ def _strengths(outcome: Outcome) -> tuple[str, str]:
 
 
 def _level(outcome: Outcome) -> tuple[str, str]:
-    level = outcome.noise
-    return (f"{level.eta:.3g}", f"{level.sigma:.3g}") if isinstance(level, NoiseLevel) else ("", "")
+    level = as_level(outcome.noise)
+    return (f"{level.eta:.3g}", f"{level.sigma:.3g}") if level else ("", "")

@@ -17,7 +17,7 @@ from torch.export import Dim
 
 from xray_denoise import __version__, weights
 from xray_denoise.errors import CannotRunError, UnwritableFileError
-from xray_denoise.files import extras
+from xray_denoise.files.atomic import write_bytes
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.nets.level import WHITE
 from xray_denoise.nets.profile_unet import BANDS, KNOTS, ProfileUNet, noise_maps
@@ -109,7 +109,7 @@ def export(model: str, target: Path) -> Exported:
             f"the exported '{card.name}' differs by {difference:.3g} grey levels from PyTorch",
             hint="try other versions of torch, onnxscript and onnxruntime",
         )
-    extras.write_bytes(content, target)
+    write_bytes(content, target)
     return Exported(target, len(content), net.stride, difference)
 
 

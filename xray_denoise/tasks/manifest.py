@@ -29,8 +29,8 @@ LONGEST_LINE = 2**16
 """Bytes of a line that is read; ours have less than a thousand, but for long names."""
 LARGEST = 2**30
 """Bytes of the largest manifest that is read: a million results."""
-LARGEST_HASHED = 2**36
-"""Bytes of the largest file that is hashed: sixteen times what a DICOM file can hold in pixels."""
+LARGEST_FILE = 2**36
+"""Bytes of the largest file that is read or hashed: sixteen times what a DICOM file can hold in pixels."""
 
 Recipe = Mapping[str, Any]
 """All that decides a result besides its source, at full precision: values of JSON by name."""
@@ -202,6 +202,18 @@ class Manifest:
             return list(self._entries.get(self.name(target), ()))
 
 
+def refuse_huge(path: Path) -> None:
+    """Refuse a file that is larger than any radiograph.
+
+    Raises:
+        UnreadableFileError: it is.
+    """
+    if path.stat().st_size > LARGEST_FILE:
+        raise UnreadableFileError(
+            f"{{path}} has more than {LARGEST_FILE // 2**30} GiB", path=path, hint="no radiograph is that large"
+        )
+
+
 def fingerprint(path: Path) -> Fingerprint:
     """Size and SHA-256 of a file.
 
@@ -209,11 +221,8 @@ def fingerprint(path: Path) -> Fingerprint:
         UnreadableFileError: it cannot be read, is too large for a radiograph, or changes meanwhile.
     """
     try:
+        refuse_huge(path)
         before = path.stat()
-        if before.st_size > LARGEST_HASHED:
-            raise UnreadableFileError(
-                f"{{path}} has more than {LARGEST_HASHED // 2**30} GiB", path=path, hint="no radiograph is that large"
-            )
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
             after = os.fstat(stream.fileno())

@@ -5,7 +5,6 @@ from typing import Any
 
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.denoisers.by_size import BySize, version_of
-from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import NoiseProfile
 
@@ -48,20 +47,6 @@ def arithmetic(denoiser: Denoiser) -> str:
 def concurrency(denoiser: Denoiser) -> int:
     """How many threads may call it with profit."""
     return int(getattr(denoiser, "at_once", 1))
-
-
-def refuse_noise(denoiser: Denoiser, noise: Noise | None) -> None:
-    """Refuse a noise profile for a method that takes noise levels only.
-
-    Raises:
-        UsageError: it is one.
-    """
-    if isinstance(noise, NoiseProfile) and not getattr(denoiser, "takes_profile", False):
-        raise UsageError(
-            f"'{denoiser.name}' can be told a noise level, but not a noise profile",
-            hint="give a NoiseLevel, or leave it out to have the noise estimated",
-            option="profile_or_level",
-        )
 
 
 def deviation_at_mid_grey(noise: Noise) -> float:

@@ -23,9 +23,9 @@ from xray_denoise import __version__, nets, weights
 from xray_denoise.denoisers.devices import choose_device
 from xray_denoise.denoisers.engine import OpenVino, choose_engine
 from xray_denoise.errors import CannotRunError, UsageError
-from xray_denoise.files import extras
+from xray_denoise.files.atomic import write_bytes
 from xray_denoise.files.folders import make_folder
-from xray_denoise.reports import plots
+from xray_denoise.reports.training_plots import training_history
 from xray_denoise.tasks.appraisal import appraised
 from xray_denoise.training import checkpoint
 from xray_denoise.training.detector import DetectorRange, DetectorSource
@@ -300,8 +300,8 @@ def _write_history(rows: Sequence[Row], run: Path) -> None:
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    extras.write_bytes(text.getvalue().encode(), run / "history.csv")
-    extras.write_bytes(plots.training_history(rows), run / "history.svg")
+    write_bytes(text.getvalue().encode(), run / "history.csv")
+    write_bytes(training_history(rows), run / "history.svg")
 
 
 def _prose(system: str, head: dict[str, Any]) -> str:
