@@ -11,7 +11,7 @@ that the MTF includes the aperture of the pixels but no aliasing. Averaging over
 of neighbouring steps each multiply the MTF by sinc(f / 8) = sin(pi f / 8) / (pi f / 8), which is divided out.
 
 References:
-    IEC 62220-1-1:2015, 6.3.7 (modulation transfer function).
+    IEC 62220-1-1:2015: modulation transfer function.
     E. Buhr, S. Gunther-Kohfahl, U. Neitzel, "Accuracy of a simple method for deriving the presampled modulation
         transfer function of a digital radiographic system from an edge image", Med. Phys. 30 (2003) 2323.
     E. Samei, M. J. Flynn, D. A. Reimann, "A method for measuring the presampled MTF of digital radiographic systems

@@ -13,7 +13,7 @@ of the NPS over all frequencies is the variance.
 
 References:
     IEC 62220-1-1:2015, "Medical electrical equipment - Characteristics of digital X-ray imaging devices - Part 1-1:
-        Determination of the detective quantum efficiency", 6.2 and 6.3.6 (noise power spectrum).
+        Determination of the detective quantum efficiency": noise power spectrum.
     J. T. Dobbins et al., "Intercomparison of methods for image quality characterization. II. Noise power spectrum",
         Med. Phys. 33 (2006) 1466.
 """
@@ -125,8 +125,13 @@ class NoisePower:
 
     @property
     def _spread(self) -> float:
-        """By what the window makes the error of a mean over frequencies larger, for each axis: neighbours correlate."""
-        return math.sqrt(1.5) if self.window == "sine" else 1.0
+        """By what the error of a mean over frequencies of an axis exceeds that of independent ones.
+
+        Neighbouring frequencies correlate under a window, and in regions that share half of their pixels. A mean over
+        all frequencies has the variance of 2 / n independent regions along an axis, one frequency that of 6/5 / n with
+        the sine and 3/2 / n without.
+        """
+        return math.sqrt(5 / 3 if self.window == "sine" else 4 / 3)
 
     def kernel(self) -> Values:
         """(S, S), the symmetric kernel of unit energy that gives white noise this spectrum, S at most 35.

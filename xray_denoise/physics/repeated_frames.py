@@ -32,6 +32,8 @@ CLASSES, SMALLEST_CLASS = 24, 30
 """Classes of signal, at most, and blocks in each, at least."""
 MOVED, MOVED_VARIANCE = 3.5, 3.0
 """Robust deviations beyond which the mean of a difference is motion, and beyond which its variance is."""
+PASSES = 5
+"""Fits of the change that the whole frame has, each without the blocks that the one before shows to move."""
 LIKE = 64
 """Blocks of like signal whose variances are compared."""
 STILL = 0.5
@@ -104,13 +106,12 @@ class SceneSeries:
 
     def _add_pair(self, first: Values, second: Values) -> None:
         middle, difference = (first + second) / 2, second - first
-        centred = middle - middle.mean()
-        slope = float((centred * difference).sum() / max(float((centred**2).sum()), 1e-300))
-        difference = difference - difference.mean() - slope * centred
+        signals = block_means(middle, BLOCK)
+        offset, slope = _common_change(signals, block_means(difference, BLOCK))
+        difference = difference - offset - slope * middle
         means, squares = block_means(difference, BLOCK), block_means(difference**2, BLOCK)
         spread = 1.4826 * float(np.median(np.abs(means - np.median(means))))
         self.different += spread > STILL * math.sqrt(max(float(np.median(squares)), 1e-300))
-        signals = block_means(middle, BLOCK)
         moving = np.abs(means - np.median(means)) > MOVED * max(spread, 1e-12)
         moving |= _stirred(signals, squares)
         low, high = self.limits
@@ -153,6 +154,20 @@ class SceneSeries:
     def _independent(self) -> float:
         pairs = self.frames - 1
         return pairs**2 / (pairs + (pairs - 1) / 2)
+
+
+def _common_change(signals: Values, changes: Values) -> tuple[float, float]:
+    """The line in the signal that the changes of most blocks follow; those that move are left out."""
+    kept = np.ones(len(signals), dtype=bool)
+    offset = slope = 0.0
+    for _ in range(PASSES):
+        centred = signals - signals[kept].mean()
+        middle = float(changes[kept].mean())
+        slope = float((centred * changes)[kept].sum() / max(float((centred[kept] ** 2).sum()), 1e-300))
+        offset = middle - slope * float(signals[kept].mean())
+        residual = np.abs(changes - offset - slope * signals)
+        kept = residual <= MOVED * 1.4826 * float(np.median(residual))
+    return offset, slope
 
 
 def _stirred(signals: Values, squares: Values) -> NDArray[np.bool_]:

@@ -32,6 +32,8 @@ class Line:
     """Half of an error bar."""
     points: bool = False
     """Draw markers in place of a line."""
+    colour: int | None = None
+    """Place in the palette; None takes that of the line among the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,11 @@ def _draw(figure: "Figure", axes: "Axes", panel: Panel) -> None:
 
 
 def _draw_line(axes: "Axes", line: Line, number: int) -> None:
-    colour = COLOURS[number % len(COLOURS)]
+    place = number if line.colour is None else line.colour
+    colour = COLOURS[place % len(COLOURS)]
     label = line.label if number < LEGEND_AT_MOST else None
     if line.points:
-        marker = MARKERS[number % len(MARKERS)]
+        marker = MARKERS[place % len(MARKERS)]
         axes.errorbar(line.x, line.y, line.error, color=colour, marker=marker, linestyle="none", label=label)
         return
     axes.plot(line.x, line.y, color=colour, label=label)

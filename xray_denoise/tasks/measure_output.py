@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,49 @@ from xray_denoise.tasks.measure import Curve, Measurement, Number
 COLUMNS = ("number", "kind", "file", "quantity", "x", "x_unit", "value", "unit", "standard_error")
 """Of the CSV file: one number, or one point of a curve, a row."""
 
-TITLES = (
-    ("variance", ("total_variance", "total_fit", "temporal_variance", "temporal_fit"), "Variance against signal"),
-    ("nnps", ("nnps_radial", "temporal_nnps_radial", "nps_radial"), "Noise power, radial"),
-    ("axes", ("nnps_horizontal", "nnps_vertical", "nps_horizontal", "nps_vertical"), "Noise power along the axes"),
-    ("spectrum", ("spectrum_radial",), "Noise power, estimated"),
-    ("correlation", ("correlation_horizontal", "correlation_vertical"), "Correlation of pixels"),
-    ("mtf", ("mtf_horizontal", "mtf_vertical"), "Presampled MTF"),
-    ("edge", ("edge_spread",), "Edge spread function"),
-    ("deviation", ("deviation",), "Deviation against grey level, estimated"),
+
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    """A panel of the figure."""
+
+    title: str
+    names: tuple[str, ...]
+    """Of the curves in it."""
+    y_label: str
+    log_x: bool = False
+    log_y: bool = False
+    last_only: bool = False
+    """Show the last measurement that has such curves (the highest dose), not all of them."""
+
+
+DRAWINGS = (
+    _Drawing(
+        "Variance against signal",
+        ("total_variance", "total_fit", "temporal_variance", "temporal_fit"),
+        "variance",
+        log_x=True,
+        log_y=True,
+    ),
+    _Drawing("Normalised noise power, radial", ("nnps_radial",), "NNPS", log_y=True),
+    _Drawing("Along both axes", ("nnps_horizontal", "nnps_vertical"), "NNPS", log_y=True, last_only=True),
+    _Drawing("Noise power", ("nps_radial", "nps_horizontal", "nps_vertical"), "NPS", log_y=True),
+    _Drawing("Noise power, estimated", ("spectrum_radial",), "power", log_y=True),
+    _Drawing(
+        "Correlation of pixels", ("correlation_horizontal", "correlation_vertical"), "correlation", last_only=True
+    ),
+    _Drawing("Presampled MTF", ("mtf_horizontal", "mtf_vertical"), "MTF"),
+    _Drawing("Edge spread function", ("edge_spread",), "relative signal"),
+    _Drawing("Deviation against grey level, estimated", ("deviation",), "deviation"),
 )
-"""Panels: name, curves in it, title."""
-LOGARITHMIC_X = ("variance",)
-LOGARITHMIC_Y = ("variance", "nnps", "axes", "spectrum")
+X_LABELS = {
+    "1/mm": "frequency",
+    "1/pixel": "frequency",
+    "mm": "distance",
+    "pixel": "distance",
+    "stored value": "signal",
+}
+EDGE_SHOWN = 80
+"""Steps of the edge spread function that are drawn on each side of the edge, ten pixels."""
 
 
 def record(found: Measurement, number: int) -> dict[str, Any]:
@@ -99,60 +130,54 @@ def _shown(number: Number) -> str:
 
 
 def svg(found: Sequence[Measurement]) -> bytes:
-    """All curves of one kind of quantity in one panel, and the two-dimensional spectrum of the first that has one."""
+    """All curves of one kind of quantity in one panel, and the two-dimensional spectrum of the last that has one."""
     return panels(_panels(found))
 
 
 def _panels(found: Sequence[Measurement]) -> list[Panel]:
     shown = []
-    for key, names, title in TITLES:
-        curves = [(one, place) for place, one in enumerate(found, 1)]
+    for drawing in DRAWINGS:
+        holders = [one for one in found if any(curve.name in drawing.names for curve in one.curves)]
         drawn = [
-            (curve, _label(curve, place, one, found))
-            for one, place in curves
+            (curve, _label(curve, one, holders))
+            for one in (holders[-1:] if drawing.last_only else holders)
             for curve in one.curves
-            if curve.name in names
+            if curve.name in drawing.names
         ]
         if drawn:
-            shown.append(_panel(key, title, drawn))
+            shown.append(_panel(drawing, drawn))
     spectra = [one.power for one in found if one.power]
-    return [*shown, *map(_picture, spectra[:1])]
+    return [*shown, *map(_picture, spectra[-1:])]
 
 
-def _panel(key: str, title: str, drawn: Sequence[tuple[Curve, str]]) -> Panel:
+def _panel(drawing: _Drawing, drawn: Sequence[tuple[Curve, str]]) -> Panel:
     first = drawn[0][0]
     made = []
     for curve, label in drawn:
-        kept = curve.x > 0 if key in LOGARITHMIC_X else np.ones(len(curve.x), dtype=bool)
+        kept = curve.x > 0 if drawing.log_x else np.ones(len(curve.x), dtype=bool)
+        if curve.name == "edge_spread":
+            kept = np.abs(np.arange(len(curve.x)) - len(curve.x) // 2) <= EDGE_SHOWN
         error = None if curve.error is None else curve.error[kept]
+        family = ("total", "temporal").index(curve.name.split("_")[0]) if drawing.log_x else None
         points = curve.name.endswith("_variance")
-        made.append(Line(label, curve.x[kept], curve.value[kept], error, points))
+        made.append(Line(label, curve.x[kept], curve.value[kept], error, points, family))
+    x_label = "lag" if first.name.startswith("correlation") else X_LABELS.get(first.x_unit, "")
     return Panel(
-        title,
-        _axis("lag" if key == "correlation" else _quantity(first.x_unit), first.x_unit),
-        _axis("value", first.unit),
+        drawing.title,
+        ", ".join(text for text in (x_label, first.x_unit) if text),
+        ", ".join(text for text in (drawing.y_label, first.unit) if text),
         tuple(made),
-        key in LOGARITHMIC_X,
-        key in LOGARITHMIC_Y,
+        drawing.log_x,
+        drawing.log_y,
     )
 
 
-def _quantity(unit: str) -> str:
-    known = {"1/mm": "frequency", "1/pixel": "frequency", "mm": "distance", "pixel": "distance"}
-    return known.get(unit, "signal")
-
-
-def _axis(name: str, unit: str) -> str:
-    return f"{name}, {unit}" if unit else name
-
-
-def _label(curve: Curve, place: int, one: Measurement, found: Sequence[Measurement]) -> str:
+def _label(curve: Curve, one: Measurement, holders: Sequence[Measurement]) -> str:
     name = curve.name.replace("_", " ")
-    same = sum(other.kind == one.kind for other in found)
-    if same == 1:
-        return name
-    signals = {number.name: number.value for number in one.numbers}
-    return f"{name}, signal {signals['signal']:.4g}" if "signal" in signals else f"{name}, {place}"
+    signal = {number.name: number.value for number in one.numbers}.get("signal")
+    if signal is not None:
+        return f"{name}, signal {signal:.5g}"
+    return f"{name}, {holders.index(one) + 1}" if len(holders) > 1 else name
 
 
 def _picture(spectrum: NoisePower) -> Panel:
