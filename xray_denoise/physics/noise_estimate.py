@@ -20,6 +20,7 @@ What is alike in all blocks may still be texture. Two signs tell:
 The second says how much of v is texture (`_noise_share`), the first which part of the spectrum that is (`_separate`).
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -47,6 +48,10 @@ MISFIT = 0.35
 """Relative error of a power law in a ring."""
 REFERENCE = 0.12
 """Where the strength of a texture is told, cycles per pixel: in the ring at or above."""
+TOLERANCE = 0.15
+"""Relative standard deviation of plausible spectra, and of the share of noise that the likeness of blocks tells."""
+DOUBT, DEMAND = 25.0, 8.0
+"""Twice the log likelihood that the likeness of blocks weighs at most, and that less noise than it tells must gain."""
 ROUNDS = 22
 """Rounds of expectation maximisation at most."""
 ENDS, REACH = 4, 0.25
@@ -326,43 +331,46 @@ def _separate(fit: Fit, rings: Rings) -> tuple[Values, float]:
     """Log power of the noise in each ring, and its share in what all blocks have in common.
 
     Of the pairs of a plausible noise and a power law that add up to the spectrum the one that comes nearest to the
-    share which the likeness of the blocks tells.
+    share which the likeness of the blocks tells; less noise than that only if the spectrum demands it.
     """
     noises, textures = _plausible_noises(rings.side), _plausible_textures(rings.side)
-    ratio = np.concatenate([[0.0], np.exp(np.arange(-4.0, 9.1, 0.4))])
+    ratio = np.concatenate([[0.0], np.exp(np.arange(-4.0, 9.1, 0.5))])
     added = np.log1p(textures[:, None] * ratio[:, None] / noises[:, None, None])
-    model = np.log(noises)[:, None, None] + added
-    precision = 1 / (0.15**2 + 1 / np.maximum(fit.information, 1.0))
+    precision = 1 / (TOLERANCE**2 + 1 / np.maximum(fit.information, 1.0))
     scale = math.log(np.exp(_radial(fit.spectrum, rings)).mean())
-    rest = fit.spectrum - scale - model
+    rest = fit.spectrum - scale - np.log(noises)[:, None, None] - added
     level = rest @ precision / precision.sum()
-    misfit = rest**2 @ precision - level**2 * precision.sum()
+    misfit = np.square(rest) @ precision - np.square(level) * precision.sum()
     expected = math.log(_noise_share(fit.texture))
-    best = np.unravel_index((misfit + ((level - expected) / 0.15) ** 2).argmin(), misfit.shape)
-    left = np.exp(-added[best])
-    share = float((np.exp(_radial(fit.spectrum - added[best], rings)) / math.exp(scale)).mean())
-    excess = min((1 - math.exp(expected)) / max(1 - share, 1e-9), 1.0)  # the likeness of the blocks allows no more
-    noise = fit.spectrum + np.log(1 - excess * (1 - left))
+    away = (level - expected) / TOLERANCE
+    misfit += np.where(away > 0, np.square(away), np.minimum(np.square(away), DOUBT))  # in doubt less noise
+    best = np.unravel_index(misfit.argmin(), misfit.shape)
+    enough = np.where(level >= expected - 0.02, misfit, np.inf)
+    if enough.min() <= misfit[best] + DEMAND:
+        best = np.unravel_index(enough.argmin(), misfit.shape)
+    noise = fit.spectrum - added[best]
     return noise, float(min(np.exp(_radial(noise, rings) - scale).mean(), 1.0))
 
 
 @cache
 def _plausible_noises(side: int) -> Values:
-    """(N, J), spectra that detectors have, of mean 1: light spread in a scintillator, white electronics, sharpening."""
-    centre = rings_of(side).centre
-    radius = _grid()[0]
+    """(N, J), spectra that detectors have, of mean 1.
+
+    Light spread in a scintillator and white electronics, sharpened, and resampled to smaller pixels.
+    """
+    centre, plane = rings_of(side).centre, _grid()[0]
     blurs = [(blur, white) for blur in (0.4, 0.6, 0.8, 1.0, 1.25, 1.5) for white in (0.05, 0.1, 0.2, 0.35)]
-    sharpenings = [(0.0, 1.0)] + [(gain, size) for size in (1.0, 2.0) for gain in (0.7, 1.5)] + [(2.5, 1.0)]
+    gains = [(0.0, 1.0)] + [(gain, size) for size in (1.0, 2.0) for gain in (0.7, 1.5)] + [(2.5, 1.0)]
     spectra = []
-    for blur, white in [(0.0, 1.0), *blurs]:
-        quanta = _blurred(radius, blur).mean()
-        for gain, size in sharpenings:
-            at, everywhere = (
-                (white + (1 - white) * _blurred(frequency, blur) / quanta)
-                * (1 + gain * (1 - np.sqrt(_blurred(frequency, size)))) ** 2
-                for frequency in (centre, radius)
-            )
-            spectra.append(at / everywhere.mean())
+    for (blur, white), (gain, size), limit in itertools.product([(0.0, 1.0), *blurs], gains, (0.3, 0.4, math.inf)):
+        quanta = _blurred(plane, blur).mean()
+        at, everywhere = (
+            (white + (1 - white) * _blurred(frequency, blur) / quanta)
+            * (1 + gain * (1 - np.sqrt(_blurred(frequency, size)))) ** 2
+            * np.exp(-((frequency / limit) ** 4))
+            for frequency in (centre, plane)
+        )
+        spectra.append(at / everywhere.mean())
     return np.array(spectra)
 
 
@@ -370,7 +378,7 @@ def _plausible_noises(side: int) -> Values:
 def _plausible_textures(side: int) -> Values:
     """(T, J), spectra of texture, 1 near 1 / 8 cycles per pixel: powers of the frequency, blurred."""
     centre = rings_of(side).centre
-    laws = [(exponent, blur) for exponent in (2.0, 2.5, 3.0, 3.5, 4.0) for blur in (0.0, 0.4, 0.8, 1.2)]
+    laws = [(exponent, blur) for exponent in (2.0, 2.5, 3.0, 3.5, 4.0) for blur in (0.0, 0.6, 1.2)]
     spectra = np.array([centre**-exponent * _blurred(centre, blur) for exponent, blur in laws])
     reference = centre.searchsorted(REFERENCE)
     return np.asarray(spectra / spectra[:, reference : reference + 1])
