@@ -138,6 +138,100 @@ def test_weights_of_another_network_are_refused(saved: weights.Card) -> None:
         weights.load(weights.find(str(saved.path)))
 
 
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("net", ["1", '""', '["lite"]', '"a\\u0000b"', f'"{"x" * 20_000}"']),
+        ("sha256", ["1", '"abc"', f'"{"G" * 64}"', f'["{"0" * 64}"]']),
+        (
+            "eta",
+            [
+                "1.0",
+                "[]",
+                "[1.0]",
+                "[2.0, 1.0]",
+                "[0.0, 1.0]",
+                "[-1, 1]",
+                "[nan, 1.0]",
+                '["a", "b"]',
+                "[true, true]",
+                "{}",
+            ],
+        ),
+        ("sigma", ["[0.0, inf]", "[-1.0, 2.0]", "[0.0]", "[0.0, 1.0, 2.0]", '"0, 20"', "[[0], [1]]"]),
+        (
+            "options",
+            ["1", "{ depth = 100000000 }", "{ depth = inf }", "{ a = { b = 1 } }", "{ a = 1979-05-27 }"],
+        ),
+        ("patch_size", ["0", "1.5", '"128"', "-1", "true", "100000000"]),
+        ("patches", ["-1", "1.5", '"many"', "[1]"]),
+        ("val_psnr", ["nan", '"39"', "true", "[39.0]"]),
+        ("command", ["1", '""', "[]"]),
+        ("golden", ["1", "[1]", '{ noisy_db = "a", denoised_db = 1.0 }']),
+        (
+            "level_calibration",
+            [
+                "1",
+                "{}",
+                '{ estimated = ["a", "b"], factors = [1.0, 1.0] }',
+                "{ estimated = [1.0, 2.0], factors = [1.0] }",
+                "{ estimated = [2.0, 1.0], factors = [1.0, 1.0] }",
+                "{ estimated = [1.0, 1.0], factors = [1.0, 1.0] }",
+                "{ estimated = [], factors = [] }",
+                "{ estimated = [1.0, nan], factors = [1.0, 1.0] }",
+                "{ estimated = [1.0, 2.0], factors = [0.0, -1.0] }",
+                "{ estimated = 1.0, factors = 1.0 }",
+                '{ estimated = "ab", factors = "ab" }',
+            ],
+        ),
+    ],
+)
+def test_every_field_of_a_card_is_checked_when_it_is_read(saved: weights.Card, field: str, values: list[str]) -> None:
+    card = saved.path.with_suffix(".md")
+    lines = [
+        line for line in card.read_text().splitlines() if not line.startswith((f"{field} =", "[golden]", "noisy_db"))
+    ]
+    for value in values:
+        card.write_text("\n".join([lines[0], f"{field} = {value}", *lines[1:]]) + "\n")
+        with pytest.raises(CannotRunError, match=f"no usable model card.*{field} must be") as caught:
+            weights.find(str(saved.path))
+        assert caught.value.exit_status == 3
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "+++",
+        "+++\n",
+        "+++\n+++\n",
+        "+++\nnet = \n+++\n",
+        "+++\n" + "a.b." * 5000 + "c = 1\n+++\n",
+        "+++\na = " + "[" * 50_000,
+    ],
+)
+def test_a_card_that_is_no_card_is_refused(saved: weights.Card, text: str) -> None:
+    saved.path.with_suffix(".md").write_text(text)
+    with pytest.raises(CannotRunError, match="no usable model card"):
+        weights.find(str(saved.path))
+
+
+def test_sizes_of_cards_and_networks_are_bounded(saved: weights.Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = saved.path.with_suffix(".md")
+    whole = card.read_text()
+    card.write_text(whole + "x" * weights.MOST_CARD_BYTES)
+    with pytest.raises(CannotRunError, match="at most 1024 KiB"):
+        weights.find(str(saved.path))
+    card.write_text(whole.replace("[4, 4, 4]", "[4096, 4096, 4096]"))
+    with pytest.raises(CannotRunError, match="it would have"):
+        weights.load(weights.find(str(saved.path)))
+    card.write_text(whole)
+    monkeypatch.setattr(weights, "MOST_WEIGHTS_BYTES", 100)
+    with pytest.raises(CannotRunError, match="larger than any network"):
+        weights.load(weights.find(str(saved.path)))
+
+
 def test_unknown_model_names_the_known_ones() -> None:
     with pytest.raises(CannotRunError) as caught:
         weights.find("drunet")

@@ -1,38 +1,79 @@
-"""What a user can put right, told in two lines: what went wrong, and what to do next."""
+"""Errors that a user can fix: what is wrong, which file it is about, and what to do next."""
+
+from os import PathLike, fspath
+
+PATH = "{path}"
+"""Where a message names the file that it is about."""
 
 
 class XrayDenoiseError(Exception):
-    """Base of every error meant to be read by a user; `hint` says what to do next."""
+    """Base class of the errors that a user can fix.
+
+    Args:
+        message: what is wrong. `{path}` in it stands for `path`.
+        hint: what to do next.
+        path: the file or folder that the message is about.
+        option: the parameter of the Python functions that decides, such as "existing"; the command line adds the name
+            of its own option to the hint.
+    """
 
     exit_status = 1
     """Exit status of the command line when this error ends the run."""
+    kind = "error"
+    """Short name of the class for logs."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", path: str | PathLike[str] | None = None, option: str = ""
+    ) -> None:
         super().__init__(message)
+        self.message = message
         self.hint = hint
+        self.path = path
+        self.option = option
+
+    def __str__(self) -> str:
+        return self.message if self.path is None else self.message.replace(PATH, fspath(self.path))
+
+    @property
+    def anonymous(self) -> str:
+        """The message without the name of the file, which may tell who a patient is."""
+        return self.message.replace(PATH, "the file")
 
 
 class UnreadableFileError(XrayDenoiseError):
-    """A file is missing, damaged, or holds something that is not a grey radiograph."""
+    """A file is missing, damaged, or does not hold a grey radiograph."""
+
+    kind = "unreadable-file"
 
 
 class UnwritableFileError(XrayDenoiseError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written."""
+
+    kind = "unwritable-file"
+
+
+class ExistingFileError(UnwritableFileError):
+    """A result would replace a file, and replacing was not allowed."""
+
+    kind = "existing-file"
 
 
 class UsageError(XrayDenoiseError):
-    """The options contradict each other or the input."""
+    """An argument is wrong, or two arguments contradict each other or the input."""
 
     exit_status = 2
+    kind = "usage"
 
 
 class CannotRunError(XrayDenoiseError):
-    """Something that the run needs is missing: a device, a package, readable weights."""
+    """A device, a package or readable weights are missing."""
 
     exit_status = 3
+    kind = "cannot-run"
 
 
 class TrainingError(XrayDenoiseError):
-    """Training cannot go on, for example because the loss is no longer finite."""
+    """Training cannot continue, for example because the loss is not finite."""
 
     exit_status = 3
+    kind = "training"

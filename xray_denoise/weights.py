@@ -8,20 +8,25 @@ refuses a file whose hash differs. Adding a model is adding these two files to t
 import hashlib
 import json
 import math
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xray_denoise.errors import CannotRunError
-from xray_denoise.files.extras import write_bytes
+from xray_denoise.files.atomic import write_bytes
 from xray_denoise.physics.levels import Calibration
 
 if TYPE_CHECKING:
     from xray_denoise.nets.blind import DenoisingNet
 
 _FENCE = "+++"
+MOST_CARD_BYTES, MOST_WEIGHTS_BYTES = 1 << 20, 1 << 30
+MOST_TEXT, MOST_ENTRIES, MOST_OPTION, MOST_GREY = 16_384, 64, 4096, 255.0
+"""Characters of a line, entries of a list or table, numbers in the options of a network, grey levels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +96,21 @@ def find(model: str) -> Card:
 
 
 def read_card(path: Path) -> Card:
-    """The card beside the weights file `path`.
+    """The card beside the weights file `path`, with every field checked.
 
     Raises:
-        CannotRunError: it is missing or its head cannot be understood.
+        CannotRunError: it is missing, its head cannot be understood, or a field is not what it must be.
     """
     card = path.with_suffix(".md")
     try:
+        if not card.is_file() or card.stat().st_size > MOST_CARD_BYTES:
+            raise ValueError(f"it is no file of at most {MOST_CARD_BYTES >> 10} KiB")
         head = tomllib.loads(card.read_text(encoding="utf-8").split(f"{_FENCE}\n")[1])
+        for name, wanted in _REQUIRED.items():
+            _require(head.get(name), name, wanted)
+        for name, wanted in _OPTIONAL.items():
+            if name in head:
+                _require(head[name], name, wanted)
         return Card(
             path,
             head["net"],
@@ -108,17 +120,87 @@ def read_card(path: Path) -> Card:
             (float(head["sigma"][0]), float(head["sigma"][1])),
             head,
         )
-    except (
-        OSError,
-        UnicodeDecodeError,
-        tomllib.TOMLDecodeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except (OSError, RecursionError, LookupError, TypeError, ValueError) as error:  # a TOML error is a ValueError
         raise CannotRunError(
             f"no usable model card at {card}: {error}", hint="a weights file needs the card it was made with"
         ) from error
+
+
+def _require(value: object, name: str, wanted: "_Check") -> None:
+    what, is_right = wanted
+    if not is_right(value):
+        raise ValueError(f"{name} must be {what}")
+
+
+def _is_number(value: object, low: float = -math.inf, high: float = math.inf) -> bool:
+    """Whether it is a number from `low` to `high`; neither a truth value nor NaN is one."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and _is_number(value, low, high)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MOST_TEXT and value.isprintable()
+
+
+def _is_range(value: object, low: float, high: float) -> bool:
+    in_order = isinstance(value, list) and len(value) == 2 and all(_is_number(end, low, high) for end in value)
+    return in_order and isinstance(value, list) and value[0] <= value[1]
+
+
+def _is_option(value: object) -> bool:
+    if isinstance(value, list):
+        return len(value) <= MOST_ENTRIES and all(_is_option(entry) for entry in value if not isinstance(entry, list))
+    return isinstance(value, bool) or _is_number(value, -MOST_OPTION, MOST_OPTION) or _is_text(value)
+
+
+def _are_options(value: object) -> bool:
+    return isinstance(value, dict) and len(value) <= MOST_ENTRIES and all(map(_is_option, value.values()))
+
+
+def _is_golden(value: object) -> bool:
+    return isinstance(value, dict) and all(_is_number(entry, 0, 200) for entry in value.values())
+
+
+def _is_calibration(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    estimated, factors = value.get("estimated"), value.get("factors")
+    if not isinstance(estimated, list) or not isinstance(factors, list):
+        return False
+    return (
+        0 < len(estimated) == len(factors) <= MOST_ENTRIES
+        and all(_is_number(one, 0, MOST_GREY) for one in estimated)
+        and all(before < after for before, after in pairwise(estimated))
+        and all(_is_number(one, 0.01, 100) for one in factors)
+    )
+
+
+_Check = tuple[str, Callable[[object], bool]]
+_TEXT: _Check = (f"a line of at most {MOST_TEXT} characters", _is_text)
+_COUNT: _Check = ("a whole number", lambda value: _is_whole(value, 0, 10**15))
+_POSITIVE: _Check = ("a number, 0 or more", lambda value: _is_number(value, 0, 1e15))
+_REQUIRED: dict[str, _Check] = {
+    "net": _TEXT,
+    "sha256": (
+        "64 hexadecimal digits",
+        lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None,
+    ),
+    "eta": ("two rising numbers above 0", lambda value: _is_range(value, 1e-6, math.inf)),
+    "sigma": (f"two rising numbers from 0 to {MOST_GREY:g}", lambda value: _is_range(value, 0, MOST_GREY)),
+}
+_OPTIONAL: dict[str, _Check] = {
+    "options": (f"a table of words, truth values and numbers up to {MOST_OPTION}", _are_options),
+    **dict.fromkeys(("command", "data", "device", "precision", "version"), _TEXT),
+    **dict.fromkeys(("steps", "patches"), _COUNT),
+    "patch_size": ("a whole number up to 65536", lambda value: _is_whole(value, 1, 65536)),
+    **dict.fromkeys(("seconds", "val_psnr", "val_level_error"), _POSITIVE),
+    "golden": ("a table of decibels", _is_golden),
+    "level_calibration": ("as many rising estimates as factors", _is_calibration),
+}
+"""What is checked of a head; entries of other names are kept, and nothing is made of them."""
 
 
 def load(card: Card) -> "DenoisingNet":
@@ -128,10 +210,15 @@ def load(card: Card) -> "DenoisingNet":
         CannotRunError: the file is not the one that the card speaks of, or does not fit the network.
     """
     import safetensors.torch
+    import torch
 
     from xray_denoise import nets
 
     try:
+        if card.path.stat().st_size > MOST_WEIGHTS_BYTES:
+            raise CannotRunError(
+                f"{card.path} is larger than any network", hint="take the file that belongs to the card"
+            )
         data = card.path.read_bytes()
     except OSError as error:
         raise CannotRunError(f"cannot read {card.path}: {error.strerror}", hint="check its permissions") from error
@@ -141,14 +228,25 @@ def load(card: Card) -> "DenoisingNet":
             hint="install xray-denoise again, or take the weights file that belongs to the card",
         )
     try:
+        tensors = safetensors.torch.load(data)
+        with torch.device("meta"):  # finds out how large the network would be without making room for it
+            size = sum(tensor.numel() for tensor in nets.build(card.net, **card.options).state_dict().values())
+        if size != sum(tensor.numel() for tensor in tensors.values()):
+            raise ValueError(f"it would have {size} weights")
         net = nets.build(card.net, **card.options)
-        net.load_state_dict(safetensors.torch.load(data))
-    except (KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        raise CannotRunError(
-            f"{card.path} does not fit the network '{card.net}' of this version: {error}",
-            hint="update xray-denoise, or take weights made for this version",
-        ) from error
+        net.load_state_dict(tensors)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise _unfitting(card, error) from error
+    except safetensors.SafetensorError as error:
+        raise _unfitting(card, error) from error
     return net.eval().requires_grad_(False)
+
+
+def _unfitting(card: Card, error: Exception) -> CannotRunError:
+    return CannotRunError(
+        f"{card.path} does not fit the network '{card.net}' of this version: {str(error)[:500]}",
+        hint="update xray-denoise, or take weights made for this version",
+    )
 
 
 def save(net: "DenoisingNet", path: Path, head: Mapping[str, Any], prose: str) -> Card:

@@ -1,5 +1,6 @@
 """BM3D removes noise where it is installed, and says how to install it where it is not."""
 
+import math
 import subprocess
 import sys
 
@@ -13,8 +14,10 @@ from xray_denoise.errors import CannotRunError
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.physics.profile import NoiseProfile
 
 LEVEL = NoiseLevel(0.6, 10.0)
+BLUR = np.outer([1.0, 2.0, 1.0], [1.0, 2.0, 1.0]) / 6.0
 NEED_BM3D = ["bm3d", "gat-bm3d", "ivst-bm3d"]
 
 
@@ -85,3 +88,53 @@ def test_an_image_without_noise_comes_back(name: str) -> None:
     pytest.importorskip("bm3d", reason="BM3D is an optional extra")
     flat = np.full((32, 32), 70.0, dtype=np.float32)
     np.testing.assert_array_equal(denoisers.get(name)(flat).image, flat)
+
+
+def test_a_white_profile_is_a_level(exposure: tuple[NDArray[np.float32], NDArray[np.float32]]) -> None:
+    """The transform of one deviation is the identity, up to the rounding of its table."""
+    told = Bm3d()(exposure[1], NoiseProfile.white(15.0))
+    level = Bm3d()(exposure[1], NoiseLevel(math.inf, 15.0))
+    np.testing.assert_allclose(told.image, level.image, atol=1e-3)
+    assert told.level is None
+    assert told.noise_map is not None
+    np.testing.assert_array_equal(told.noise_map, np.full((64, 64), 15.0, dtype=np.float32))
+
+
+def test_telling_the_spectrum_and_the_deviation_pays(exposure: tuple[NDArray[np.float32], NDArray[np.float32]]) -> None:
+    """The spectrum is worth 2.27 dB on this phantom and the deviation curve 0.46 dB more."""
+    clean, _ = exposure
+    profile = NoiseProfile(np.array([0.0, 255.0]), np.array([2.0, 14.0]), BLUR)
+    noisy = clean + profile.draw(clean, np.random.default_rng(2))
+    mean = float(np.sqrt((profile.deviation_at(clean) ** 2).mean()))
+    level, spectrum, both = (
+        psnr(Bm3d()(noisy, told).image, clean)
+        for told in (NoiseLevel(math.inf, mean), NoiseProfile(np.array([127.5]), np.array([mean]), BLUR), profile)
+    )
+    assert level + 1 < spectrum
+    assert spectrum + 0.2 < both
+
+
+def test_numpy_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the package fails."""
+    bm3d = pytest.importorskip("bm3d", reason="BM3D is an optional extra")
+    before = hasattr(np, "trapz")
+
+    def fail(*_: object) -> NDArray[np.float64]:
+        assert hasattr(np, "trapz")
+        raise MemoryError
+
+    monkeypatch.setattr(bm3d, "bm3d", fail)
+    with pytest.raises(MemoryError):
+        Bm3d()(np.zeros((32, 32)), NoiseProfile(np.array([127.5]), np.array([4.0]), BLUR))
+    assert hasattr(np, "trapz") == before
+
+
+def test_images_narrower_than_the_kernel_are_widened() -> None:
+    pytest.importorskip("bm3d", reason="BM3D is an optional extra")
+    kernel = np.zeros((21, 21))
+    kernel[9:12, 9:12] = BLUR
+    image = Bm3d()(
+        np.random.default_rng(0).uniform(0, 255, (8, 30)), NoiseProfile(np.array([127.5]), np.array([4.0]), kernel)
+    ).image
+    assert image.shape == (8, 30)
+    assert np.isfinite(image).all()

@@ -1,5 +1,6 @@
 """The light model for large images on a CPU: chosen by the number of pixels, told, and written into the result."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ from xray_denoise.denoisers import Denoised, Runtime
 from xray_denoise.denoisers.by_size import LARGE, BySize
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks.denoise import Options, denoise_files
-from xray_denoise.tasks.jobs import plan_jobs
+from xray_denoise.tasks.batch import Options, run_jobs
+from xray_denoise.tasks.jobs import MANIFEST_NAME, plan_jobs
 from xray_denoise.tasks.manifest import Manifest
 
 
@@ -64,11 +65,10 @@ def test_each_result_names_what_made_it_and_is_known_again(tmp_path: Path) -> No
 
     def run() -> list[str]:
         manifest = Manifest(tmp_path / "out")
-        outcomes = list(denoise_files(jobs, Options(AUTO, AUTO.version, existing="skip", manifest=manifest)))
-        if outcomes[0].status == "written":
+        outcomes = list(run_jobs(jobs, Options(AUTO, existing="skip", manifest=manifest)))
+        if {outcome.status for outcome in outcomes} == {"written"}:
             assert [outcome.model for outcome in outcomes] == ["full", "light"]
-            assert [len(outcome.caveats) for outcome in outcomes] == [0, 1]
-            assert "light model light" in outcomes[1].caveats[0]
+            assert [outcome.weights_sha256 for outcome in outcomes] == ["f" * 64, "e" * 64]
         return [outcome.status for outcome in outcomes]
 
     assert run() == ["written", "written"]
@@ -80,6 +80,12 @@ def test_each_result_names_what_made_it_and_is_known_again(tmp_path: Path) -> No
         assert name in after.DerivationDescription
         assert ("by another engine" in after.DerivationDescription) == (name == "full")
     assert run() == ["skipped", "skipped"]
+    small = tmp_path / "out" / sources[0].name
+    recorded = Manifest(tmp_path / "out")._of(small)[0]
+    forged = dataclasses.replace(recorded, recipe=Options(AUTO.light).recipe)
+    (tmp_path / "out" / MANIFEST_NAME).write_text("")
+    Manifest(tmp_path / "out").add(forged)
+    assert run() == ["written", "failed"], "a small image that the light model denoised is not what would be made"
 
 
 def test_a_cpu_gets_the_light_model_and_other_devices_the_full_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,4 +111,7 @@ def test_the_command_line_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert outcome.exit_code == 0, outcome.stderr
     assert json.loads(outcome.stdout)["model"] == "light"
     assert json.loads(outcome.stdout)["model_sha256"] == "e" * 64
-    assert "light model" in outcome.stderr
+    outcome = CliRunner().invoke(
+        app, ["denoise", str(tmp_path / "large.dcm"), "-o", str(tmp_path / "p.png"), "-m", "auto"]
+    )
+    assert "by light, removed " in outcome.stderr

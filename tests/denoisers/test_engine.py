@@ -13,7 +13,7 @@ from tests.denoisers.test_network import CPU, far_sighted, image
 from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoised, Runtime
 from xray_denoise.denoisers.engine import choose_engine
-from xray_denoise.denoisers.network import NetworkDenoiser
+from xray_denoise.denoisers.network import BlindDenoiser, NetworkDenoiser
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.phantom import chest_phantom
@@ -24,7 +24,7 @@ PARITY = 0.02
 
 
 def both(noisy: NDArray[np.float32], level: NoiseLevel | None = None, **options: object) -> list[Denoised]:
-    return [NetworkDenoiser(engine=engine, **options)(noisy, level) for engine in ("torch", "openvino")]  # type: ignore[arg-type]
+    return [BlindDenoiser(engine=engine, **options)(noisy, level) for engine in ("torch", "openvino")]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["x-bdcnn", "x-bdcnn-no-nle", "cbdnet", "dncnn", "x-recnn", "skidnet", "lite"])

@@ -12,15 +12,16 @@ from typer.testing import CliRunner
 
 from tests.slow_methods import Sleeper
 from xray_denoise import denoisers
+from xray_denoise.bench import speed
 from xray_denoise.cli import app
 from xray_denoise.denoisers import Runtime
-from xray_denoise.tasks.bench import trial
 
 MEGABYTES = 200
 SCRIPT = f"""
 import sys, threading, numpy
 from pathlib import Path
 from xray_denoise import denoisers
+from xray_denoise.bench import speed
 
 def resident():
     return next(int(line.split()[1]) / 2**10 for line in Path("/proc/self/status").open() if line.startswith("VmRSS"))
@@ -58,7 +59,7 @@ def test_what_runs_networks_asks_for_it(tmp_path: Path, monkeypatch: pytest.Monk
     asked: list[bool] = []
     monkeypatch.setattr(denoisers, "get", lambda *_: Sleeper())
     monkeypatch.setattr(denoisers, "keep_memory", lambda: asked.append(True))
-    trial._network("lite", Runtime("cpu"), None)
+    speed._network("lite", Runtime("cpu"), None)
     assert len(asked) == 1
     Image.fromarray(np.full((8, 8), 100, np.uint8)).save(tmp_path / "noisy.png")
     outcome = CliRunner().invoke(app, ["denoise", str(tmp_path / "noisy.png"), "-o", str(tmp_path / "denoised.png")])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xray_denoise import nets
-from xray_denoise.denoisers.network import NetworkDenoiser, choose_device, choose_precision
+from xray_denoise.denoisers.network import BlindDenoiser, choose_device, choose_precision
 from xray_denoise.denoisers.tiles import windows
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.nets.blind import DenoisingNet, conv3, conv3_relu
@@ -49,8 +49,8 @@ def image(height: int, width: int) -> NDArray[np.float32]:
     return (np.random.default_rng(0).random((height, width)) * 255).astype(np.float32)
 
 
-def denoiser(net: DenoisingNet, **options: Any) -> NetworkDenoiser:
-    return NetworkDenoiser(net, "test", "", CPU, **options)
+def denoiser(net: DenoisingNet, **options: Any) -> BlindDenoiser:
+    return BlindDenoiser(net, "test", "", CPU, **options)
 
 
 @pytest.mark.parametrize(("name", "tile"), [("x-bdcnn", 128), ("lite", 272)])
@@ -239,8 +239,8 @@ def test_a_large_image_stays_below_two_gibibytes() -> None:
     script = (
         "import resource, numpy as np, torch\n"
         "from xray_denoise import nets\n"
-        "from xray_denoise.denoisers.network import NetworkDenoiser\n"
-        "denoise = NetworkDenoiser(nets.build('x-bdcnn').eval(), 'test', '', torch.device('cpu'))\n"
+        "from xray_denoise.denoisers.network import BlindDenoiser\n"
+        "denoise = BlindDenoiser(nets.build('x-bdcnn').eval(), 'test', '', torch.device('cpu'))\n"
         "denoise(np.zeros((768, 1432), np.float32))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10)\n"
     )

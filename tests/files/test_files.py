@@ -14,7 +14,7 @@ from tests.synthetic_dicom import Sample, dataset, save, write
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
 from xray_denoise.files import Derivation
-from xray_denoise.files.whole import _nameless
+from xray_denoise.files.atomic import _nameless
 from xray_denoise.radiograph import Radiograph
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -112,11 +112,11 @@ def test_a_full_disk_is_an_error_in_words(png: Path) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
-    from xray_denoise.files.whole import whole_file
+    from xray_denoise.files.atomic import atomic_write
 
     with (
         pytest.raises(UnwritableFileError, match="No space left"),
-        whole_file(png.with_name("b.png"), source=None),
+        atomic_write(png.with_name("b.png"), source=None),
         full.open("wb", buffering=0) as stream,
     ):
         stream.write(b"x")
@@ -130,7 +130,7 @@ def test_a_file_can_be_read_when_it_is_whole_and_has_no_name_yet(png: Path, tmp_
     def look(written: Path) -> None:
         found.append((written.read_bytes(), sorted(path.name for path in tmp_path.iterdir())))
 
-    files.write(files.read(png), tmp_path / "b.png", when_whole=look)
+    files.write(files.read(png), tmp_path / "b.png", before_rename=look)
     ((content, names),) = found
     assert content == (tmp_path / "b.png").read_bytes()
     if nameless := _nameless(tmp_path):

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
@@ -187,10 +188,10 @@ def _cut(path: Path) -> None:
         (_colour, "colour image"),
         (_transparent, "partly transparent"),
         (_transparent_grey, "partly transparent"),
-        (_float, "kind 'F'"),
+        (_float, "floating-point pixels"),
         (_animated, "animated"),
         (_deep_colour, "16-bit colour"),
-        (_cut, "damaged"),
+        (_cut, "truncated"),
     ],
 )
 def test_what_is_no_grey_image_is_refused(tmp_path: Path, spoil: Any, reason: str) -> None:
@@ -259,3 +260,287 @@ def test_a_phantom_of_12_bits_is_stored_as_it_is_or_spread_out(tmp_path: Path, i
     assert np.array_equal(files.read(tmp_path / "a.png").stored, phantom.stored)
     files.write(phantom, tmp_path / "b.png", bits=16)
     assert files.read(tmp_path / "b.png").stored == pytest.approx(RAMP * 257.0, abs=9)  # half a step of 12 bits
+
+
+NOISE = np.random.default_rng(0).integers(0, 65536, (40, 56), np.uint16)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("options", [{}, {"tile": (16, 32)}, {"compression": "lzw", "rowsperstrip": 7}], ids=str)
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_colour_tiff_of_equal_channels_keeps_its_depth(
+    tmp_path: Path, bits: int, planar: str, byteorder: Any, options: Any, alpha: bool
+) -> None:
+    grey = NOISE if bits == 16 else (NOISE >> 8).astype(np.uint8)
+    channels = [grey, grey, grey, *([np.full_like(grey, 2**bits - 1)] if alpha else [])]
+
+    def saved(channels: list[np.ndarray[Any, Any]]) -> Path:
+        tifffile.imwrite(
+            tmp_path / "a.tif",
+            np.stack(channels, 2 if planar == "contig" else 0),
+            photometric="rgb",
+            planarconfig=planar,
+            byteorder=byteorder,
+            extrasamples=["unassalpha"] if alpha else None,
+            **options,
+        )
+        return tmp_path / "a.tif"
+
+    radiograph = files.read(saved(channels))
+    assert np.array_equal(radiograph.stored, grey)
+    assert radiograph.bits == bits
+    with pytest.raises(UnreadableFileError, match="colour image"):
+        files.read(saved([*channels[:2], grey ^ 1, *channels[3:]]))
+    if alpha:
+        with pytest.raises(UnreadableFileError, match="partly transparent"):
+            files.read(saved([*channels[:3], grey]))
+
+
+LOSSLESS = ("lzw", "zlib", "zstd")
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tile": (16, 16)},
+        {"rowsperstrip": 9},
+        *(
+            {"compression": one, "predictor": predictor, "rowsperstrip": 9}
+            for one in ("lzw", "zlib", "zstd")
+            for predictor in (False, True)
+        ),
+        {"compression": "packbits"},
+        {"compression": "lzma", "tile": (32, 16)},
+    ],
+    ids=str,
+)
+def test_tiffs_of_every_structure_are_read(
+    tmp_path: Path, bits: int, bigtiff: bool, byteorder: Any, options: Any
+) -> None:
+    grey = NOISE if bits == 16 else (NOISE >> 8).astype(np.uint8)
+    pages = np.stack([grey, grey[::-1]])
+    tifffile.imwrite(
+        tmp_path / "a.tif", pages, bigtiff=bigtiff, byteorder=byteorder, photometric="minisblack", **options
+    )
+    read = [frame.stored for frame in files.read_frames(tmp_path / "a.tif")]
+    assert np.array_equal(np.stack(read), pages)
+    assert read[0].dtype == grey.dtype
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 10, 12, 14])
+def test_packed_bits_are_unpacked(tmp_path: Path, bits: int) -> None:
+    values = NOISE >> (16 - bits)
+    rows = np.concatenate([[int(f"{value:0{bits}b}"[bit]) for value in row for bit in range(bits)] for row in values])
+    body = np.packbits(rows.reshape(len(values), -1), axis=1).tobytes()
+    (tmp_path / "a.tif").write_bytes(_tiff(body, [(258, bits)], values.shape))
+    radiograph = files.read(tmp_path / "a.tif")
+    expected = values * (255 // (2**bits - 1)) if bits < 8 else values
+    assert np.array_equal(radiograph.stored, expected)
+    assert radiograph.bits == max(bits, 8)
+
+
+def _tiff(body: bytes, changes: list[tuple[int, int]], shape: tuple[int, int]) -> bytes:
+    """An uncompressed TIFF of one strip, whose tags may be wrong."""
+    tags = {256: shape[1], 257: shape[0], 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: shape[0], 279: len(body)}
+    tags |= dict(changes)
+    directory = struct.pack("<H", len(tags)) + b"".join(
+        struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items())
+    )
+    body += b"\0" * (len(body) % 2)
+    return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + directory + b"\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ([(339, 2)], "signed pixels"),
+        ([(339, 3), (258, 32)], "floating-point"),
+        ([(258, 32)], "32 bits"),
+        ([(273, 0)], "truncated"),
+        ([(273, 4)], "truncated"),
+        ([(273, 10**6)], "truncated"),
+        ([(279, 0)], "truncated"),
+        ([(279, 255)], "truncated"),
+        ([(278, 4)], "truncated"),
+        ([(257, 9)], "truncated"),
+        ([(257, 10**5)], "truncated"),
+        ([(259, 99)], "compressed in a way"),
+        ([(262, 8)], "colour space"),
+        ([(257, 60000), (256, 60000)], "pixels"),
+        ([(322, 1), (323, 1)], r"tiles|truncated|damaged"),
+    ],
+    ids=str,
+)
+def test_a_tiff_that_is_no_grey_integers_or_lacks_some_is_refused(
+    tmp_path: Path, changes: list[tuple[int, int]], reason: str
+) -> None:
+    (tmp_path / "a.tif").write_bytes(_tiff(RAMP.tobytes(), [], RAMP.shape))
+    assert np.array_equal(files.read(tmp_path / "a.tif").stored, RAMP)
+    (tmp_path / "a.tif").write_bytes(_tiff(RAMP.tobytes(), changes, RAMP.shape))
+    with pytest.raises(UnreadableFileError, match=reason):
+        files.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.uint32, np.float32, np.float64])
+def test_other_numbers_than_unsigned_words_are_refused(tmp_path: Path, dtype: Any) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", RAMP.astype(dtype))
+    with pytest.raises(UnreadableFileError, match="not grey levels"):
+        files.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_missing_tiles_are_refused(tmp_path: Path, compression: str | None) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", NOISE, tile=(16, 16), compression=compression)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        offsets = file.pages[0].tags[324].value  # type: ignore[union-attr]
+    whole = (tmp_path / "a.tif").read_bytes()
+    for missing in (0, 5, len(offsets) - 1):
+        assert whole.count(struct.pack("<L", offsets[missing])) == 1
+        (tmp_path / "a.tif").write_bytes(whole.replace(struct.pack("<L", offsets[missing]), b"\0\0\0\0"))
+        with pytest.raises(UnreadableFileError, match="truncated"):
+            files.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("how", ["imagej", "truncated"])
+def test_images_behind_one_directory_are_all_read(tmp_path: Path, bits: int, byteorder: Any, how: str) -> None:
+    grey = NOISE if bits == 16 else (NOISE >> 8).astype(np.uint8)
+    stack = np.stack([grey, grey[::-1], grey[:, ::-1]])
+    path = tmp_path / "a.tif"
+    if how == "imagej":
+        text = f"ImageJ=1.53t\nimages={len(stack)}\nslices={len(stack)}\nloop=false\n"
+        tifffile.imwrite(path, stack[0], byteorder=byteorder, description=text, metadata=None)
+        body = stack[1:].astype(stack.dtype.newbyteorder(byteorder)).tobytes()
+        with tifffile.TiffFile(path) as file:
+            page = file.pages[0]
+            end = page.dataoffsets[-1] + page.databytecounts[-1]
+        path.write_bytes(path.read_bytes()[:end] + body)
+    else:
+        tifffile.imwrite(path, stack, truncate=True, byteorder=byteorder, photometric="minisblack")
+        with tifffile.TiffFile(path) as file:
+            assert len(file.pages) == 1
+    read = [frame.stored for frame in files.read_frames(path)]
+    assert np.array_equal(np.stack(read), stack)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(UnreadableFileError, match="truncated"):
+        list(files.read_frames(path))
+
+
+def test_a_stack_of_imagej_is_read(tmp_path: Path) -> None:
+    stack = np.stack([NOISE, NOISE[::-1], NOISE[:, ::-1]])
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True)
+    assert np.array_equal(np.stack([frame.stored for frame in files.read_frames(tmp_path / "a.tif")]), stack)
+    files.write(files.read_frames(tmp_path / "a.tif"), tmp_path / "b.tif")
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), stack)
+
+
+def test_pages_that_the_chain_has_lost_are_missed(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for page in (NOISE, NOISE[::-1], NOISE):
+            tiff.write(page, metadata=None)
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[: len(whole) * 2 // 3 - 100])
+    with pytest.raises(UnreadableFileError, match="truncated"):
+        list(files.read_frames(tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_upright(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(_with_exif(Image.fromarray(RAMP), exif)))
+    save(tmp_path / "a.png", RAMP, exif=exif, dpi=(100, 200))
+    save(tmp_path / "a.webp", RAMP, exif=exif, lossless=True)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        RAMP,
+        extratags=[(274, "H", 1, orientation, True)],
+        resolution=(100, 200),
+        resolutionunit="INCH",
+        metadata=None,
+    )
+    for name in ("a.png", "a.webp", "a.tif"):
+        radiograph = files.read(tmp_path / name)
+        assert np.array_equal(radiograph.stored, upright), name
+        for target in ("b.png", "b.tif", "b.webp"):
+            files.write(radiograph, tmp_path / target)
+            again = files.read(tmp_path / target)
+            assert np.array_equal(again.stored, upright), (name, target)
+            with Image.open(tmp_path / target) as image:
+                assert image.getexif().get(274, 1) == 1
+        dpi = getattr(radiograph.header, "dpi", None)
+        if dpi:
+            assert dpi == pytest.approx((200, 100) if orientation >= 5 else (100, 200), abs=0.02)
+
+
+def _with_exif(image: Image.Image, exif: Image.Exif) -> Image.Image:
+    image.getexif().update(exif)
+    return image
+
+
+def _png(head: bytes, rows: bytes, *others: bytes) -> bytes:
+    chunks = [_chunk(b"IHDR", head), *others, _chunk(b"IDAT", zlib.compress(rows)), _chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "row"), [(8, 0, 64), (16, 0, 128), (1, 0, 8), (4, 0, 32), (8, 2, 192), (8, 4, 128)]
+)
+@pytest.mark.parametrize("interlaced", [0, 1])
+def test_a_png_whose_pixels_end_early_is_refused(
+    tmp_path: Path, depth: int, colour: int, row: int, interlaced: int
+) -> None:
+    head = struct.pack(">IIBBBBB", 64, 64, depth, colour, 0, 0, interlaced)
+    passes = ((8, 8), (8, 8), (8, 16), (16, 16), (16, 32), (32, 32), (32, 64)) if interlaced else ((64, 64),)
+    rows = b"".join((b"\0" + b"\xff" * (row * columns // 64)) * count for count, columns in passes)
+    (tmp_path / "a.png").write_bytes(_png(head, rows))
+    assert files.read(tmp_path / "a.png").stored.shape == (64, 64)
+    for share in (0, 20 / 64, 63 / 64):
+        (tmp_path / "a.png").write_bytes(_png(head, rows[: int(len(rows) * share)]))
+        with pytest.raises(UnreadableFileError, match="truncated"):
+            files.read(tmp_path / "a.png")
+
+
+def test_gamma_is_kept_and_what_is_dropped_is_noted(tmp_path: Path) -> None:
+    head = struct.pack(">IIBBBBB", 32, 8, 8, 0, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in RAMP)
+    others = [_chunk(b"gAMA", struct.pack(">L", 45455)), _chunk(b"tIME", bytes(7)), _chunk(b"npBX", b"spacing")]
+    (tmp_path / "a.png").write_bytes(_png(head, rows, *others))
+    radiograph = files.read(tmp_path / "a.png")
+    assert files.caveats(radiograph) == ("its tIME, npBX will not be kept",)
+    files.write(radiograph, tmp_path / "b.png")
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.info["gamma"] == pytest.approx(0.45455)
+    assert files.caveats(files.read(tmp_path / "b.png")) == ()
+
+
+def test_the_texts_of_a_tiff_are_kept_and_what_is_dropped_is_noted(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        NOISE,
+        description="a chest",
+        metadata=None,
+        extratags=[(315, "s", 0, "Roentgen", True), (700, "B", 4, b"<x/>", True), (50000, "H", 1, 7, True)],
+        iccprofile=b"icc" * 50,
+        resolution=(100, 200),
+        resolutionunit="CENTIMETER",
+    )
+    radiograph = files.read(tmp_path / "a.tif")
+    assert files.caveats(radiograph) == ("its XMP, 50000 will not be kept",)
+    files.write(radiograph, tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        tags = file.pages[0].tags  # type: ignore[union-attr]
+        assert (tags[270].value, tags[315].value) == ("a chest", "Roentgen")
+        assert bytes(tags[34675].value) == b"icc" * 50
+        assert tags[282].value[0] / tags[282].value[1] == pytest.approx(254)
+    assert files.caveats(files.read(tmp_path / "b.tif")) == ()

@@ -23,7 +23,7 @@ from random import Random
 from tests.fuzz import corpus
 from tests.fuzz.mutate import mutated
 from xray_denoise import denoisers
-from xray_denoise.tasks.denoise import Options, denoise_files
+from xray_denoise.tasks.batch import Options, run_jobs
 from xray_denoise.tasks.jobs import plan_jobs
 
 SLOWEST_SECONDS = 5.0
@@ -78,7 +78,7 @@ def feed(data: bytes, suffix: str, folder: Path, found: Found, keep: Path | None
         for target in sorted({"out.tif", "out.png", f"out{suffix}"}):
             jobs, _ = plan_jobs([str(source)], folder / target)
             options = Options(denoisers.get("noisy"), existing="overwrite")
-            for outcome in denoise_files(jobs, options):
+            for outcome in run_jobs(jobs, options):
                 found.outcomes[outcome.status if outcome.status == "written" else _reason(outcome.error)] += 1
                 if outcome.status == "failed":
                     found.refused.add(name)

@@ -207,7 +207,7 @@ def test_fresh_network_changes_nothing_and_expects_mid_noise(name: str) -> None:
     assert levels is None or (levels > 0).all(), "a dead estimator never learns"
 
 
-@pytest.mark.parametrize("name", list(nets.NETS))
+@pytest.mark.parametrize("name", [name for name in nets.NETS if name != "profile-unet"])
 def test_nothing_beyond_the_radius_is_seen(name: str) -> None:
     net = randomised(nets.build(name))
     side = 2 * (net.radius + net.stride) + 32

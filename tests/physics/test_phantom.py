@@ -1,6 +1,4 @@
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -8,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+from xray_denoise.bench.cases import image_set
+from xray_denoise.bench.phantom_figures import FIGURES, figures
 from xray_denoise.physics.phantom import chest_phantom, to_bits
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(6)
 
-# Least and most of the 24 validation images: `python docs/measure_phantom.py DATA`.
+# Least and most of the 24 validation images: `python -m xray_denoise.bench.phantom_figures FOLDER`.
 SPREAD = {
     "mean grey level": (82.3, 174.9),
     "10 log10(255^2 / mean g^2), dB": (2.83, 7.68),
@@ -28,20 +28,9 @@ def phantom(size: int | tuple[int, int], seed: int = 0, **options: int) -> np.nd
 
 
 @pytest.fixture(scope="module")
-def measure() -> ModuleType:
-    """docs/measure_phantom.py, so that the documented and the tested figures have one definition."""
-    spec = importlib.util.spec_from_file_location("measure_phantom", ROOT / "docs" / "measure_phantom.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def measured(measure: ModuleType) -> np.ndarray:
-    """One row of `measure.FIGURES` per phantom."""
-    return np.array([measure.figures(phantom(1024, seed)) for seed in SEEDS])
+def measured() -> np.ndarray:
+    """One row of `FIGURES` per phantom."""
+    return np.array([figures(phantom(1024, seed)) for seed in SEEDS])
 
 
 def test_a_seed_repeats_a_phantom_and_another_does_not() -> None:
@@ -138,8 +127,8 @@ def test_a_phantom_looks_like_a_chest() -> None:
         assert grey.min() < 30
 
 
-def test_figures_lie_within_the_spread_of_radiographs(measure: ModuleType, measured: np.ndarray) -> None:
-    for index, name in enumerate(measure.FIGURES[:3]):
+def test_figures_lie_within_the_spread_of_radiographs(measured: np.ndarray) -> None:
+    for index, name in enumerate(FIGURES[:3]):
         low, high = SPREAD[name]
         assert low <= measured[:, index].min(), name
         assert measured[:, index].max() <= high, name
@@ -150,16 +139,16 @@ def test_nlm_gains_as_much_as_on_radiographs(measured: np.ndarray) -> None:
     assert measured[:, 3].mean() == pytest.approx(NLM_GAIN_DB, abs=1.0)
 
 
-def test_a_phantom_without_texture_is_caught(measure: ModuleType) -> None:
+def test_a_phantom_without_texture_is_caught() -> None:
     """The two tests above can fail: smoothing away the fine texture is seen in both figures."""
-    smooth = measure.figures(gaussian_filter(phantom(1024, 0), 3.0))
+    smooth = figures(gaussian_filter(phantom(1024, 0), 3.0))
     assert not SPREAD["slope of the power spectrum"][0] <= smooth[2]
     assert smooth[3] > NLM_GAIN_DB + 1.0
 
 
-def test_the_written_figures_are_those_of_the_validation_images(measure: ModuleType, radiographs: Path) -> None:
-    rows = np.array([measure.figures(image) for image in measure.read_folder(radiographs / "val")])
-    for index, name in enumerate(measure.FIGURES[:3]):
+def test_the_written_figures_are_those_of_the_validation_images(radiographs: Path) -> None:
+    rows = np.array([figures(image.grey) for image in image_set(radiographs / "val").open()])
+    for index, name in enumerate(FIGURES[:3]):
         assert SPREAD[name] == pytest.approx((rows[:, index].min(), rows[:, index].max()), abs=0.06)
     assert rows[:, 3].mean() == pytest.approx(NLM_GAIN_DB, abs=0.02)
 

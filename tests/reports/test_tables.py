@@ -4,11 +4,9 @@ import csv
 import io
 import json
 import math
-from dataclasses import replace
 
 from rich.console import Console
 
-from xray_denoise.reports import paper, speed
 from xray_denoise.reports.tables import (
     Column,
     Report,
@@ -17,7 +15,6 @@ from xray_denoise.reports.tables import (
     csv_text,
     json_text,
     markdown,
-    records,
     renderable,
     texts,
 )
@@ -40,17 +37,15 @@ def printed(report: Report, width: int = 100) -> str:
 
 
 def long_report() -> Report:
-    """Make every method as long as they come, with the longest numbers."""
-    methods = []
-    for title, name, worst in (
-        ("noisy", "noisy", 22.5),
-        ("X-ReCNN (reconstructed)", "x-recnn", 0.1234),
-        ("GAT + BM3D (estimated level)", "gat-bm3d", 140.123),
-    ):
-        figures = paper.Figures((worst,) * 10, (12.345,) * 10)
-        gaps = {"psnr": paper.Figures((-worst,) * 10, (), (12.345,) * 10)}
-        methods.append(paper.Method(title, name, dict.fromkeys(paper.QUANTITIES, figures), gaps))
-    return paper.table_2(methods, paper.CELLS, paper.Run((("device", "some processor " * 12),), images=10))
+    """Titles as long as they come, with the longest numbers at nine levels and in their differences."""
+    levels = (*(Column(eta, sigma) for eta in (0.4, 0.6, 0.8) for sigma in (5.0, 10.0, 15.0)), Column())
+    found, gaps = [], []
+    for title, worst in (("noisy", 22.5), ("X-ReCNN (reconstructed)", 0.1234), ("GAT + BM3D (true level)", 140.123)):
+        found.append(Row(title, (worst,) * 10, spreads=(12.345,) * 10))
+        gaps.append(Row(title, (-worst,) * 10, margins=(12.345,) * 10))
+    tables = [Table("PSNR, dB", "", levels, tuple(found), 2), Table("Difference, dB", "", levels, tuple(gaps), 2)]
+    tables += [Table("SNR, dB", "", levels, tuple(found), 2), Table("Seconds", "", levels, tuple(found), 3)]
+    return Report("Table II", (("device", "some processor " * 12),), tuple(tables), ("A note.",))
 
 
 def test_nine_levels_fit_a_hundred_columns() -> None:
@@ -155,32 +150,3 @@ def test_values_of_many_sizes_show_as_many_digits() -> None:
     values = (0.0001234, 0.05, 1.0, 23.456, 98765.4, -0.5, 0.0, math.inf)
     table = Table("T", "", tuple(Column(title="t, s", significant=3) for _ in values), (Row("a", values),), 1)
     assert texts(table.rows[0], table) == ["0.000123", "0.0500", "1.00", "23.5", "98765", "-0.500", "0.0", "inf"]
-
-
-def test_the_table_of_speeds_fits_a_hundred_columns() -> None:
-    one = speed.Speed("X-ReCNN (reconstructed), openvino fp32", (123.4, 0.000123, 4321.0), 0.00123, 9999.0, 9999.0)
-    full = replace(one, psnr=40.12, share=100.0, ratio=0.000123)
-    text = printed(speed.speeds([full, full], "lite", (), ["A note."]))
-    assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
-    assert "0.000123 4321 0.00123 9999 9999 40.12 100 0.000123" in " ".join(text.split())
-
-
-def test_what_nobody_measured_has_no_column() -> None:
-    report = speed.speeds([speed.Speed("TV", (1.0, 0.5, 2.0), psnr=40.0)], "lite", (), ())
-    assert [column.lines[0] for column in report.tables[0].columns] == ["median", "fastest", "slowest", "PSNR"]
-    assert "on GPU" not in report.tables[0].definition
-    assert "PSNR:" in report.tables[0].definition
-
-
-def test_sizes_stand_beside_each_other() -> None:
-    seconds = ((1.0, 0.5, 2.0), None, (30.0, 20.0, 40.0))
-    pixels = (512**2, 1024**2, 8192**2)
-    one = speed.Growth("lite, openvino fp32", pixels, seconds, (100.0, None, 900.0), 1.02, 1e-6)
-    report = speed.growths([one], (512, 1024, 8192), (), ())
-    found = {record["quantity"]: record["value"] for record in records(report)}
-    assert found["Seconds: 8192x8192, 67.1 MP"] == 30.0
-    assert found["Seconds: exponent"] == 1.02
-    assert found["Megapixels a second: 512x512, 0.262 MP"] == 512**2 / 1e6
-    assert found["Peak memory, MiB: 8192x8192, 67.1 MP"] == 900.0
-    assert not any("1024" in str(quantity) for quantity in found)
-    assert max(len(line.rstrip()) for line in printed(report).splitlines()) <= 100

@@ -1,6 +1,7 @@
 """Files become files: every one of them, each whole, none over an original."""
 
 import json
+import os
 import threading
 import time
 from collections import deque
@@ -18,12 +19,8 @@ from xray_denoise.denoisers import Denoised
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks.denoise import (
-    Options,
-    Outcome,
-    denoise_files,
-)
-from xray_denoise.tasks.jobs import MANIFEST_NAME, Job, plan_jobs
+from xray_denoise.tasks.batch import Options, Outcome, run_jobs
+from xray_denoise.tasks.jobs import MANIFEST_NAME, Job, expand_lists, plan_jobs
 from xray_denoise.tasks.manifest import Manifest
 from xray_denoise.tasks.overlap import AHEAD
 
@@ -58,7 +55,7 @@ def synth_dicom(path: Path) -> Path:
 
 def run(inputs: list[Path], output: Path, **changes: Any) -> list[Outcome]:
     jobs, _ = plan_jobs([str(path) for path in inputs], output)
-    return list(denoise_files(jobs, Options(Darker(), **changes)))
+    return list(run_jobs(jobs, Options(Darker(), **changes)))
 
 
 def pixels(path: Path) -> NDArray[Any]:
@@ -68,7 +65,7 @@ def pixels(path: Path) -> NDArray[Any]:
 def test_one_file_to_one_file(tmp_path: Path) -> None:
     (outcome,) = run([png(tmp_path / "in.png")], tmp_path / "out.tif")
     assert outcome.status == "written"
-    assert outcome.level == LEVEL
+    assert outcome.noise == LEVEL
     assert (pixels(tmp_path / "out.tif") == 90).all()
     assert (pixels(tmp_path / "in.png") == 100).all()
 
@@ -90,8 +87,8 @@ def test_a_tree_is_kept_and_a_broken_file_stops_nothing(tmp_path: Path) -> None:
     (folder / "1" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nrest is missing")
     (folder / "notes.txt").write_text("no image")
     jobs, ignored = plan_jobs([str(folder)], tmp_path / "out")
-    assert [path.name for path in ignored] == ["notes.txt"]
-    outcomes = list(denoise_files(jobs, Options(Darker())))
+    assert [(found.path.name, found.reason) for found in ignored] == [("notes.txt", "not a radiograph")]
+    outcomes = list(run_jobs(jobs, Options(Darker())))
     assert [outcome.job for outcome in outcomes] == jobs
     assert [outcome.status for outcome in outcomes].count("written") == 9
     (failed,) = (outcome for outcome in outcomes if outcome.status == "failed")
@@ -118,7 +115,7 @@ def test_existing_results(tmp_path: Path) -> None:
     assert "exists already" in refused.error
     (foreign,) = run([source], target, existing="skip", manifest=Manifest(tmp_path))
     assert foreign.status == "failed"
-    assert "does not tell what it was made from" in foreign.error
+    assert "no unchanged result" in foreign.error
     assert (pixels(target) == 7).all()
     (written,) = run([source], target, existing="overwrite")
     assert written.status == "written"
@@ -130,7 +127,7 @@ def again(folder: Path, **changes: Any) -> list[str]:
     return [one.status for one in run([folder / "in"], folder / "out", existing="skip", manifest=manifest, **changes)]
 
 
-def test_only_fresh_results_are_skipped(tmp_path: Path) -> None:
+def test_only_current_results_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         png(tmp_path / "in" / f"{number}.png", 100 + number)
     assert again(tmp_path) == ["written"] * 3
@@ -139,11 +136,13 @@ def test_only_fresh_results_are_skipped(tmp_path: Path) -> None:
     assert again(tmp_path) == ["skipped", "written", "skipped"]
     assert (pixels(tmp_path / "out" / "1.png") == 140).all()
     assert again(tmp_path, strength=0.5) == ["written"] * 3, "made with other options"
-    assert again(tmp_path, model_hash="other") == ["written"] * 3
+    assert again(tmp_path, strength=0.4999999) == ["written"] * 3, "the options count at full precision"
+    monkeypatch.setattr(Darker, "version", "other", raising=False)
+    assert again(tmp_path) == ["written"] * 3, "made with other weights"
     (tmp_path / "out" / "2.png").unlink()
-    assert again(tmp_path, model_hash="other") == ["skipped", "skipped", "written"]
+    assert again(tmp_path) == ["skipped", "skipped", "written"]
     png(tmp_path / "out" / "0.png", 3)
-    assert again(tmp_path, model_hash="other") == ["failed", "skipped", "skipped"], "somebody changed it"
+    assert again(tmp_path) == ["failed", "skipped", "skipped"], "somebody changed it"
     assert (pixels(tmp_path / "out" / "0.png") == 3).all()
 
 
@@ -176,14 +175,19 @@ def test_the_manifest_is_no_input_and_names_no_source(tmp_path: Path) -> None:
     assert ignored == []
     (line,) = (tmp_path / "out" / MANIFEST_NAME).read_text().splitlines()
     assert str(tmp_path) not in line
-    assert set(json.loads(line)) == {"target", "target_sha256", "source_sha256", "recipe"}
+    assert set(json.loads(line)) == {"target", "written", "source", "shape", "recipe", "noise_map"}
 
 
 def test_an_original_is_never_written_over(tmp_path: Path) -> None:
     source = png(tmp_path / "in.png")
     (tmp_path / "same.png").symlink_to(source)
+    os.link(source, tmp_path / "hard.png")
     for target in (source, tmp_path / "same.png"):
-        (outcome,) = run([source], target, existing="overwrite")
+        with pytest.raises(UsageError, match="would replace") as caught:
+            plan_jobs([source], target)
+        assert "never overwritten" in caught.value.hint
+    for target in (source, tmp_path / "same.png", tmp_path / "hard.png"):
+        (outcome,) = run_jobs([Job(source, target)], Options(Darker(), existing="overwrite"))
         assert outcome.status == "failed"
         assert "never overwritten" in outcome.hint
         assert (pixels(source) == 100).all()
@@ -198,8 +202,10 @@ def test_two_files_never_share_a_result(tmp_path: Path) -> None:
 def test_lists_and_folders_and_errors_of_planning(tmp_path: Path) -> None:
     source = png(tmp_path / "in.png")
     listed = tmp_path / "list.txt"
-    listed.write_text(f"{source}\n\n")
-    assert plan_jobs([f"@{listed}"], tmp_path / "out")[0] == [Job(source, tmp_path / "out" / "in.png")]
+    listed.write_text(f"# a comment\n{source}\r\n\n")
+    inputs = list(expand_lists([f"@{listed}", "other"]))
+    assert inputs == [str(source), "other"]
+    assert plan_jobs(inputs[:1], tmp_path / "out")[0] == [Job(source, tmp_path / "out" / "in.png")]
     (tmp_path / "nothing").mkdir()
     with pytest.raises(UsageError, match="no radiograph"):
         plan_jobs([str(tmp_path / "nothing")], tmp_path)
@@ -222,14 +228,14 @@ def test_reading_is_never_far_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(files, "read_frames", counting)
     jobs, _ = plan_jobs([str(path) for path in sources], tmp_path / "out")
-    assert sum(outcome.status == "written" for outcome in denoise_files(jobs, Options(darker))) == 30
+    assert sum(outcome.status == "written" for outcome in run_jobs(jobs, Options(darker))) == 30
     assert max(ahead) <= AHEAD + 1
     assert threading.active_count() == threads
 
 
 def test_a_derived_dicom_tells_what_was_done(tmp_path: Path) -> None:
     source = files.read(synth_dicom(tmp_path / "in.dcm"))
-    (outcome,) = run([tmp_path / "in.dcm"], tmp_path / "out.dcm", strength=0.5, level=NoiseLevel(0.8, 5))
+    (outcome,) = run([tmp_path / "in.dcm"], tmp_path / "out.dcm", strength=0.5, noise=NoiseLevel(0.8, 5))
     assert outcome.status == "written"
     derived = pydicom.dcmread(tmp_path / "out.dcm")
     assert "darker" in derived.DerivationDescription
@@ -255,9 +261,9 @@ def test_many_frames_go_through_one_by_one(tmp_path: Path) -> None:
 
 
 def test_description_names_what_changes_pixels() -> None:
-    options = Options(Darker(), level=LEVEL, strength=0.25, span=(10, 4000))
-    assert options.description == "strength 0.25, given eta 0.6 and sigma 10, range 10 to 4000"
-    assert json.dumps(options.description)
+    options = Options(Darker(), noise=LEVEL, strength=0.25, value_range=(10, 4000))
+    assert options.description == "strength 0.25, given eta 0.6 and sigma 10, value range 10 to 4000"
+    assert Options(Darker(), strength=0.9999996).description == "strength 0.9999996"
 
 
 def test_a_result_never_takes_the_place_of_another_original(tmp_path: Path) -> None:
@@ -284,7 +290,7 @@ def test_reports_beside_radiographs_are_left_alone(tmp_path: Path) -> None:
     dataset.save_as(tmp_path / "report.dcm")
     jobs, ignored = plan_jobs([str(tmp_path)], tmp_path / "out")
     assert [job.source.name for job in jobs] == ["image.dcm"]
-    assert [path.name for path in ignored] == ["report.dcm"]
+    assert [found.path.name for found in ignored] == ["report.dcm"]
 
 
 def test_links_in_a_circle_and_names_that_cannot_be_cost_themselves_only(tmp_path: Path) -> None:
@@ -309,8 +315,11 @@ def test_a_noise_map_never_takes_the_place_of_a_result_or_an_original(tmp_path: 
     original = png(tmp_path / "c.png.noise.tif", 50)
     with pytest.raises(UsageError, match="would replace"):
         plan_jobs([str(png(tmp_path / "in" / "c.png")), str(original)], tmp_path, noise_maps=True)
-    jobs, _ = plan_jobs([str(original)], tmp_path / "c.png", noise_maps=True)
-    (outcome,) = denoise_files(jobs, Options(Darker(), existing="overwrite", save_noise_map=True))
+    with pytest.raises(UsageError, match="would replace"):
+        plan_jobs([str(original)], tmp_path / "c.png", noise_maps=True)
+    (outcome,) = run_jobs(
+        [Job(original, tmp_path / "c.png")], Options(Darker(), existing="overwrite", save_noise_map=True)
+    )
     assert outcome.status == "failed"
     assert (pixels(original) == 50).all()
 
@@ -344,7 +353,7 @@ def test_after_ctrl_c_what_was_being_written_is_told(tmp_path: Path, monkeypatch
     jobs, _ = plan_jobs([str(path) for path in sources], tmp_path / "out")
     told: list[Outcome] = []
     with pytest.raises(KeyboardInterrupt):
-        deque(map(told.append, denoise_files(jobs, Options(Darker()))), maxlen=0)
+        deque(map(told.append, run_jobs(jobs, Options(Darker()))), maxlen=0)
     assert [one.status for one in told] == ["written"] * 5
     assert len(list((tmp_path / "out").iterdir())) == 5
 
@@ -368,7 +377,7 @@ def test_lists_with_a_byte_order_mark_and_a_name_that_cannot_be(tmp_path: Path) 
     source = png(tmp_path / "in.png")
     listed = tmp_path / "list.txt"
     listed.write_text(f"\ufeff{source}\n{source}\n", encoding="utf-8")
-    assert len(plan_jobs([f"@{listed}"], tmp_path / "out")[0]) == 1
+    assert len(plan_jobs(expand_lists([f"@{listed}"]), tmp_path / "out")[0]) == 1
     (outcome,) = run([Path("nul\0.png")], tmp_path / "out.png")
     assert outcome.status == "failed"
 
@@ -380,8 +389,8 @@ def test_noise_maps_are_not_written_over_and_their_lack_is_told(tmp_path: Path) 
     assert outcome.status == "failed"
     assert (tmp_path / "out.png.noise.tif").read_bytes() == b"mine"
     jobs, _ = plan_jobs([str(source)], tmp_path / "other.png")
-    (outcome,) = denoise_files(jobs, Options(denoisers.get("noisy"), save_noise_map=True))
-    assert "makes no noise map" in outcome.caveats[0]
+    (outcome,) = run_jobs(jobs, Options(denoisers.get("noisy"), save_noise_map=True))
+    assert "makes no noise map" in outcome.notes[0]
 
 
 class Overlapping(Darker):
@@ -422,7 +431,7 @@ def test_many_readers_and_writers_change_nothing(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(files, "read_frames", counting)
     jobs, _ = plan_jobs([str(path) for path in sources], tmp_path / "out")
     overlapping, outcomes = Overlapping(), []
-    for outcome in denoise_files(jobs, Options(overlapping, strength=0.5, manifest=Manifest(tmp_path / "out"))):
+    for outcome in run_jobs(jobs, Options(overlapping, strength=0.5, manifest=Manifest(tmp_path / "out"))):
         held[0] -= 1
         outcomes.append(outcome)
     assert 4 <= most[0] <= 2 * (4 + 2) + 1
@@ -437,7 +446,7 @@ def test_many_readers_and_writers_change_nothing(tmp_path: Path, monkeypatch: py
             assert (pixels(outcome.job.target) == pixels(tmp_path / "one" / outcome.job.target.name)).all()
     assert overlapping.most == 2
     assert threading.active_count() == threads
-    again = denoise_files(jobs, Options(overlapping, existing="skip", manifest=Manifest(tmp_path / "out")))
+    again = run_jobs(jobs, Options(overlapping, existing="skip", manifest=Manifest(tmp_path / "out")))
     assert {outcome.status for outcome in again} == {"written", "failed"}, "made with another strength"
 
 
@@ -448,12 +457,12 @@ def test_many_threads_stop_after_a_failure_and_when_interrupted(
     sources = [tmp_path / "missing.png", *(png(tmp_path / f"{number:02}.png") for number in range(60))]
     threads = threading.active_count()
     jobs, _ = plan_jobs([str(path) for path in sources], tmp_path / "out")
-    outcomes = list(denoise_files(jobs, Options(Overlapping(), stop_on_error=True)))
+    outcomes = list(run_jobs(jobs, Options(Overlapping(), stop_on_error=True)))
     assert outcomes[0].status == "failed"
     reported = {outcome.job.target for outcome in outcomes if outcome.status == "written"}
     assert set((tmp_path / "out").glob("*")) == reported, "what was written is told"
     assert len(outcomes) < 20
-    interrupted = denoise_files(jobs[1:], Options(Overlapping(), existing="overwrite"))
+    interrupted = run_jobs(jobs[1:], Options(Overlapping(), existing="overwrite"))
     next(interrupted)
     interrupted.close()  # as Ctrl-C does
     assert threading.active_count() == threads

@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from xray_denoise import files
+from xray_denoise import denoisers, files
 from xray_denoise.cli import app
+from xray_denoise.errors import XrayDenoiseError
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks import denoise_report
-from xray_denoise.tasks.denoise import Options, Outcome, denoise_files
+from xray_denoise.tasks.batch import Options, Outcome, run_jobs
 from xray_denoise.tasks.denoise_report import DenoiseReport
 from xray_denoise.tasks.jobs import Job
 
@@ -145,7 +146,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_the_first_file(here: Path) 
 def test_a_dry_run_writes_no_page_and_json_stays_json(here: Path) -> None:
     png(here / "in.png")
     result = call("in.png", "-o", "out.png", "--report", "sub/report.html", "--dry-run")
-    assert result.stdout == "in.png -> out.png\n"
+    assert result.stdout == "write   in.png -> out.png\n"
     assert "report: sub/report.html" in result.stderr
     assert not (here / "sub").exists()
     result = call("in.png", "-o", "out.png", "--report", "sub/report.html", "--json")
@@ -163,9 +164,8 @@ def test_pictures_are_bounded_and_all_files_listed(here: Path, monkeypatch: pyte
     assert call("in", "-o", "out", "--existing", "skip", "--report", "report.html").exit_code == 0
     text = (here / "report.html").read_text()
     assert text.count("<article") == 3
-    assert "3 of 5 images are pictured" in text
+    assert "3 of 5 images are pictured, those that were changed most" in text
     assert "5 written, 1 skipped" in text
-    assert "Image 4" in text
     assert text.count("<td><bdi>written</bdi></td>") == 5
 
 
@@ -208,7 +208,7 @@ def test_an_interrupted_run_leaves_no_page(here: Path, monkeypatch: pytest.Monke
 )
 def test_errors_lose_the_names_in_them(source: str, error: str, shown: str) -> None:
     job = Job(Path(source), Path("out") / Path(source).name)
-    assert DenoiseReport(Path("r.html"), [job])._anonymous(Outcome(job, "failed", error)) == shown
+    assert DenoiseReport(Path("r.html"), [job])._anonymous(Outcome(job, "failed", XrayDenoiseError(error))) == shown
 
 
 def test_too_little_memory_for_a_picture_costs_the_picture_only(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,8 +224,6 @@ def test_too_little_memory_for_a_picture_costs_the_picture_only(here: Path, monk
 
 
 def test_show_gets_the_first_frame_of_a_file_that_streams(here: Path) -> None:
-    from xray_denoise import denoisers
-
     frames = [Image.fromarray(np.full((8, 9), 20 * frame + 20, np.uint8)) for frame in range(9)]
     frames[0].save(here / "in.tif", save_all=True, append_images=frames[1:])
     seen: list[tuple[float, float]] = []
@@ -233,6 +231,23 @@ def test_show_gets_the_first_frame_of_a_file_that_streams(here: Path) -> None:
         denoisers.get("noisy"),
         show=lambda outcome, before, after: seen.append((before.grey.mean(), after.grey.mean())),
     )
-    (outcome,) = denoise_files([Job(here / "in.tif", here / "out.tif")], options)
+    (outcome,) = run_jobs([Job(here / "in.tif", here / "out.tif")], options)
     assert outcome.status == "written"
     assert seen == [(20, 20)]
+
+
+def test_the_most_changed_files_are_pictured_first(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the numbers that the command line gives them, however the writers take turns."""
+    monkeypatch.setattr(denoise_report, "PICTURED", 3)
+    jobs = [Job(Path(f"{number}.png"), Path("out") / f"{number}.png") for number in range(6)]
+    report = DenoiseReport(Path("r.html"), jobs)
+    radiograph = Radiograph.from_grey(np.zeros((8, 8)), bits=8)
+    for job, removed in zip(jobs, (2.0, 0.5, 3.0, 1.0, 2.5, 0.1), strict=True):
+        outcome = Outcome(job, "written", removed_grey=removed, shape=(8, 8), frames=1)
+        report.show(outcome, radiograph, radiograph)
+        report.add(outcome)
+    report.write(Options(denoisers.get("noisy")), "cpu")
+    text = (here / "r.html").read_text()
+    titles = [text.index(f"Image {number}") for number in (3, 5, 1)]
+    assert titles == sorted(titles)
+    assert text.count("<article") == 3

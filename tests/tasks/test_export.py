@@ -1,5 +1,6 @@
 """Exported files: any size, the numbers of PyTorch, what they are, and nothing written that differs."""
 
+import math
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from xray_denoise.cli import app
 from xray_denoise.denoisers import Runtime
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.tasks import export as task
 
 pytestmark = pytest.mark.skipif(
@@ -81,3 +83,25 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(app, ["export", "lite", "-o", str(tmp_path / "there.onnx")])
     assert outcome.exit_code == 1
     assert (tmp_path / "there.onnx").read_bytes() == b"mine"
+
+
+def test_a_network_that_is_told_the_noise_takes_it_as_inputs(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = nets.build("profile-unet", widths=[4, 4, 4, 4])
+    torch.nn.init.normal_(net.correction.weight)
+    head = {"net": "profile-unet", "options": {"widths": [4, 4, 4, 4]}, "eta": [0.4, math.inf], "sigma": [0.0, 20.0]}
+    card = weights.save(net, tmp_path / "told.safetensors", head, "# Told\n")
+    exported = task.export(str(card.path), tmp_path / "told.onnx")
+    assert exported.difference < 0.001
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(exported.path, providers=["CPUExecutionProvider"])
+    assert [one.name for one in session.get_inputs()] == ["noisy", "variance", "powers"]
+    profile = NoiseProfile.white(3.0)
+    noisy = (100 + profile.draw(np.zeros((64, 48)), np.random.default_rng(0))).astype(np.float32)
+    told = [np.full((1, 33), 9.0, np.float32), np.ones((1, 4), np.float32)]
+    found = session.run(
+        ["denoised"], dict(zip(("noisy", "variance", "powers"), (noisy[None, None], *told), strict=True))
+    )
+    expected = denoisers.get(str(card.path), Runtime("cpu"))(noisy, profile).image
+    np.testing.assert_allclose(found[0][0, 0], expected, atol=0.001)

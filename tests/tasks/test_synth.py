@@ -8,13 +8,19 @@ import pytest
 from PIL import Image
 
 from xray_denoise import files
-from xray_denoise.errors import UnwritableFileError
+from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
+from xray_denoise.files.profiles import read_profile, write_profile
+from xray_denoise.physics.chain import DETECTORS, detector_profile
 from xray_denoise.physics.metrics import psnr
+from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks import synth
+
+LEVEL = synth.LevelNoise((0.6, 0.6), (10, 10))
 
 
 def test_phantom_noise_and_manifest_agree(tmp_path: Path) -> None:
-    recipe = synth.Recipe((0.6, 0.6), (10, 10))
+    recipe = synth.Recipe(LEVEL)
     (exposure,) = synth.synthesise(synth.phantoms(128, 1, 0), recipe, tmp_path)
     assert exposure.clean is not None
     noisy, clean = files.read(exposure.noisy), files.read(exposure.clean)
@@ -30,7 +36,9 @@ def test_a_seed_repeats_the_files_and_another_does_not(tmp_path: Path) -> None:
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         list(
             synth.synthesise(
-                synth.phantoms(64, 2, seed), synth.Recipe((0.4, 1.9), (0, 20), seed=seed), tmp_path / folder
+                synth.phantoms(64, 2, seed),
+                synth.Recipe(synth.LevelNoise((0.4, 1.9), (0, 20)), seed=seed),
+                tmp_path / folder,
             )
         )
     same, again, other = (sorted(path.read_bytes() for path in (tmp_path / folder).iterdir()) for folder in "abc")
@@ -39,7 +47,7 @@ def test_a_seed_repeats_the_files_and_another_does_not(tmp_path: Path) -> None:
 
 
 def test_running_twice_is_harmless_and_another_image_is_not_written_over(tmp_path: Path) -> None:
-    recipe = synth.Recipe((0.6, 0.6), (10, 10))
+    recipe = synth.Recipe(LEVEL)
     for _ in range(2):
         list(synth.synthesise(synth.phantoms(64, 1, 0), recipe, tmp_path))
     assert len((tmp_path / synth.MANIFEST).read_text().splitlines()) == 1
@@ -49,7 +57,7 @@ def test_running_twice_is_harmless_and_another_image_is_not_written_over(tmp_pat
 
 @pytest.mark.parametrize(("file_format", "bits"), [("png", 16), ("tiff", 8), ("dcm", 12), ("dcm", 16)])
 def test_formats_and_depths(tmp_path: Path, file_format: synth.Format, bits: int) -> None:
-    recipe = synth.Recipe((0.6, 0.6), (10, 10), bits=bits, format=file_format)
+    recipe = synth.Recipe(LEVEL, bits=bits, format=file_format)
     (exposure,) = synth.synthesise(synth.phantoms(64, 1, 0), recipe, tmp_path)
     radiograph = files.read(exposure.noisy)
     assert radiograph.bits == bits
@@ -59,9 +67,88 @@ def test_formats_and_depths(tmp_path: Path, file_format: synth.Format, bits: int
 
 def test_own_radiographs(tmp_path: Path) -> None:
     Image.fromarray(np.full((32, 32), 128, np.uint8)).save(tmp_path / "flat.png")
-    recipe = synth.Recipe((0.5, 0.5), (0, 0), save_clean=False)
+    recipe = synth.Recipe(synth.LevelNoise((0.5, 0.5), (0, 0)), save_clean=False)
     (exposure,) = synth.synthesise(synth.radiographs([tmp_path / "flat.png"], 0), recipe, tmp_path / "out")
     assert exposure.clean is None
     assert exposure.noisy.name == "flat_eta0.5_sigma0_noisy.png"
     counts = files.read(exposure.noisy).stored
     assert set(np.unique(counts) % 2) == {0}, "without electronic noise every grey level is a count / 0.5"
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detector_writes_its_noise_and_the_profile_of_it(tmp_path: Path, name: str) -> None:
+    recipe = synth.Recipe(synth.DetectorNoise(name, 3.0), seed=4)
+    (exposure,) = synth.synthesise(synth.phantoms(128, 1, 4), recipe, tmp_path)
+    stem = f"phantom-4_{name}_std3_seed4"
+    assert exposure.noisy.name == f"{stem}_noisy.png"
+    assert exposure.profile == tmp_path / f"{stem}_profile.json"
+    told, detector = read_profile(exposure.profile), detector_profile(name, 3.0)
+    assert told.deviation_at(MID_GREY) == pytest.approx((9 + 1 / 12) ** 0.5), "rounding to 8 bits is part of it"
+    np.testing.assert_allclose(told.band_powers(), detector.band_powers(), atol=1 / 12 / 9 * 8)
+    entry = json.loads((tmp_path / synth.MANIFEST).read_text())
+    assert (entry["profile"], entry["detector"], entry["deviation"]) == (exposure.profile.name, name, 3.0)
+    assert "eta" not in entry
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_the_written_noise_is_that_of_the_written_profile(tmp_path: Path, bits: int) -> None:
+    """A flat field of 512x512; the deviation is known to sqrt(mean(S^2) / 2 N), here 0.3 %, times five."""
+    flat = synth.Subject("flat", np.full((512, 512), 128.0, np.float32), (0, 0))
+    recipe = synth.Recipe(synth.DetectorNoise("csi", 1.0), bits=bits, format="tiff")
+    (exposure,) = synth.synthesise(iter([flat]), recipe, tmp_path)
+    assert exposure.profile
+    assert exposure.clean
+    noisy, clean = (files.read(path, span=(0, 2**bits - 1)).grey for path in (exposure.noisy, exposure.clean))
+    told = read_profile(exposure.profile)
+    error = 5 * ((told.spectrum((128, 128)) ** 2).mean() / 2 / noisy.size) ** 0.5
+    assert (noisy - clean).std() == pytest.approx(float(told.deviation_at(128.0)), rel=error)
+    assert error < 0.03
+
+
+def test_a_profile_from_a_file_is_drawn_and_scaled(tmp_path: Path) -> None:
+    kernel = np.array([[0.6, 0.0, 0.8]])
+    write_profile(NoiseProfile(np.array([0.0, 255.0]), np.array([2.0, 2.0]), kernel), tmp_path / "mine.json")
+    noise = synth.profile_noise(tmp_path / "mine.json", 5.0)
+    flat = synth.Subject("flat", np.full((256, 256), 128.0, np.float32), (7, 0))
+    (exposure,) = synth.synthesise(iter([flat]), synth.Recipe(noise, bits=16, seed=7), tmp_path / "out")
+    assert exposure.noisy.name == "flat_mine_std5_seed7_noisy.png"
+    noisy = files.read(exposure.noisy, span=(0, 65535)).grey - 128
+    assert noisy.std() == pytest.approx(5.0, rel=0.03)
+    assert (noisy[:, 2:] * noisy[:, :-2]).mean() == pytest.approx(25 * 0.48, rel=0.05)
+    unscaled = synth.profile_noise(tmp_path / "mine.json", None)
+    assert unscaled.profile.deviation_at(MID_GREY) == 2
+
+
+def test_a_profile_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    write_profile(NoiseProfile.white(0.0), tmp_path / "none.json")
+    with pytest.raises(UsageError, match="no noise at mid-grey"):
+        synth.profile_noise(tmp_path / "none.json", 2.0)
+    with pytest.raises(UnreadableFileError, match="missing"):
+        synth.profile_noise(tmp_path / "missing.json", None)
+
+
+def test_detectors_write_over_nothing(tmp_path: Path) -> None:
+    recipe = synth.Recipe(synth.DetectorNoise("cr", 2.0))
+    for _ in range(2):
+        (exposure,) = synth.synthesise(synth.phantoms(64, 1, 0), recipe, tmp_path)
+    assert len((tmp_path / synth.MANIFEST).read_text().splitlines()) == 1
+    assert exposure.profile
+    write_profile(NoiseProfile.white(1.0), exposure.profile)
+    with pytest.raises(UnwritableFileError, match="holds something else"):
+        list(synth.synthesise(synth.phantoms(64, 1, 0), recipe, tmp_path))
+    exposure.profile.write_text("my notes")
+    with pytest.raises(UnwritableFileError, match="holds something else"):
+        list(synth.synthesise(synth.phantoms(64, 1, 0), recipe, tmp_path))
+
+
+def test_one_seed_is_one_exposure_of_a_detector_whatever_the_depth(tmp_path: Path) -> None:
+    """The same draw rounded to 8 and to 16 bits: half a grey level and the rounding of the clean image apart."""
+    grey = np.random.default_rng(0).uniform(20, 230, (64, 64)).astype(np.float32)
+    shown = []
+    for bits in (8, 16):
+        exact = Radiograph.from_grey(grey, bits=8).grey
+        subject = synth.Subject("own", exact, (3, 0))
+        recipe = synth.Recipe(synth.DetectorNoise("csi", 2.0), bits=bits)
+        (exposure,) = synth.synthesise(iter([subject]), recipe, tmp_path / str(bits))
+        shown.append(files.read(exposure.noisy, span=(0, 2**bits - 1)).grey)
+    assert np.abs(shown[0] - shown[1]).max() < 0.51

@@ -1,13 +1,14 @@
 """What all commands share: global options, the two-line error, and progress on terminals only."""
 
 import functools
+import inspect
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ParamSpec
+from typing import IO, TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
@@ -32,6 +33,18 @@ P = ParamSpec("P")
 STDERR = 2
 """File descriptor of the standard error stream, which C libraries print to."""
 
+FLAGS = {
+    "compression": "--compress",
+    "file_format": "--format",
+    "profile_or_level": "--eta and --sigma",
+    "target": "--output",
+    "value_range": "--range",
+}
+"""Options by the parameters of Python functions that they set, where their names differ."""
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more about what is done.")]
+
 _verbosity = 0
 _bar: "Progress | None" = None
 
@@ -47,8 +60,8 @@ def global_options(
     version: Annotated[  # noqa: ARG001 - acts in its callback
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more of what is done.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Set what holds for every command."""
     global _verbosity  # noqa: PLW0603 - one command line, one process
@@ -56,26 +69,62 @@ def global_options(
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn errors meant for users into two lines and an exit status; bugs keep their traceback."""
+    """Make a command: it takes -q and -v, and errors that a user can fix are two lines and an exit status.
+
+    Bugs keep their traceback.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        global _verbosity  # noqa: PLW0603 - one command line, one process
+        quiet, verbose = kwargs.pop("quiet", False), kwargs.pop("verbose", False)
+        if quiet or verbose:
+            _verbosity = int(bool(verbose)) - int(bool(quiet))
         warnings.simplefilter("ignore")  # written for developers, and those of pydicom quote what a patient's file says
         try:
             command(*args, **kwargs)
         except XrayDenoiseError as error:
-            complain(str(error), error.hint)
+            complain_of(error)
             raise typer.Exit(error.exit_status) from error
         except KeyboardInterrupt:
             complain(
-                "interrupted", "what was finished stays; denoise goes on with --existing skip, the others with --resume"
+                "interrupted",
+                "what was finished stays; denoise continues with --existing skip, the others with --resume",
             )
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader of our output has gone, `| head` for example
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard(sys.stdout)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            _discard(sys.stdout)  # files have names; what has none is a stream
+            complain(f"cannot write to standard output: {error.strerror}", "check where it leads to")
             raise typer.Exit(1) from None
 
+    _add_parameters(run, command, quiet=Quiet, verbose=Verbose)
     return run
+
+
+def _add_parameters(run: Callable[..., None], command: Callable[..., None], **added: Any) -> None:
+    """Let typer see options that `run` takes besides those of `command`."""
+    signature = inspect.signature(command)
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        for name, kind in added.items()
+    ]
+    run.__annotations__ = {**command.__annotations__, **added}
+    run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*signature.parameters.values(), *parameters]
+    )
+
+
+def complain_of(error: XrayDenoiseError) -> None:
+    """Print an error of the library and its hint, with the option that decides."""
+    hint = error.hint
+    if error.option and hint:
+        hint += f" ({FLAGS.get(error.option, '--' + error.option.replace('_', '-'))})"
+    complain(str(error), hint)
 
 
 def complain(what: str, hint: str) -> None:
@@ -100,11 +149,38 @@ def explain(text: str) -> None:
 
 
 def _print(text: str) -> None:
-    """Print to stderr, above the progress bar where one is drawn."""
-    if _bar is None:
-        typer.echo(text, err=True)
-    else:
-        _bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print to stderr, above the progress bar where one is drawn; images matter more than what is said of them."""
+    try:
+        if _bar is None:
+            typer.echo(text, err=True)
+        else:
+            _bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    except (OSError, ValueError):
+        _discard(sys.stderr)
+
+
+def _discard(stream: IO[str]) -> None:
+    """Let a stream that cannot be written to lead to nowhere, lest Python's end fails on what it still holds."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def open_standard_streams() -> None:
+    """Give this process standard streams where the caller has closed them, and let them show any character.
+
+    A closed descriptor would go to the next file that is opened, and messages would end up in it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 @contextmanager
@@ -121,19 +197,21 @@ def libraries_muted() -> Iterator[None]:
         yield
         return
     plain = sys.stderr
-    plain.flush()
-    with (
-        os.fdopen(os.dup(STDERR), "w", buffering=1, encoding=plain.encoding, errors=plain.errors) as ours,
-        Path(os.devnull).open("wb") as nowhere,
-    ):
+    with suppress(OSError):
+        plain.flush()
+    ours = os.fdopen(os.dup(STDERR), "w", buffering=1, encoding=plain.encoding, errors=plain.errors)
+    with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), STDERR)
-        sys.stderr = ours
-        try:
-            yield
-        finally:
-            sys.stderr = plain
+    sys.stderr = ours
+    try:
+        yield
+    finally:
+        sys.stderr = plain
+        with suppress(OSError):
             ours.flush()
-            os.dup2(ours.fileno(), STDERR)
+        os.dup2(ours.fileno(), STDERR)
+        with suppress(OSError):
+            ours.close()
 
 
 def one_line(text: str) -> str:
@@ -174,15 +252,26 @@ def progress(*columns: str, shown: bool = True) -> "Iterator[Progress]":
             _bar = None
 
 
+def _ignore(_: float) -> None:
+    """Draw no bar."""
+
+
 @contextmanager
-def counter(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on stderr that each call moves on by one; nothing is imported where none is drawn."""
+def counter(what: str, total: int) -> Iterator[Callable[[float], None]]:
+    """A bar on stderr: each call tells how many are done; nothing is imported where none is drawn."""
     if _verbosity < 0 or not sys.stderr.isatty():
-        yield lambda: None
+        yield _ignore
         return
-    with progress("{task.completed}/{task.total}") as bar:
-        running = bar.add_task(what, total=total)
-        yield lambda: bar.advance(running)
+    with progress("{task.fields[count]}") as bar:
+        running = bar.add_task(what, total=total, count=f"0/{total}")
+        farthest = 0.0
+
+        def update(done: float) -> None:
+            nonlocal farthest  # files are denoised a little ahead of their outcomes
+            farthest = max(farthest, done)
+            bar.update(running, completed=farthest, count=f"{int(farthest)}/{total}")
+
+        yield update
 
 
 def pair(text: str, option: str, *, example: str = "0.4,1.9") -> tuple[float, float]:

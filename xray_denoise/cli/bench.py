@@ -1,93 +1,85 @@
 """`xray-denoise bench`."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from xray_denoise.cli.app import guarded, say
-from xray_denoise.cli.results import watched, write_tables
-from xray_denoise.errors import UnwritableFileError, UsageError
+from xray_denoise.cli.results import about, collected, confirmed, write_tables
+from xray_denoise.errors import ExistingFileError, UnwritableFileError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from xray_denoise.denoisers import Runtime
+    from xray_denoise.bench.figure import FigurePlan
+    from xray_denoise.bench.quality import QualityPlan
+    from xray_denoise.bench.records import Log
+    from xray_denoise.bench.speed import SpeedPlan
     from xray_denoise.reports.tables import Report
-    from xray_denoise.tasks.bench.log import Measurement
-    from xray_denoise.tasks.bench.plan import Plan
+
+
+def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+_what = partial(_option, "What to measure")
+_output = partial(_option, "Output")
+_network = partial(_option, "How networks run")
+_detail = partial(_option, "Details")
+
+METHODS = (
+    "Methods, blind, or given the true noise level with +level behind the name, for example tv+level,x-bdcnn; all "
+    "takes hours. Default: those of the paper's table and the default model of denoise."
+)
+TABLE = (
+    "2: nine noise levels (Table II of the paper, the default); 1: patches of random noise (Table I); noise-level: "
+    "errors of the estimated noise level; detectors: weak and correlated noise, on images averaged 2x2; "
+    "detectors-whole: on whole images; detectors-curve: with deviations that depend on the grey level."
+)
+PROFILE = "File of a noise profile: one more spectrum in a table of detector noise."
+FIGURE = "Draw a figure from the first image, and no table: 2 (Figure 2 of the paper) or before-after. Needs --output."
+REPEAT = "Runs per image; the median time counts. Default: 1; with --speed 5; with --growth, or --speed --quick, 3."
 
 
 @guarded
 def bench(
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of noise-free radiographs. Default: the built-in phantoms.")
-    ] = None,
-    table: Annotated[
-        Literal["1", "2", "noise-level"] | None,
-        typer.Option(
-            help="Of the paper: patches of random noise (1) or nine noise levels (2, the default); or level estimates."
-        ),
-    ] = None,
-    figure: Annotated[
-        Literal["2"] | None,
-        typer.Option(help="Draw this figure of the paper from the first image, and no table; needs --output."),
-    ] = None,
-    speed: Annotated[
-        bool,
-        typer.Option(
-            "--speed",
-            help="Time and memory on one image, by every engine and precision; -o draws PSNR over time.",
-        ),
-    ] = False,
-    growth: Annotated[
-        bool,
-        typer.Option(
-            "--growth", help="Time and memory from 0.25 to 64 megapixels, with --quick up to 4; -o draws them."
-        ),
-    ] = False,
+    images: Annotated[Path | None, _what("Folder of noise-free radiographs. Default: the built-in phantoms.")] = None,
+    methods: Annotated[str | None, _what(METHODS, metavar="all|A,B+level")] = None,
+    quick: Annotated[bool, _what("Crops of three images: at most two minutes.", "--quick")] = False,
+    table: Annotated[str | None, _what(TABLE, metavar="NAME")] = None,
+    figure: Annotated[str | None, _what(FIGURE, metavar="NAME")] = None,
+    speed: Annotated[bool, _what("Time and memory on one image, by every engine and precision.", "--speed")] = False,
+    growth: Annotated[bool, _what("Time and memory from 0.25 to 64 megapixels (--quick: 4).", "--growth")] = False,
+    profile: Annotated[Path | None, _what(PROFILE)] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="PNG or SVG file for the figure, SVG file for the plot.")
+        Path | None,
+        _output("File for --figure (PNG, SVG), or for the plot of --speed or --growth (SVG).", "--output", "-o"),
     ] = None,
-    methods: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B+level",
-            help="Methods to run, blind, or told the true noise level with +level behind the name, for example "
-            "tv+level,x-bdcnn. Default: all that are known.",
-        ),
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Crops of three images: at most two minutes.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    engine: Annotated[str, typer.Option(help="What runs networks on a CPU: auto, torch or openvino.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
-    repeat: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Runs per image; the median time counts. Default: 1; with --speed 5; with --growth, or --speed "
-            "--quick, 3.",
-        ),
-    ] = None,
-    warmup: Annotated[int, typer.Option(min=0, help="Runs before the clock starts.")] = 1,
-    log: Annotated[
-        Path | None, typer.Option("--json", help="JSON-lines file that keeps every result as it comes.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the --json file of an earlier run.")] = False,
-    summary: Annotated[Path | None, typer.Option("--summary", help="File for the table as JSON.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="File for the table as CSV.")] = None,
-    markdown: Annotated[Path | None, typer.Option("--markdown", help="File for the table as Markdown.")] = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", help="HTML file with the table and, for Table II, plots and images.")
-    ] = None,
+    csv: Annotated[Path | None, _output("File for the table as CSV.")] = None,
+    markdown: Annotated[Path | None, _output("File for the table as Markdown.")] = None,
+    summary: Annotated[Path | None, _output("File for the table as JSON.")] = None,
+    report: Annotated[Path | None, _output("HTML file with the table and, for Table II, plots and images.")] = None,
+    as_json: Annotated[bool, _output("Print one JSON object a measurement instead of the table.", "--json")] = False,
+    log: Annotated[Path | None, _output("JSON-lines file that keeps every measurement as it comes.")] = None,
+    resume: Annotated[bool, _output("Continue the --log file of an earlier run.", "--resume")] = False,
+    existing: Annotated[
+        Literal["error", "overwrite"], _output("Where an output file exists: fail, or replace it.")
+    ] = "error",
+    device: Annotated[str, _network("auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], _network("Arithmetic.")] = "auto",
+    engine: Annotated[str, _network("What runs networks on a CPU: auto, torch or openvino.")] = "auto",
+    threads: Annotated[int | None, _network("CPU threads. Default: all cores.", min=1)] = None,
+    seed: Annotated[int, _detail("Of the noise.", min=0)] = 0,
+    repeat: Annotated[int | None, _detail(REPEAT, min=1)] = None,
+    warmup: Annotated[int, _detail("Runs before the clock starts.", min=0)] = 1,
+    yes: Annotated[bool, _detail("Do not ask before --methods all.", "--yes", "-y")] = False,
 ) -> None:
     """Measure denoisers: the tables of the X-BDCNN paper, its own numbers beside ours; or their speed."""
     from xray_denoise import denoisers
-    from xray_denoise.files import extras
-    from xray_denoise.reports import tables
-    from xray_denoise.tasks.bench import plan
+    from xray_denoise.bench.records import Log
+    from xray_denoise.files.atomic import write_bytes
+    from xray_denoise.reports import page, tables
 
     files: dict[Callable[[Report], str], Path | None] = {
         tables.csv_text: csv,
@@ -95,99 +87,99 @@ def bench(
         tables.json_text: summary,
     }
     kinds = {"--table": table, "--figure": figure, "--speed": speed, "--growth": growth}
-    _check([kind for kind, wanted in kinds.items() if wanted], output, [log, report, *files.values()], resume=resume)
+    _check_kind([name for name, wanted in kinds.items() if wanted], output, [log, report, *files.values()])
+    _check_targets([output, report, *files.values()], existing)
+    if report:
+        page.require()
     runtime = denoisers.Runtime(device, precision, engine=engine)
+    chosen: dict[str, Any] = {"methods": methods, "quick": quick, "seed": seed, "runtime": runtime}
+    collect = partial(collected, as_json=as_json, log=log)
+    open_log = partial(Log, log, resume=resume, replace=existing == "overwrite")
+    plan: QualityPlan | SpeedPlan | FigurePlan
     if speed or growth:
-        from xray_denoise.cli.speed import run_trial
-        from xray_denoise.tasks.bench import trial
+        from xray_denoise.bench import speed as bench_speed
 
-        run_trial(
-            lambda: trial.plan(
-                images,
-                named=methods,
-                quick=quick,
-                growth=growth,
-                seed=seed,
-                runtime=runtime,
-                threads=threads,
-                rounds=repeat,
-                warmup=warmup,
-            ),
-            log=log,
-            files=files,
-            plot=output,
-            page=report,
-        )
-        return
+        _check_plot(output)
+        plan = bench_speed.plan(images, growth=growth, threads=threads, rounds=repeat, warmup=warmup, **chosen)
+        say(f"measuring {', '.join(row.title for row in plan.rows)} on {plan.words}")
+        done = collect(plan.measure(open_log()), plan.counts)
+        write_tables(plan.report(done), files, shown=not as_json)
+        if output:
+            write_bytes(plan.plot(done), output)
+        if report:
+            write_bytes(plan.html(done), report)
+        failed, missing = any(one.failure for one in done), len(done) < sum(plan.counts.values())
+        raise typer.Exit(1 if failed else 130 if missing else 0)
     if threads:
         denoisers.set_threads(threads)
     denoisers.keep_memory()
     if figure:
-        _draw(images, output, methods, quick=quick, seed=seed, runtime=runtime)
-        return
-    if report:
-        from xray_denoise.tasks.bench import page
+        from xray_denoise.bench import figure as bench_figure
 
-        page.require()
-    run = plan.plan(table or "2", images, named=methods, quick=quick, seed=seed, runtime=runtime)
-    say(f"measuring {', '.join(entry.title for entry in run.entries)} on {run.images.words}")
-    for row in run.absent:
-        say(f"not installed: {row.title} ({row.hint})")
-    done = _measured(run, log, resume=resume, warmup=warmup, repeat=repeat or 1)
-    result = run.report(done)
-    write_tables(result, files)
+        plan = bench_figure.plan(images, output, kind=figure, **chosen)
+        say(f"drawing {', '.join(row.title for row in plan.rows)} on {plan.words}")
+        write_bytes(plan.draw(), plan.target)
+        return
+    from xray_denoise.bench import page as bench_page
+    from xray_denoise.bench import quality
+
+    plan = quality.plan(table or "2", images, profile=profile, **chosen)
+    kept = open_log()
+    estimates = _announce(plan, kept, ask=(methods or "").strip() == "all" and not yes)
+    done = collect(plan.measure(kept, warmup=warmup, repeat=repeat or 1), plan.counts, estimates)
+    result = plan.report(done)
+    write_tables(result, files, shown=not as_json)
     if report:
-        extras.write_bytes(page.html(run, result), report)
-    if len(done) < run.total:
+        write_bytes(bench_page.html(plan, result), report)
+    if len(done) < sum(plan.counts.values()):
         raise typer.Exit(130)
 
 
-def _check(kinds: list[str], output: Path | None, targets: list[Path | None], *, resume: bool) -> None:
-    """Find out whether the options make sense together, before hours are spent on them."""
-    kind = kinds[0] if kinds else "--table"
+def _check_kind(kinds: list[str], output: Path | None, targets: list[Path | None]) -> None:
+    """Refuse options that contradict each other before hours are spent."""
     if len(kinds) > 1:
         raise UsageError(f"{' and '.join(kinds)} are different runs", hint="choose one of them")
-    if output and kind == "--table":
+    if output and kinds in ([], ["--table"]):
         raise UsageError(
             "--output is for figures and plots",
             hint="add --figure 2, --speed or --growth, or use --csv, --markdown, --summary or --report",
         )
-    if kind == "--figure" and any(targets):
+    if kinds == ["--figure"] and any(targets):
         raise UsageError("a figure has no table to write", hint="leave out --figure, or name its file with --output")
-    if resume and kind != "--table":
-        raise UsageError(f"{kind} cannot be resumed", hint="leave out --resume")
+
+
+def _check_targets(targets: list[Path | None], existing: str) -> None:
+    """Find out whether the files can be written."""
     for target in filter(None, targets):
         if not target.parent.is_dir():
             raise UnwritableFileError(
                 f"cannot write {target}: there is no folder {target.parent}", hint="make the folder, or choose another"
             )
+        if target.exists() and existing == "error":
+            hint = "choose another name, or replace it with --existing overwrite"
+            raise ExistingFileError("{path} exists already", path=target, hint=hint)
 
 
-def _draw(
-    images: Path | None, output: Path | None, methods: str | None, *, quick: bool, seed: int, runtime: "Runtime"
-) -> None:
-    """Write Figure 2."""
-    from xray_denoise.files import extras
-    from xray_denoise.tasks.bench import figure
+def _check_plot(target: Path | None) -> None:
+    """Find out whether the plot can be drawn."""
+    if target:
+        from xray_denoise.reports import page
 
-    drawn = figure.plan(images, output, named=methods, quick=quick, seed=seed, runtime=runtime)
-    say(f"drawing {', '.join(entry.title for entry in drawn.entries)} on {drawn.words}")
-    extras.write_bytes(drawn.draw(), drawn.target)
+        if target.suffix.lower() != ".svg":
+            raise UsageError(f"the plot is an SVG file, not {target.name}", hint="for example -o speed.svg")
+        page.require("a plot", "matplotlib")
 
 
-def _measured(run: "Plan", path: Path | None, *, resume: bool, warmup: int, repeat: int) -> "list[Measurement]":
-    """The measurements, fewer where they are interrupted."""
-    from xray_denoise.tasks.bench.run import Pace
-
-    log = run.open_log(path, resume=resume)
-    done: list[Measurement] = []
-    pace = Pace([entry.title for entry in run.entries], run.cases_a_row)
-    running = run.measure(log, warmup=warmup, repeat=repeat)
-    try:
-        for one in watched(running, pace, lambda one: (one.method, one.seconds), total=run.total):
-            done.append(one)
-    except KeyboardInterrupt:
-        if not done:
-            raise
-        say("interrupted: the table shows what was measured" + (f"; --resume goes on with {path}" if path else ""))
-    return done
+def _announce(plan: "QualityPlan", log: "Log", *, ask: bool) -> Mapping[str, float]:
+    """Say what is measured, what is not, and how long it takes; returns the seconds that a case of each row takes."""
+    say(f"measuring {', '.join(row.title for row in plan.rows)} on {plan.images.words}: {plan.table.title}")
+    for what in plan.left_out:
+        say(f"left out: {what}")
+    for row in plan.absent:
+        say(f"not installed: {row.title} ({row.hint})")
+    estimates = plan.estimate(log)
+    left = sum(estimates[row.title] * max(0, plan.cases_per_row - log.count(row.identity)) for row in plan.rows)
+    say(f"this takes {about(left)} here")
+    if ask and not confirmed(f"Measuring all methods takes {about(left)}. Continue?"):
+        raise typer.Exit(1)
+    return estimates

@@ -1,33 +1,42 @@
 """`xray-denoise denoise`."""
 
 import json
-from contextlib import suppress
-from pathlib import Path
+import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import complain, counter, explain, guarded, libraries_muted, one_line, pair, say
+from xray_denoise.cli.app import complain_of, counter, explain, guarded, libraries_muted, one_line, pair, say
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
-    from xray_denoise.denoisers import Denoiser
-    from xray_denoise.files import Compression
-    from xray_denoise.physics.noise import NoiseLevel
-    from xray_denoise.tasks.denoise import Existing, Options, Outcome
-    from xray_denoise.tasks.denoise_report import DenoiseReport
-    from xray_denoise.tasks.jobs import Job
-    from xray_denoise.tasks.manifest import Manifest
+    from collections.abc import Callable
+
+    from xray_denoise import Batch, Outcome
+    from xray_denoise.tasks.jobs import LeftAlone
+    from xray_denoise.tasks.method import Noise
+
+NAMED = 10
+"""Files left alone that are named without -v."""
+
+NOISE, FILES, TELL, SPEED = "Noise", "Files", "What is told", "Device and speed"
+
+
+def complete_model(beginning: str) -> list[str]:
+    """Names of models for the completion of a shell."""
+    from xray_denoise import denoisers
+
+    return [name for name in (denoisers.AUTO, *denoisers.names()) if name.startswith(beginning)]
 
 
 @guarded
 def denoise(
     inputs: Annotated[
         list[str],
-        typer.Argument(help="DICOM, PNG, TIFF or WebP files, folders, or @list.txt with one path a line."),
+        typer.Argument(help="DICOM, PNG, TIFF or WebP files, folders, or @list.txt with one path a line (@-: stdin)."),
     ],
     output: Annotated[
-        Path,
+        str,
         typer.Option("--output", "-o", help="File, or folder for the results; its suffix sets the format."),
     ],
     model: Annotated[
@@ -35,196 +44,167 @@ def denoise(
         typer.Option(
             "--model",
             "-m",
+            autocompletion=complete_model,
             help="A model, a classical method, or a .safetensors file; auto takes x-bdcnn-wide, on a CPU lite "
             "above 512x512.",
         ),
     ] = "auto",
+    existing: Annotated[
+        Literal["error", "skip", "overwrite"],
+        typer.Option(help="Where the result is there already: fail, skip it if it is current, or replace it."),
+    ] = "error",
     strength: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Share of the predicted change; 0 returns the input bit by bit."),
+        typer.Option(
+            min=0, max=1, rich_help_panel=NOISE, help="Share of the predicted change; 0 returns the input bit by bit."
+        ),
     ] = 1.0,
     eta: Annotated[
         float | None,
-        typer.Option(help="Photons per grey level, where known; needs --sigma. Default: estimated."),
+        typer.Option(
+            rich_help_panel=NOISE, help="Photons per grey level, where known; needs --sigma. Default: estimated."
+        ),
     ] = None,
     sigma: Annotated[
-        float | None, typer.Option(help="Electronic noise in grey levels, where known; needs --eta.")
+        float | None,
+        typer.Option(rich_help_panel=NOISE, help="Electronic noise in grey levels, where known; needs --eta."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Arithmetic of the network.")
-    ] = "auto",
-    engine: Annotated[
-        Literal["auto", "torch", "openvino"],
-        typer.Option(help="What runs the network on a CPU; auto takes OpenVINO where installed, not for lite in fp32."),
-    ] = "auto",
-    tile: Annotated[str, typer.Option(help="Side of the tiles in pixels, or auto.")] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Tiles per pass.")] = 1,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", rich_help_panel=NOISE, help="Noise profile (JSON) instead of --eta and --sigma."),
+    ] = None,
+    save_noise_map: Annotated[
+        bool,
+        typer.Option(
+            "--save-noise-map", rich_help_panel=NOISE, help="Also write the noise at every pixel (TIFF, grey levels)."
+        ),
+    ] = False,
+    file_format: Annotated[
+        Literal["png", "tiff", "dcm"] | None,
+        typer.Option(
+            "--format", rich_help_panel=FILES, help="Format of the results in a folder. Default: that of each input."
+        ),
+    ] = None,
+    suffix: Annotated[
+        str,
+        typer.Option(metavar="TEXT", rich_help_panel=FILES, help="Added to the names in a folder, such as _denoised."),
+    ] = "",
+    bits: Annotated[
+        int | None, typer.Option(rich_help_panel=FILES, help="8 or 16 bits of a PNG or TIFF result.")
+    ] = None,
     value_range: Annotated[
-        str, typer.Option("--range", metavar="auto|LO,HI", help="Stored values taken as black and white.")
+        str,
+        typer.Option(
+            "--range", metavar="auto|LO,HI", rich_help_panel=FILES, help="Stored values taken as black and white."
+        ),
     ] = "auto",
     render: Annotated[
         Literal["auto", "display", "stored"],
-        typer.Option(help="What a picture of a DICOM shows: as a viewer would (auto), or stored values."),
+        typer.Option(
+            rich_help_panel=FILES, help="What a picture of a DICOM shows: as a viewer would (auto), or stored values."
+        ),
     ] = "auto",
-    bits: Annotated[int | None, typer.Option(help="8 or 16 bits of a PNG or TIFF result.")] = None,
     compress: Annotated[
         Literal["none", "rle", "jpegls", "j2k"],
-        typer.Option(help="Compression of DICOM results, always without loss."),
+        typer.Option(rich_help_panel=FILES, help="Compression of DICOM results, always without loss."),
     ] = "none",
     private: Annotated[
-        Literal["keep", "drop"], typer.Option(help="What becomes of a DICOM file's private groups.")
+        Literal["keep", "drop"], typer.Option(rich_help_panel=FILES, help="Keep or drop private DICOM elements.")
     ] = "keep",
-    existing: Annotated[
-        Literal["error", "skip", "overwrite"],
-        typer.Option(help="Where the result is there already: fail, skip it if it is fresh, or replace it."),
-    ] = "error",
     on_error: Annotated[
-        Literal["continue", "stop"], typer.Option(help="What to do after a file that failed.")
+        Literal["continue", "stop"], typer.Option(rich_help_panel=FILES, help="What to do after a file that failed.")
     ] = "continue",
-    save_noise_map: Annotated[
+    dry_run: Annotated[
         bool,
-        typer.Option("--save-noise-map", help="Also write the noise at every pixel (TIFF, grey levels)."),
+        typer.Option("--dry-run", rich_help_panel=TELL, help="Print what would be done with each file, and stop."),
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", rich_help_panel=TELL, help="Print one JSON object for each file.")
+    ] = False,
+    log: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", rich_help_panel=TELL, help="Also write those objects to a file, as they come."),
+    ] = None,
     report: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.html", help="Also write a page that shows the images before and after."),
+        str | None,
+        typer.Option(
+            metavar="FILE.html", rich_help_panel=TELL, help="Also write a page that shows the images before and after."
+        ),
     ] = None,
     report_names: Annotated[
         bool,
-        typer.Option("--report-names", help="Name the files on the page; names may tell who a patient is."),
+        typer.Option(
+            "--report-names",
+            rich_help_panel=TELL,
+            help="Name the files on the page; names may tell who a patient is.",
+        ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would become what, and stop.")] = False,
+    device: Annotated[str, typer.Option(rich_help_panel=SPEED, help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        typer.Option(rich_help_panel=SPEED, help="Arithmetic of the network."),
+    ] = "auto",
+    engine: Annotated[
+        Literal["auto", "torch", "openvino"],
+        typer.Option(
+            rich_help_panel=SPEED,
+            help="What runs the network on a CPU; auto takes OpenVINO where installed, not for lite in fp32.",
+        ),
+    ] = "auto",
+    tile: Annotated[str, typer.Option(rich_help_panel=SPEED, help="Side of the tiles in pixels, or auto.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, rich_help_panel=SPEED, help="Tiles per pass.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, rich_help_panel=SPEED, help="CPU threads. Default: all cores.")
+    ] = None,
 ) -> None:
     """Denoise radiographs; the originals are never touched."""
-    from xray_denoise.tasks import denoise as task
-    from xray_denoise.tasks.jobs import plan_jobs
+    from xray_denoise import denoise_files, denoisers
+    from xray_denoise.tasks.jobs import expand_lists
 
-    if bits not in (None, 8, 16):
-        raise UsageError(f"a picture has 8 or 16 bits, not {bits}", hint="use --bits 8 or --bits 16")
-    level = _level(eta, sigma)
-    span = None if value_range == "auto" else pair(value_range, "--range", example="0,4095")
-    jobs, ignored = plan_jobs(inputs, output, noise_maps=save_noise_map)
-    _refuse_dicom_options(jobs, compress, private)
-    if bits and any(job.target.suffix.lower() in (".dcm", ".dicom") for job in jobs):
-        raise UsageError("a DICOM file keeps the bits of its source", hint="leave out --bits, or write PNG or TIFF")
-    if ignored:
-        say(f"left alone: {len(ignored)} file{'s' * (len(ignored) > 1)} in folders that are no radiographs")
-    page = _page(report, jobs, existing, names=report_names)
-    if dry_run:
-        _announce(jobs, page)
-        return
-    denoiser, model_hash, device_name = _method(model, device, precision, engine, tile, batch_size, threads)
-    if page:
-        page.prepare()
-    said = getattr(denoiser, "title", denoiser.name)
-    say(f"denoising with {said}" + (f" on {device_name}" if device_name else ""))
-    explain(f"weights {model_hash[:12] or 'none'}; {getattr(denoiser, 'settings', 'no settings')}")
-    options = task.Options(
-        denoiser,
-        model_hash,
-        level,
-        strength,
-        span=span,
+    denoisers.keep_memory()
+    batch = denoise_files(
+        list(expand_lists(inputs, sys.stdin)),
+        output,
+        model=model,
+        profile_or_level=_noise(eta, sigma, profile),
+        strength=strength,
+        value_range=None if value_range == "auto" else pair(value_range, "--range", example="0,4095"),
+        file_format=file_format,
+        suffix=suffix,
         bits=bits,
         render=render,
         compression=compress,
         private=private,
         existing=existing,
-        stop_on_error=on_error == "stop",
+        on_error=on_error,
         save_noise_map=save_noise_map,
-        manifest=_manifest(output, jobs, existing),
-        show=page.show if page else None,
+        report=report,
+        report_names=report_names,
+        log=log,
+        device=device,
+        precision=precision,
+        engine=engine,
+        tile=_tile(tile),
+        batch_size=batch_size,
+        threads=threads,
     )
-    if _run(jobs, options, device_name, page, as_json=as_json):
+    if report and batch.report is None:
+        say(f"report: {one_line(report)} (there already)")
+    if _preview(batch, as_json=as_json) if dry_run else _run(batch, as_json=as_json):
         raise typer.Exit(1)
 
 
-def _refuse_dicom_options(jobs: "list[Job]", compress: "Compression", private: str) -> None:
-    """What only DICOM results have must not be asked of other results in vain."""
-    from xray_denoise import files
-
-    files.require_encoder(compress)
-    if all(files.SUFFIXES.get(job.target.suffix.lower(), "dicom") != "dicom" for job in jobs):
-        for option, value, idle in (("--compress", compress, "none"), ("--private", private, "keep")):
-            if value != idle:
-                raise UsageError(f"{option} is for DICOM results", hint="leave it out, or write .dcm files")
-
-
-def _announce(jobs: "list[Job]", page: "DenoiseReport | None") -> None:
-    """Print what would become what."""
-    for job in jobs:
-        typer.echo(f"{one_line(str(job.source))} -> {one_line(str(job.target))}")
-    if page:
-        say(f"report: {one_line(str(page.target))}")
-
-
-def _run(jobs: "list[Job]", options: "Options", device: str, page: "DenoiseReport | None", *, as_json: bool) -> int:
-    """Denoise every file, tell of each, and write the page; returns how many failed."""
-    from xray_denoise.tasks import denoise as task
-
-    counts = {"written": 0, "skipped": 0, "failed": 0}
-
-    def tell(outcome: "Outcome") -> None:
-        counts[outcome.status] += 1
-        advance()
-        if page:
-            page.add(outcome)
-        _report(outcome, record=_record(outcome, options, device) if as_json else None)
-
-    outcomes = task.denoise_files(jobs, options)
-    try:
-        with libraries_muted(), counter("denoise", len(jobs)) as advance:
-            try:
-                for outcome in outcomes:
-                    tell(outcome)
-            except KeyboardInterrupt as interruption:
-                with suppress(KeyboardInterrupt):
-                    tell(outcomes.throw(interruption))
-                    for outcome in outcomes:
-                        tell(outcome)
-                raise
-    finally:
-        left = len(jobs) - sum(counts.values())
-        told = {**counts, **({"not begun": left} if left else {})}
-        if len(jobs) > 1:
-            say(", ".join(f"{count} {status}" for status, count in told.items()))
-    if page:
-        page.write(options, device)
-        say(f"report: {one_line(str(page.target))}")
-    return counts["failed"]
-
-
-def _page(target: Path | None, jobs: "list[Job]", existing: "Existing", *, names: bool) -> "DenoiseReport | None":
-    """The page to make, if one is wanted and not there already."""
-    if target is None:
-        if names:
-            raise UsageError("--report-names goes with --report", hint="add --report FILE.html, or leave it out")
-        return None
-    from xray_denoise.tasks.denoise_report import DenoiseReport
-
-    page = DenoiseReport(target, jobs, existing, names=names)
-    if page.skipped:
-        say(f"report: {one_line(str(target))} (there already)")
-        return None
-    return page
-
-
-def _manifest(output: Path, jobs: "list[Job]", existing: "Existing") -> "Manifest | None":
-    """The record of a folder of results; a single file has one only where it may be skipped."""
-    from xray_denoise.tasks.manifest import Manifest
-
-    into_folder = jobs[0].target != output
-    return Manifest(output if into_folder else output.parent) if into_folder or existing == "skip" else None
-
-
-def _level(eta: float | None, sigma: float | None) -> "NoiseLevel | None":
+def _noise(eta: float | None, sigma: float | None, profile: str | None) -> "Noise | None":
+    from xray_denoise.files.profiles import read_profile
     from xray_denoise.physics.noise import NoiseLevel
+    from xray_denoise.tasks.jobs import checked_path
 
     if (eta is None) != (sigma is None):
         raise UsageError("--eta and --sigma go together", hint="give both, or neither to have them estimated")
+    if profile is not None:
+        if eta is not None:
+            raise UsageError("--profile replaces --eta and --sigma", hint="give the profile, or both of them")
+        return read_profile(checked_path(profile, "the noise profile", "profile"))
     if eta is None or sigma is None:
         return None
     try:
@@ -233,48 +213,116 @@ def _level(eta: float | None, sigma: float | None) -> "NoiseLevel | None":
         raise UsageError(str(error), hint="for example --eta 0.6 --sigma 10") from error
 
 
-def _method(
-    model: str, device: str, precision: str, engine: str, tile: str, batch_size: int, threads: int | None
-) -> "tuple[Denoiser, str, str]":
-    """The denoiser, the hash of its weights, and the device it runs on (both empty for a classical method)."""
-    from xray_denoise import denoisers
-
-    if tile != "auto" and not (tile.isdecimal() and int(tile)):
-        raise UsageError(f"--tile takes auto or a number of pixels, got '{tile}'", hint="for example --tile 512")
-    runtime = denoisers.Runtime(device, precision, None if tile == "auto" else int(tile), batch_size, engine)
-    if threads:
-        denoisers.set_threads(threads)
-    denoisers.keep_memory()
-    denoiser = denoisers.get(model, runtime)
-    if device not in ("auto", "cpu") and not hasattr(denoiser, "device"):
-        raise UsageError(f"'{denoiser.name}' runs on the CPU only", hint="leave out --device, or choose a network")
-    return denoiser, getattr(denoiser, "version", ""), str(getattr(denoiser, "device", ""))
+def _tile(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not (text.isdecimal() and int(text)):
+        raise UsageError(f"--tile takes auto or a number of pixels, got '{text}'", hint="for example --tile 512")
+    return int(text)
 
 
-def _report(outcome: "Outcome", record: dict[str, object] | None) -> None:
-    if record is not None:
-        typer.echo(json.dumps(record))
-    if outcome.status == "failed":
-        complain(outcome.error, outcome.hint)
-    elif record is None:
-        note = f" (eta {outcome.level.eta:.3g}, sigma {outcome.level.sigma:.3g})" if outcome.level else ""
-        skipped = " (there already)" if outcome.status == "skipped" else ""
-        say(f"{one_line(str(outcome.job.source))} -> {one_line(str(outcome.job.target))}{note}{skipped}")
-    for caveat in outcome.caveats:
-        say(f"note: {one_line(str(outcome.job.source))}: {caveat}")
+def _preview(batch: "Batch", *, as_json: bool) -> int:
+    """Print what would become of each file; returns how many would fail."""
+    failures = 0
+    for number, planned in enumerate(batch.preview(), 1):
+        job, failure = planned.job, planned.failure
+        failures += failure is not None
+        if as_json:
+            record = {
+                "number": number,
+                "source": str(job.source),
+                "target": str(job.target),
+                "action": planned.action,
+                "error": str(failure) if failure else None,
+                "error_kind": failure.kind if failure else None,
+            }
+            typer.echo(json.dumps(record))
+        else:
+            why = f" ({failure})" if failure else ""
+            typer.echo(one_line(f"{planned.action:<7} {job.source} -> {job.target}{why}"))
+    for found in batch.left_alone:
+        if as_json:
+            typer.echo(json.dumps({"source": str(found.path), "action": "leave", "reason": found.reason}))
+        else:
+            typer.echo(one_line(f"leave   {found.path} ({found.reason})"))
+    for what, path in (("report", batch.report and batch.report.target), ("log", batch.log and batch.log.target)):
+        if path:
+            say(f"{what}: {one_line(str(path))}")
+    return failures
 
 
-def _record(outcome: "Outcome", options: "Options", device: str) -> dict[str, object]:
-    level = outcome.level
-    return {
-        "source": str(outcome.job.source),
-        "target": str(outcome.job.target),
-        "status": outcome.status,
-        "error": outcome.error or None,
-        "model": outcome.model or options.denoiser.name,
-        "model_sha256": (outcome.model_hash if outcome.model else options.model_hash) or None,
-        "device": device or None,
-        "eta": level.eta if level and level.eta != float("inf") else None,
-        "sigma": level.sigma if level else None,
-        "seconds": round(outcome.seconds, 4),
-    }
+def _run(batch: "Batch", *, as_json: bool) -> int:
+    """Denoise every file, tell of each, and sum up; returns how many failed."""
+    say(f"denoising with {batch.model} on {batch.device}")
+    explain(f"settings: {batch.settings}")
+    counts = {"written": 0, "skipped": 0, "failed": 0}
+    total = len(batch.jobs)
+
+    def tell(outcome: "Outcome") -> None:
+        counts[outcome.status] += 1
+        advance(outcome.number)
+        _tell(outcome, batch, as_json=as_json)
+
+    try:
+        with libraries_muted(), counter("denoise", total) as advance:
+            batch.on_progress = advance
+            _exhaust(batch, tell)
+    finally:
+        _sum_up(batch, counts)
+    if batch.report:
+        say(f"report: {one_line(str(batch.report.target))}")
+    return counts["failed"]
+
+
+def _exhaust(batch: "Batch", tell: "Callable[[Outcome], None]") -> None:
+    """Tell of every outcome; after Ctrl-C also of the files that were being written."""
+    try:
+        for outcome in batch:
+            tell(outcome)
+    except KeyboardInterrupt:
+        for outcome in batch.interrupted():
+            tell(outcome)
+        raise
+
+
+def _sum_up(batch: "Batch", counts: dict[str, int]) -> None:
+    _name_left_alone(batch.left_alone)
+    left = len(batch.jobs) - sum(counts.values())
+    if len(batch.jobs) > 1:
+        told = {**counts, **({"not begun": left} if left else {})}
+        say(", ".join(f"{count} {status}" for status, count in told.items()))
+
+
+def _name_left_alone(left_alone: "list[LeftAlone]") -> None:
+    if not left_alone:
+        return
+    say(f"left alone in folders: {len(left_alone)}")
+    for number, found in enumerate(left_alone):
+        (say if number < NAMED else explain)(f"  {one_line(str(found.path))} ({found.reason})")
+    if len(left_alone) > NAMED:
+        say(f"  and {len(left_alone) - NAMED} more: -v names all of them")
+
+
+def _tell(outcome: "Outcome", batch: "Batch", *, as_json: bool) -> None:
+    from xray_denoise.tasks import denoise_log
+
+    number = f"{outcome.number}: " if len(batch.jobs) > 1 else ""
+    if as_json:
+        typer.echo(json.dumps(denoise_log.record(outcome, batch.device)))
+    if outcome.failure:
+        complain_of(outcome.failure)
+    elif not as_json:
+        by = f"by {outcome.model}, " if outcome.model not in ("", batch.options.denoiser.name) else ""
+        say(f"{number}{one_line(f'{outcome.source} -> {outcome.target}')} ({by}{_summary(outcome)})")
+    for note in outcome.notes:
+        say(f"note: {number}{one_line(str(outcome.source))}: {note}")
+
+
+def _summary(outcome: "Outcome") -> str:
+    """What was found and removed, in a few words."""
+    from xray_denoise.tasks import method
+
+    if outcome.status == "skipped":
+        return "there already"
+    found = "" if outcome.noise is None else f"noise {method.deviation_at_mid_grey(outcome.noise):.2g}, "
+    return f"{found}removed {outcome.removed_grey or 0.0:.2g} grey levels"

@@ -1,57 +1,99 @@
-"""What benchmarks share: a progress bar while they measure, and their tables."""
+"""What benchmarks share: records as they come, with a progress bar, and tables."""
 
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from xray_denoise.cli.app import console, progress
+import typer
+
+from xray_denoise.cli.app import console, progress, say
 
 if TYPE_CHECKING:
+    from xray_denoise.bench.records import Record
     from xray_denoise.reports.tables import Report
-    from xray_denoise.tasks.bench.run import Pace
-
-T = TypeVar("T")
 
 WIDTH = 100
 """Columns of the tables where the output is no terminal."""
 
 
-def write_tables(report: "Report", files: "dict[Callable[[Report], str], Path | None]") -> None:
-    """Print the tables, and write them to the files that are asked for, each by the function that makes its text."""
-    from xray_denoise.files import extras
+def write_tables(report: "Report", files: "Mapping[Callable[[Report], str], Path | None]", *, shown: bool) -> None:
+    """Print the tables if they are to be `shown`, and write each file by the function that makes its text."""
+    from xray_denoise.files.atomic import write_bytes
     from xray_denoise.reports import tables
 
-    shown = console()
-    shown = shown if shown.is_terminal else console(width=WIDTH)
-    shown.print(tables.renderable(report))
+    if shown:
+        screen = console()
+        screen = screen if screen.is_terminal else console(width=WIDTH)
+        screen.print(tables.renderable(report))
     for text, target in files.items():
         if target:
-            extras.write_bytes(text(report).encode(), target)
+            write_bytes(text(report).encode(), target)
 
 
-def watched(running: Iterable[T], pace: "Pace", row: "Callable[[T], tuple[str, float]]", *, total: int) -> Iterator[T]:
-    """Pass on what `running` gives, with a bar on terminals: one of time, for rows differ a hundredfold.
+def collected(
+    running: "Iterator[Record]",
+    counts: Mapping[str, int],
+    estimates: Mapping[str, float] | None = None,
+    *,
+    as_json: bool,
+    log: Path | None,
+) -> "list[Record]":
+    """All records, fewer after an interrupt; with a bar on terminals: one of time, for rows differ a hundredfold.
 
     Args:
-        running: measurements as they come.
-        pace: knows the rows.
-        row: the row of a measurement, and its seconds.
-        total: how many measurements there will be.
+        running: records as they come.
+        counts: how many each row will have, by its title.
+        estimates: seconds that each of them will take.
+        as_json: print each of them as a line of JSON.
+        log: the file that keeps them, for the message after an interrupt.
     """
     from rich.progress import TextColumn
 
-    count, start = 0, time.monotonic()
-    before = start
-    with progress("{task.fields[count]}") as bar:
-        *columns, _, _ = bar.columns  # the time left, which would be judged by the latest rows alone
-        bar.columns = (*columns, TextColumn("{task.fields[left]}"))
-        task = bar.add_task("bench", total=1.0, count=f"0/{total}", left="")
-        for one in running:
-            count, now = count + 1, time.monotonic()
-            pace.add(*row(one), now - before)
-            before = now
-            left = "" if pace.left is None else f"{timedelta(seconds=round(pace.left))} left"
-            bar.update(task, completed=pace.share(now - start), count=f"{count}/{total}", left=left)
-            yield one
+    from xray_denoise.bench.metrics import SECONDS
+    from xray_denoise.bench.quality import Pace
+
+    pace, total = Pace(counts, estimates), sum(counts.values())
+    done: list[Record] = []
+    start = before = time.monotonic()
+    try:
+        with progress("{task.fields[count]}") as bar:
+            *columns, _, _ = bar.columns  # the time left, which would be judged by the latest rows alone
+            bar.columns = (*columns, TextColumn("{task.fields[left]}"))
+            task = bar.add_task("bench", total=1.0, count=f"0/{total}", left=_left(pace.left))
+            for one in running:
+                now = time.monotonic()
+                done.append(one)
+                pace.add(one.row, one.values.get(SECONDS) or 0.0, now - before)
+                before = now
+                bar.update(task, completed=pace.share(now - start), count=f"{len(done)}/{total}", left=_left(pace.left))
+                if as_json:
+                    typer.echo(one.line())
+                if one.failure:
+                    say(f"failed: {one.row}, {one.image}: {one.failure}")
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        say("interrupted: the table shows what was measured" + (f"; --resume continues {log}" if log else ""))
+    return done
+
+
+def confirmed(question: str) -> bool:
+    """Ask on a terminal; where there is none, the answer is yes."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    return typer.confirm(question, err=True)
+
+
+def about(seconds: float) -> str:
+    """A length of time in words, two digits at most."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 1.5 * length:
+            return f"about {float(f'{seconds / length:.2g}'):g} {unit}s"
+    return "about a minute" if seconds > 45 else "less than a minute"
+
+
+def _left(seconds: float | None) -> str:
+    return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"

@@ -2,12 +2,18 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from xray_denoise.cli.app import guarded, one_line, pair, say
 from xray_denoise.errors import UsageError
+
+if TYPE_CHECKING:
+    from xray_denoise.tasks.synth import Noise
+
+DEFAULT_DEVIATION = 2.0
+"""Of the noise of a named detector at mid-grey, grey levels: usual in clinical radiographs."""
 
 
 @guarded
@@ -16,8 +22,28 @@ def synth(
         list[Path] | None,
         typer.Argument(help="Noise-free radiographs. Without any, a chest phantom is made."),
     ] = None,
-    eta: Annotated[str, typer.Option(metavar="E|LO,HI", help="Photons per grey level; small is noisy.")] = "0.6",
-    sigma: Annotated[str, typer.Option(metavar="S|LO,HI", help="Electronic noise, grey levels.")] = "10",
+    eta: Annotated[
+        str | None,
+        typer.Option(metavar="E|LO,HI", show_default="0.6", help="Photons per grey level; small is noisy."),
+    ] = None,
+    sigma: Annotated[
+        str | None, typer.Option(metavar="S|LO,HI", show_default="10", help="Electronic noise, grey levels.")
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Noise of a detector instead: white, selenium, csi, cr, processed, or a noise profile (.json).",
+        ),
+    ] = None,
+    noise_std: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            show_default="2, or that of the profile",
+            help="Standard deviation of the detector's noise at mid-grey, grey levels.",
+        ),
+    ] = None,
     size: Annotated[int, typer.Option(min=16, max=8192, help="Side of a phantom, pixels.")] = 1024,
     count: Annotated[int, typer.Option(min=1, help="How many phantoms.")] = 1,
     bits: Annotated[int, typer.Option(min=8, max=16, help="Bits per pixel of the files.")] = 8,
@@ -29,20 +55,58 @@ def synth(
     ] = True,
 ) -> None:
     """Add X-ray noise to clean radiographs, or to a built-in chest phantom."""
+    from xray_denoise.physics.noise import GREY_MAX
     from xray_denoise.tasks import synth as task
 
     if bits not in (8, 16) and file_format != "dcm":
         raise UsageError(f"a {file_format.upper()} has 8 or 16 bits, not {bits}", hint="use --format dcm, or --bits 16")
-    etas, sigmas = pair(eta, "--eta"), pair(sigma, "--sigma")
+    noise = _level(eta, sigma) if detector is None and noise_std is None else _detector(detector, noise_std, eta, sigma)
+    recipe = task.Recipe(noise, bits, seed, save_clean, file_format)
+    subjects = task.radiographs(clean, seed) if clean else task.phantoms(size, count, seed)
+    for exposure in task.synthesise(subjects, recipe, output):
+        typer.echo(one_line(str(exposure.noisy)))
+        for path in (exposure.clean, exposure.profile):
+            if path:
+                typer.echo(one_line(str(path)))
+        what = ", ".join(
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in exposure.noise.items()
+        )
+        say(f"  {one_line(what)}: noisy PSNR {exposure.noisy_psnr:.2f} dB")
+    if isinstance(noise, task.DetectorNoise) and 0 < noise.deviation < 0.4 * GREY_MAX / (2**bits - 1):
+        say(f"  note: rounding to {bits} bits hides noise of this deviation; --bits 16 keeps it")
+    say(f"  listed in {one_line(str(output / task.MANIFEST))}")
+
+
+def _level(eta: str | None, sigma: str | None) -> "Noise":
+    from xray_denoise.tasks.synth import LevelNoise
+
+    etas, sigmas = pair(eta or "0.6", "--eta"), pair(sigma or "10", "--sigma")
     if not (etas[0] > 0 and math.isfinite(sigmas[1]) and etas[1] <= 1e6 and sigmas[0] >= 0):
         raise UsageError(
             "--eta lies above 0, up to 1e6; --sigma is at least 0", hint="for example --eta 0.6 --sigma 10"
         )
-    recipe = task.Recipe(etas, sigmas, bits, seed, save_clean, file_format)
-    subjects = task.radiographs(clean, seed) if clean else task.phantoms(size, count, seed)
-    for exposure in task.synthesise(subjects, recipe, output):
-        typer.echo(one_line(str(exposure.noisy)))
-        if exposure.clean:
-            typer.echo(one_line(str(exposure.clean)))
-        say(f"  eta {exposure.eta:g}, sigma {exposure.sigma:g}: noisy PSNR {exposure.noisy_psnr:.2f} dB")
-    say(f"  listed in {one_line(str(output / task.MANIFEST))}")
+    return LevelNoise(etas, sigmas)
+
+
+def _detector(name: str | None, deviation: float | None, eta: str | None, sigma: str | None) -> "Noise":
+    from xray_denoise.physics.chain import DETECTORS, STRONGEST
+    from xray_denoise.tasks.synth import DetectorNoise, profile_noise
+
+    if name is None:
+        raise UsageError("--noise-std needs --detector", hint="for example --detector csi --noise-std 2")
+    if not (eta is None and sigma is None):
+        raise UsageError(
+            "--detector and --noise-std replace --eta and --sigma",
+            hint="give --eta and --sigma, or --detector and --noise-std",
+        )
+    if deviation is not None and not 0 <= deviation <= STRONGEST:
+        raise UsageError(f"--noise-std is 0 to {STRONGEST:g} grey levels", hint="for example --noise-std 2")
+    if name in DETECTORS:
+        return DetectorNoise(name, DEFAULT_DEVIATION if deviation is None else deviation)
+    path = Path(name)
+    if path.suffix.lower() != ".json" and not path.exists():
+        raise UsageError(
+            f"no detector is called '{name}'", hint=f"choose one of {', '.join(DETECTORS)}, or a noise profile (.json)"
+        )
+    return profile_noise(path, deviation)

@@ -14,6 +14,7 @@ from xray_denoise.errors import CannotRunError, UsageError
 
 if TYPE_CHECKING:
     from xray_denoise.tasks.train import Finished, Plan, Session
+    from xray_denoise.training.detector import DetectorRange
     from xray_denoise.training.patches import NoiseRange, WideRange
     from xray_denoise.training.presets import Schedule
 
@@ -49,11 +50,14 @@ def train(
         Literal["adam", "muon"] | None, typer.Option(help="What moves the weights. Default: the preset's, Adam.")
     ] = None,
     noise: Annotated[
-        Literal["paper", "wide"],
-        typer.Option(help="wide: down to none, correlated too, in negatives, spans varied; sets eta and sigma."),
+        Literal["paper", "wide", "detector"],
+        typer.Option(help="wide: down to none, slightly correlated. detector: of real detectors, for profile-unet."),
     ] = "paper",
     eta: Annotated[str, typer.Option(metavar="LO,HI", help="Photons per grey level.")] = "0.4,1.9",
     sigma: Annotated[str, typer.Option(metavar="LO,HI", help="Electronic noise, grey levels.")] = "0,20",
+    lost: Annotated[
+        float, typer.Option(min=0, help="With --noise detector: weight of what is lost of inserted details.")
+    ] = 0.0,
     init: Annotated[str, typer.Option(help="scratch, or a model whose weights to begin with.")] = "scratch",
     teacher: Annotated[
         str | None, typer.Option(help="A model to learn from: its results are most of what is aimed at.")
@@ -88,7 +92,7 @@ def train(
         data=data,
         run=run,
         system=systems[0],
-        schedule=_schedule(preset, steps, batch_size, patch_size, lr, optimizer, _noise(noise, eta, sigma)),
+        schedule=_schedule(preset, steps, batch_size, patch_size, lr, optimizer, _noise(noise, eta, sigma), lost),
         level=level,
         validation=val,
         init=None if init == "scratch" else init,
@@ -165,7 +169,8 @@ def _schedule(
     patch: int | None,
     lr: float | None,
     optimizer: str | None,
-    noise: "NoiseRange | WideRange",
+    noise: "NoiseRange | WideRange | DetectorRange",
+    lost: float,
 ) -> "Schedule":
     """The preset with what was asked for changed."""
     from xray_denoise.training.presets import PRESETS
@@ -174,14 +179,17 @@ def _schedule(
         raise UsageError(f"no preset is called '{preset}'", hint=f"choose one of {', '.join(PRESETS)}")
     asked: dict[str, Any] = {"steps": steps, "batch": batch, "patch": patch, "lr": lr, "optimizer": optimizer}
     changes = {name: value for name, value in asked.items() if value is not None}
-    return dataclasses.replace(PRESETS[preset], noise=noise, **changes)
+    return dataclasses.replace(PRESETS[preset], noise=noise, lost=lost, **changes)
 
 
-def _noise(kind: str, eta: str, sigma: str) -> "NoiseRange | WideRange":
+def _noise(kind: str, eta: str, sigma: str) -> "NoiseRange | WideRange | DetectorRange":
+    from xray_denoise.training.detector import DetectorRange
     from xray_denoise.training.patches import NoiseRange, WideRange
 
     if kind == "wide":
         return WideRange()
+    if kind == "detector":
+        return DetectorRange()
     noise = NoiseRange(pair(eta, "--eta"), pair(sigma, "--sigma"))
     if noise.eta[0] <= 0 or noise.sigma[0] < 0:
         raise UsageError("--eta must be above 0 and --sigma at least 0", hint="for example --eta 0.4,1.9 --sigma 0,20")
@@ -236,6 +244,7 @@ def _tell(finished: "Finished") -> None:
 
 def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
     """The line that repeats this training, with the folder's name for its path."""
+    from xray_denoise.training.detector import DetectorRange
     from xray_denoise.training.patches import WideRange
 
     schedule = plan.schedule
@@ -254,7 +263,9 @@ def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
     words += ["--steps", str(schedule.steps), "--batch-size", str(schedule.batch)]
     words += ["--patch-size", str(schedule.patch), "--lr", f"{schedule.lr:g}"]
     words += ["--optimizer", schedule.optimizer]
-    if isinstance(schedule.noise, WideRange):
+    if isinstance(schedule.noise, DetectorRange):
+        words += ["--noise", "detector", "--lost", f"{schedule.lost:g}"]
+    elif isinstance(schedule.noise, WideRange):
         words += ["--noise", "wide"]
     else:
         words += ["--eta", "{:g},{:g}".format(*schedule.noise.eta)]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xray_denoise import weights
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import NoiseProfile
 
 FULL, LIGHT = "x-bdcnn-wide", "lite"
 """The models for exposures of any noise, down to none (docs/decisions/0007): the paper's network, and a faster one."""
@@ -39,6 +40,8 @@ class Denoised:
     """The noise level that was removed: given or estimated; None where the method has no such notion."""
     noise_map: NDArray[np.float32] | None = None
     """(H, W), standard deviation of the noise that the method believes in at each pixel, grey levels."""
+    profile: NoiseProfile | None = None
+    """Deviation against grey level and spectrum of the noise that was removed, where the method has such a notion."""
 
 
 class Denoiser(Protocol):
@@ -49,12 +52,15 @@ class Denoiser(Protocol):
         """The name that `--model` and tables use."""
         ...
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels.
 
         Args:
             noisy: (H, W), grey levels, any H and W of at least 1.
-            level: the true noise level where it is known; None means blind.
+            level: the true noise where it is known; None means blind. Methods for white noise take a `NoiseLevel` only.
+
+        Raises:
+            UsageError: this method cannot be told so much.
         """
         ...
 

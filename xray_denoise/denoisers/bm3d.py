@@ -9,7 +9,9 @@ References:
     shrinkage and patch matching, IEEE Transactions on Image Processing 29, 2020 (the package).
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,17 +23,22 @@ from xray_denoise.denoisers.classical import effective_sigma
 from xray_denoise.errors import CannotRunError
 from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.physics.stabilisation import Stabiliser
 
 SMALLEST = 16
 """Narrower images are mirrored up to this many pixels: the package crashes at 8x8 and refuses less."""
+_LENDING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Bm3d:
-    """Both stages at the package's own settings, for white noise of the effective sigma of the exposure.
+    """Both stages at the package's own settings.
 
-    sigma_eff = sqrt(mean(f) / eta + sigma^2) grey levels. Block matching has thresholds that are made for an image
-    in [0, 1], so the package is given grey level / 255.
+    Told a `NoiseLevel`, or blind, it takes the noise for white, with the effective sigma of the exposure,
+    sigma_eff = sqrt(mean(f) / eta + sigma^2) grey levels. Told a `NoiseProfile`, it filters the image stabilised by
+    the profile's deviation curve, and gives the package the power spectrum of the noise. Block matching has thresholds
+    that are made for an image in [0, 1], so the package is given grey level / 255.
     """
 
     threads: int = 1
@@ -39,23 +46,67 @@ class Bm3d:
     lies on a threshold may fall to either side."""
     name: str = field(default="bm3d", init=False)
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`.
+
+        Args:
+            noisy: (H, W), grey levels.
+            level: the noise, as a level or as a profile; None estimates the level.
+
+        Returns:
+            The image; with a profile `level` is None, and `noise_map` the deviation of the profile at each pixel.
 
         Raises:
             CannotRunError: the package is not installed.
         """
-        bm3d, profile = _package()
+        _package()
         image = np.asarray(noisy, dtype=np.float32)
+        if isinstance(level, NoiseProfile):
+            return self._told(image, level)
         level = level or estimate_level(image)
         sigma = effective_sigma(image, level)
         if sigma > 0:
-            more = [(0, max(SMALLEST - length, 0)) for length in image.shape]
-            padded = np.pad(image.astype(np.float64) / GREY_MAX, more, mode="symmetric")
-            profile.num_threads = self.threads
-            filtered = bm3d(padded, sigma / GREY_MAX, profile) * GREY_MAX
-            image = np.asarray(filtered[: image.shape[0], : image.shape[1]], dtype=np.float32)
+            image = self._filtered(image.astype(np.float64), sigma, None).astype(np.float32)
         return Denoised(image, level)
+
+    def _told(self, image: NDArray[np.float32], profile: NoiseProfile) -> Denoised:
+        stabiliser = Stabiliser.of(profile, float(image.min()), float(image.max()))
+        if stabiliser.deviation > 0:
+            shown = stabiliser.forward(image)
+            image = stabiliser.back(self._filtered(shown, stabiliser.deviation, profile)).astype(np.float32)
+        return Denoised(image, noise_map=profile.deviation_at(image).astype(np.float32), profile=profile)
+
+    def _filtered(self, image: NDArray[np.float64], sigma: float, profile: NoiseProfile | None) -> NDArray[np.float64]:
+        """Filter noise of standard deviation `sigma`, grey levels; of the spectrum of `profile`, or white."""
+        bm3d, settings = _package()
+        settings.num_threads = self.threads
+        kernel = (1, 1) if profile is None else profile.kernel.shape
+        more = [(0, max(SMALLEST - length, side - length, 0)) for length, side in zip(image.shape, kernel, strict=True)]
+        padded = np.pad(image / GREY_MAX, more, mode="symmetric")
+        if profile is None or profile.kernel.size == 1:
+            filtered = bm3d(padded, sigma / GREY_MAX, settings)
+        else:  # the package wants the power of the unnormalised transform: size times variance, for white noise
+            shape = (padded.shape[0], padded.shape[1])
+            with _trapz_lent():
+                filtered = bm3d(padded, profile.spectrum(shape) * padded.size * (sigma / GREY_MAX) ** 2, settings)
+        return np.asarray(filtered[: image.shape[0], : image.shape[1]] * GREY_MAX)
+
+
+@contextmanager
+def _trapz_lent() -> Iterator[None]:
+    """Let `numpy.trapz` exist: the package chooses its thresholds for a spectrum with it, and numpy 2.4 has it no more.
+
+    One thread at a time, so that no other takes it away.
+    """
+    with _LENDING:
+        if hasattr(np, "trapz"):
+            yield
+            return
+        vars(np)["trapz"] = np.trapezoid
+        try:
+            yield
+        finally:
+            del vars(np)["trapz"]
 
 
 def _package() -> tuple[Callable[..., NDArray[np.float64]], Any]:

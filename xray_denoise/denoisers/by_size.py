@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from xray_denoise.denoisers import AUTO, Denoised, Denoiser
 from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import NoiseProfile
 
 LARGE = 2**18
 """Pixels above which the light model is taken: the other takes 1.7 s for so many on two cores (docs/performance.md)."""
@@ -56,7 +57,7 @@ class BySize:
         """The model for an image of height and width `shape`, pixels."""
         return self.light if shape[0] * shape[1] > self.large else self.full
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`."""
         return self.choose(noisy.shape)(noisy, level)
 

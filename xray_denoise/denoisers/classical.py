@@ -8,7 +8,7 @@ grows with the signal.
 Their constants have the highest mean PSNR, given the true level, over three noise levels of Table II on 24
 chest radiographs that no result is reported on. Found with
 
-    python docs/tune_classical.py FOLDER
+    python -m xray_denoise.bench.tune FOLDER
 
     (eta, sigma)   (0.4, 15)   (0.6, 10)   (0.8, 5)      mean
     TV, dB            36.079      37.603     38.903    37.528
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from xray_denoise.denoisers import Denoised
 from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import NoiseProfile, as_level
 
 TV_FACTOR = 1.1
 TV_ITERATIONS = 200  # not tuned: 100 gain and 400 lose 0.05 dB on four of the images
@@ -44,7 +45,7 @@ class Noisy:
 
     name: str = field(default="noisy", init=False)
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:  # noqa: ARG002
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:  # noqa: ARG002
         """Return a copy of the image; the level is not used, and nothing is claimed to be removed."""
         return Denoised(np.array(noisy, dtype=np.float32))
 
@@ -62,12 +63,12 @@ class TotalVariation:
     iterations: int = TV_ITERATIONS
     name: str = field(default="tv", init=False)
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`."""
         from skimage.restoration import denoise_tv_chambolle
 
         image = np.asarray(noisy, dtype=np.float32)
-        level = level or estimate_level(image)
+        level = as_level(level) or estimate_level(image)
         sigma = effective_sigma(image, level)
         if sigma > 0:
             weight = self.factor * sigma
@@ -92,12 +93,12 @@ class NonLocalMeans:
     """Farthest patch that is looked at, pixels along each axis."""
     name: str = field(default="nlm", init=False)
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`."""
         from skimage.restoration import denoise_nl_means
 
         image = np.asarray(noisy, dtype=np.float32)
-        level = level or estimate_level(image)
+        level = as_level(level) or estimate_level(image)
         sigma = effective_sigma(image, level)
         if sigma > 0:
             image = denoise_nl_means(

@@ -1,10 +1,11 @@
 """Weights + device + precision + tiles = a denoiser.
 
-An image is cut into windows of one fixed size, each with a halo as wide as the network sees, so that the result is
-that of the whole image and memory does not grow with it.
+An image is cut into windows of one size, each with a halo as wide as the network sees, so that the result is that of
+the whole image and memory does not grow with it. Two kinds of networks are run so: blind ones, which estimate the
+noise level themselves or do without (`BlindDenoiser`), and those that are told it (`ToldDenoiser`).
 """
 
-import math
+import abc
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import cast
@@ -15,17 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xray_denoise import weights
-from xray_denoise.denoisers import Denoised, Runtime
-from xray_denoise.denoisers.cuda import CudaGraphs, fused
+from xray_denoise.denoisers import Denoised, Runtime, progress
 from xray_denoise.denoisers.devices import PRECISIONS, choose_device, choose_precision
 from xray_denoise.denoisers.engine import Graphs, OpenVino, choose_engine
-from xray_denoise.denoisers.lanes import CpuLane, CudaLane, Lane
 from xray_denoise.denoisers.pixels import as_seen, corrected, extended, level_sums, noise_deviation
-from xray_denoise.denoisers.tiles import windows
+from xray_denoise.denoisers.tiles import even_side, windows
 from xray_denoise.errors import CannotRunError, UsageError, XrayDenoiseError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
+from xray_denoise.nets.level import WHITE
+from xray_denoise.nets.profile_unet import KNOTS, ProfileUNet, noise_maps
 from xray_denoise.physics.levels import Calibration, Sums, scaled
 from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.noise_estimate import estimate_profile
+from xray_denoise.physics.profile import NoiseProfile, as_level
 
 WHOLE, WHOLE_ON_GPU = 1024, 2048
 """An image with no longer side goes whole where no tile is asked for: most radiographs do. Like the next one, this is
@@ -48,7 +51,11 @@ def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
     if device.type == "cuda" and dtype == torch.float32:
         torch.backends.cudnn.allow_tf32 = False  # fp32 means 32 bits
     net = weights.load(card)
-    return NetworkDenoiser(
+    if isinstance(net, ProfileUNet):
+        if runtime.engine == "openvino":
+            raise UsageError(f"'{card.name}' runs by PyTorch only", hint="use auto", option="engine")
+        return ToldDenoiser(net, card.name, card.sha256, device, dtype, runtime.tile, training=card.training)
+    return BlindDenoiser(
         net=net,
         name=card.name,
         version=card.sha256,
@@ -63,8 +70,8 @@ def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
 
 
 @dataclass(slots=True)
-class NetworkDenoiser:
-    """A network as a `Denoiser`; give one that works with noise levels the true one and it is non-blind."""
+class NetworkDenoiser(abc.ABC):
+    """A network as a `Denoiser`: what both kinds share."""
 
     net: DenoisingNet
     name: str
@@ -77,15 +84,23 @@ class NetworkDenoiser:
     halo: int = -1
     """Pixels around what is kept; -1 means the network's radius, with which tiles change nothing."""
     batch_size: int = 1
+    """Windows per forward pass."""
     engine: str = "torch"
     """What runs the network: `torch` or `openvino`."""
-    calibration: Calibration | None = None
-    """Of the level that is reported; None reports it as it is estimated."""
     training: str = ""
     """How long the network was trained, in words."""
-    _graphs: Graphs = field(init=False, repr=False)
-    _lane: Lane = field(init=False, repr=False)
-    _largest_sent: int = field(init=False, repr=False, default=LARGEST_ON_GPU)
+
+    def __post_init__(self) -> None:
+        if self.halo < 0:
+            self.halo = self.net.radius
+        if self.tile is not None and self.tile < self._smallest_tile:
+            raise UsageError(
+                f"a tile of {self.tile} pixels is smaller than what '{self.name}' sees around a pixel",
+                hint=f"use {self._smallest_tile} pixels or more, or let the image decide",
+                option="tile",
+            )
+        if self.engine == "torch":
+            self.net = self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def arithmetic(self) -> str:
@@ -96,92 +111,36 @@ class NetworkDenoiser:
     @property
     def settings(self) -> str:
         """What decides the result and its time besides the weights."""
-        calibrated = f", calibrated {self.calibration.factors}" if self.calibration else ""
-        tiles = f"tile {self.tile or 'auto'}, batch {self.batch_size}"
-        return f"{self.device} {self.arithmetic}, {tiles}{calibrated}"
-
-    def __post_init__(self) -> None:
-        if self.halo < 0:
-            self.halo = self.net.radius
-        if self.tile is not None and self.tile < self._smallest_tile:
-            raise UsageError(
-                f"a tile of {self.tile} pixels is smaller than what '{self.name}' sees around a pixel",
-                hint=f"use --tile {self._smallest_tile} or more, or --tile auto",
-            )
-        if self.engine == "openvino":
-            self._graphs = OpenVino(self.net, self.dtype, torch.get_num_threads())
-        else:
-            self.net = self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self._graphs = cast(Graphs, self.net)
-        self._lane = CpuLane()
-        if self.device.type == "cuda":
-            self._lane = CudaLane(self.device)
-            self._graphs = CudaGraphs(self.net if self.dtype == torch.float32 else fused(self.net, self.dtype))
-            torch.cuda.synchronize(self.device)  # the weights are there before another stream uses them
-
-    @property
-    def at_once(self) -> int:
-        """How many threads may call it with profit: on a GPU the copies of one go on while the other computes."""
-        return 2 if self.device.type == "cuda" else 1
+        return f"{self.device} {self.arithmetic}, tile {self.tile or 'auto'}, batch {self.batch_size}"
 
     @torch.inference_mode()
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels (see `Denoiser`).
-
-        What lies outside 0..255 is shown to the network as 0 or 255, and gets the correction made there.
 
         Raises:
             UsageError: `level` is given to a network that takes none.
+            CannotRunError: the device has too little memory for the smallest window.
             XrayDenoiseError: the precision has too small a range for this image.
         """
-        if level is not None and not isinstance(self.net, BlindNet):
-            raise UsageError(
-                f"'{self.name}' cannot be told a noise level", hint="leave the level out, or choose x-bdcnn"
-            )
         noisy = np.require(noisy, np.float32, ["C", "W"])
         while True:
             try:
-                return self._denoised(noisy, level)
+                found = self._denoised(noisy, level)
+                break
             except torch.cuda.OutOfMemoryError:
                 pass  # the tensors of the failed try are freed with the exception, before the next one
-            self._shrink(max(self.window_for((noisy.shape[0], noisy.shape[1]))))
-
-    def _denoised(self, noisy: NDArray[np.float32], level: NoiseLevel | None) -> Denoised:
-        """See `__call__`; on a GPU the pixels stay there from the first formula to the last."""
-        height, width = noisy.shape
-        with self._lane.launching():
-            image = self._lane.sent(noisy) if noisy.size <= self._largest_sent else torch.from_numpy(noisy)
-            seen = as_seen(image)
-            whole = extended(seen[None, None], self.net.stride)
-            tile = self.window_for((whole.shape[2], whole.shape[3]))
-            restored, deviation = self._restore(whole, self._encoded(level), tile)
-            denoised = corrected(image, seen, restored[:height, :width])
-            if deviation is None:
-                found = self._lane.fetched(denoised)
-            else:
-                deviation = deviation[:height, :width]
-                found = self._lane.fetched(level_sums(seen, denoised, deviation))
-        self._lane.wait()
-        if deviation is None:
-            return Denoised(found[0].numpy())
-        scale = 1.0
-        if level is None:
-            level, scale = self._whole_level(Sums(*found[0].tolist()))
-        with self._lane.launching():
-            found = self._lane.fetched(denoised, deviation.mul_(scale))
-        self._lane.wait()
-        return Denoised(found[0].numpy(), level, found[1].numpy())
-
-    def _whole_level(self, sums: Sums) -> tuple[NoiseLevel, float]:
-        """The level of the whole image, and what to multiply the map of the noise by; both calibrated."""
-        if not all(map(math.isfinite, sums)):
+            self._halve_tile(max(self.window_for((noisy.shape[0], noisy.shape[1]))))
+        if not np.isfinite(found.image).all():
             raise XrayDenoiseError(
                 f"'{self.name}' gives values in {self.arithmetic} that are not numbers",
-                hint="try --precision fp32; if that does not help, please report it",
+                hint="try 32-bit arithmetic; if that does not help, please report it",
+                option="precision",
             )
-        measured = sums.measured
-        factor = self.calibration.factor(measured) if self.calibration else 1.0
-        return scaled(measured, factor), float(np.float32(factor * sums.strength))
+        return found
+
+    @abc.abstractmethod
+    def _denoised(self, noisy: NDArray[np.float32], level: NoiseLevel | NoiseProfile | None) -> Denoised:
+        """See `__call__`."""
 
     @property
     def _smallest_tile(self) -> int:
@@ -191,19 +150,87 @@ class NetworkDenoiser:
     def window_for(self, sides: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the windows for an image: as many as needed, and then as small as they can be."""
         whole, auto = (WHOLE_ON_GPU, AUTO_TILE_ON_GPU) if self.device.type == "cuda" else (WHOLE, AUTO_TILE)
-        shrink = self.net.shrink
+        shrink, stride = self.net.shrink, self.net.stride
         limit = self.tile or shrink * (whole if max(sides) <= whole * shrink else auto)
-        height, width = (self._even_side(side, limit - limit % self.net.stride) for side in sides)
+        height, width = (even_side(side, limit - limit % stride, self.halo, stride) for side in sides)
         return height, width
 
-    def _even_side(self, length: int, limit: int) -> int:
-        """Side, up to `limit` and a multiple of the stride, of the fewest equal windows along `length` pixels."""
-        if length <= limit:
-            return length
-        overlap = 2 * self.halo
-        count = math.ceil((length - overlap) / (limit - overlap))
-        side = math.ceil((length + overlap * (count - 1)) / count)
-        return side + -side % self.net.stride
+    def _place(self, noisy: NDArray[np.float32]) -> Tensor:
+        """The image on the device where its pixels are worked on, (H, W)."""
+        image = torch.from_numpy(noisy)
+        return image.to(self.device) if noisy.size <= LARGEST_ON_GPU else image
+
+    def _on_device(self, batch: list[Tensor]) -> Tensor:
+        joined = torch.cat(batch) if len(batch) > 1 else batch[0]
+        if self.device.type == "cuda" and not joined.is_cuda:
+            joined = joined.pin_memory()
+        return joined.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+
+    def _arithmetic(self) -> AbstractContextManager[object]:
+        if self.dtype == torch.float32 or self.engine == "openvino":
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    def _halve_tile(self, tile: int) -> None:
+        """Use windows of half the side from here on, after the device ran out of memory.
+
+        Raises:
+            CannotRunError: they are as small as they can be.
+        """
+        torch.cuda.empty_cache()
+        if tile // 2 < self._smallest_tile:
+            raise CannotRunError(
+                f"{self.device} has too little free memory for a tile of {tile} pixels",
+                hint="close what else runs on it, or use the CPU",
+                option="device",
+            )
+        self.tile, self.batch_size = tile // 2, 1
+
+
+@dataclass(slots=True)
+class BlindDenoiser(NetworkDenoiser):
+    """A blind network; give one that works with noise levels the true one and it is non-blind."""
+
+    calibration: Calibration | None = None
+    """Of the level that is reported; None reports it as it is estimated."""
+    _graphs: Graphs = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        NetworkDenoiser.__post_init__(self)
+        if self.engine == "openvino":
+            self._graphs = OpenVino(self.net, self.dtype, torch.get_num_threads())
+        else:
+            self._graphs = cast(Graphs, self.net)
+
+    @property
+    def settings(self) -> str:
+        """What decides the result and its time besides the weights."""
+        calibrated = f", calibrated {self.calibration.factors}" if self.calibration else ""
+        return f"{NetworkDenoiser.settings.fget(self)}{calibrated}"  # type: ignore[attr-defined]
+
+    def _denoised(self, noisy: NDArray[np.float32], level: NoiseLevel | NoiseProfile | None) -> Denoised:
+        """What lies outside 0..255 is shown to the network as 0 or 255, and gets the correction made there."""
+        level = as_level(level)
+        if level is not None and not isinstance(self.net, BlindNet):
+            raise UsageError(
+                f"'{self.name}' cannot be told a noise level", hint="leave the level out, or choose x-bdcnn"
+            )
+        height, width = noisy.shape
+        image = self._place(noisy)
+        seen = as_seen(image)
+        whole = extended(seen[None, None], self.net.stride)
+        tile = self.window_for((whole.shape[2], whole.shape[3]))
+        restored, deviation = self._restore(whole, self._encoded(level), tile)
+        denoised = corrected(image, seen, restored[:height, :width])
+        if deviation is None or not bool(denoised.isfinite().all()):
+            return Denoised(denoised.cpu().numpy())
+        deviation = deviation[:height, :width]
+        if level is None:
+            sums = Sums(*level_sums(seen, denoised, deviation).tolist())
+            factor = self.calibration.factor(sums.measured) if self.calibration else 1.0
+            level = scaled(sums.measured, factor)
+            deviation.mul_(float(np.float32(factor * sums.strength)))
+        return Denoised(denoised.cpu().numpy(), level, deviation.cpu().numpy())
 
     def _encoded(self, level: NoiseLevel | None) -> Tensor | None:
         """A given level as the network wants it, (1, 2, 1, 1)."""
@@ -222,6 +249,7 @@ class NetworkDenoiser:
                 clean, levels = self._run(self._on_device([image[:, :, *window.seen] for window in batch]), given)
             clean = clean[:, 0].float()
             noise = None if levels is None else noise_deviation(clean, levels, cast(BlindNet, self.net).encoding)
+            progress.tell(first + len(batch), len(tiles))
             if len(tiles) == 1:  # nothing to put together
                 return clean[0].to(image.device), None if noise is None else noise[0].to(image.device)
             for index, window in enumerate(batch):
@@ -241,27 +269,39 @@ class NetworkDenoiser:
         restored, estimated = self._graphs(noisy)
         return restored, estimated
 
-    def _on_device(self, batch: list[Tensor]) -> Tensor:
-        joined = torch.cat(batch) if len(batch) > 1 else batch[0]
-        return joined.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
 
-    def _arithmetic(self) -> AbstractContextManager[object]:
-        if self.dtype == torch.float32 or self.engine == "openvino":
-            return nullcontext()
-        return torch.autocast(self.device.type, self.dtype)
+@dataclass(slots=True)
+class ToldDenoiser(NetworkDenoiser):
+    """A network that is told the noise: by the caller, or by the pooled estimate of the whole image.
 
-    def _shrink(self, tile: int) -> None:
-        """Halve the tile, from here on, after the device ran out of memory.
+    whole image -> profile -> deviation at 33 grey levels, power in four bands -> each window: noise maps -> network
+    """
 
-        Raises:
-            CannotRunError: it is as small as it can be.
-        """
-        if isinstance(self._graphs, CudaGraphs):
-            self._graphs.forget()
-        torch.cuda.empty_cache()
-        if tile // 2 < self._smallest_tile:
-            raise CannotRunError(
-                f"{self.device} has too little free memory for a tile of {tile} pixels",
-                hint="close what else runs on it, or use --device cpu",
-            )
-        self.tile, self.batch_size, self._largest_sent = tile // 2, 1, self._largest_sent // 4
+    def _denoised(self, noisy: NDArray[np.float32], level: NoiseLevel | NoiseProfile | None) -> Denoised:
+        profile = NoiseProfile.of_level(level) if isinstance(level, NoiseLevel) else level
+        profile = profile or estimate_profile(noisy).profile
+        height, width = noisy.shape
+        whole = extended(self._place(noisy)[None, None], self.net.stride)
+        shape = (whole.shape[2], whole.shape[3])
+        told = [one.to(self.device) for one in told_of(profile)]
+        restored = torch.empty(shape, device=whole.device)
+        tiles = list(windows(shape, self.window_for(shape), self.halo))
+        for first in range(0, len(tiles), self.batch_size):
+            batch = tiles[first : first + self.batch_size]
+            seen = self._on_device([whole[:, :, *window.seen] for window in batch]) / WHITE
+            maps = noise_maps(seen, *(one.expand(len(seen), -1) for one in told))
+            with self._arithmetic():
+                clean = self.net(seen, maps)
+            progress.tell(first + len(batch), len(tiles))
+            for index, window in enumerate(batch):
+                restored[window.kept] = clean[index, 0, *window.inside].to(whole.device) * WHITE
+        image = restored[:height, :width].cpu().numpy()
+        shown = level if isinstance(level, NoiseLevel) else profile.nearest_level()
+        return Denoised(image, shown, profile.deviation_at(image).astype(np.float32), profile)
+
+
+def told_of(profile: NoiseProfile) -> tuple[Tensor, Tensor]:
+    """What `nets.profile_unet.noise_maps` takes of a profile: (1, KNOTS) and (1, BANDS), 32-bit floats."""
+    variance = (profile.deviation_at(np.linspace(0, WHITE, KNOTS)) / WHITE) ** 2
+    powers = np.maximum(profile.band_powers(), 1e-3)
+    return torch.from_numpy(variance).float()[None], torch.from_numpy(powers).float()[None]

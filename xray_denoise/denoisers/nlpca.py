@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from xray_denoise.denoisers import Denoised
 from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.profile import NoiseProfile, as_level
 
 Matrix = NDArray[np.float32]
 
@@ -59,10 +60,10 @@ class NonLocalPca:
     newton_steps: int = NEWTON_STEPS
     name: str = field(default="nl-pca", init=False)
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`."""
         image = np.asarray(noisy, dtype=np.float32)
-        level = level or estimate_level(image)
+        level = as_level(level) or estimate_level(image)
         if math.isinf(level.eta) and level.sigma == 0:
             return Denoised(image, level)
         eta = min(level.eta, GREY_MAX / LEAST_QUANTUM_SHARE / max(level.sigma, 1e-6) ** 2)

@@ -1,5 +1,6 @@
 """Windows that cover an image once, each with a halo as wide as a network sees (docs/decisions/0004)."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -43,3 +44,13 @@ def _spans(length: int, tile: int, halo: int) -> Iterator[tuple[slice, slice]]:
         stop = min(start + tile, length)
         kept_from, kept_to = kept_to, length if stop == length else stop - halo
         yield slice(start, stop), slice(kept_from, kept_to)
+
+
+def even_side(length: int, limit: int, halo: int, stride: int) -> int:
+    """Side, up to `limit` and a multiple of `stride`, of the fewest equal windows along `length` pixels."""
+    if length <= limit:
+        return length
+    overlap = 2 * halo
+    count = math.ceil((length - overlap) / (limit - overlap))
+    side = math.ceil((length + overlap * (count - 1)) / count)
+    return side + -side % stride

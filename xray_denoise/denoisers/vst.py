@@ -10,7 +10,7 @@ Without a noise level that of `physics.estimate` is taken.
 The constants of TV and NLM in the domain of the transform have the highest mean PSNR, given the true level, over
 three noise levels of Table II on the middle 512x512 of 24 chest radiographs that no result is reported on. Found with
 
-    python docs/tune_classical.py FOLDER --methods gat-tv gat-nlm --side 512
+    python -m xray_denoise.bench.tune FOLDER --methods gat-tv gat-nlm --side 512
 
     (eta, sigma)   (0.4, 15)   (0.6, 10)   (0.8, 5)      mean
     GAT + TV, dB      37.211      38.149     39.011    38.124
@@ -37,6 +37,7 @@ from xray_denoise.denoisers.classical import NonLocalMeans, TotalVariation
 from xray_denoise.physics.anscombe import forward, inverse
 from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.profile import NoiseProfile, as_level
 
 GAT_TV = TotalVariation(factor=1.1)
 GAT_NLM = NonLocalMeans(factor=0.7, patch_size=9, patch_distance=6)
@@ -56,9 +57,9 @@ class Stabilised:
         """`gat-` and the name of the inner method."""
         return f"gat-{self.inner.name}"
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`."""
-        level = level or estimate_level(noisy)
+        level = as_level(level) or estimate_level(noisy)
         return _denoised(_through_transform(self.inner, np.asarray(noisy, np.float64), level), level)
 
 
@@ -84,9 +85,9 @@ class IterativeStabilised:
         """`ivst-` and the name of the inner method."""
         return f"ivst-{self.inner.name}"
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`."""
-        level = level or estimate_level(noisy)
+        level = as_level(level) or estimate_level(noisy)
         exposure = np.asarray(noisy, np.float64)
         image = exposure
         for share in self.shares:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from numpy.typing import NDArray
 
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
+from xray_denoise.files.atomic import atomic_write
 from xray_denoise.files.derivation import Derivation
-from xray_denoise.files.whole import whole_file
 from xray_denoise.radiograph import Radiograph
 
 if TYPE_CHECKING:
@@ -120,9 +120,9 @@ def is_radiograph(path: Path) -> bool:
         kind = sniff(path)
         if kind != "dicom":
             return kind is not None
-        from xray_denoise.files import dicom
+        from xray_denoise.files.dicom.read import is_radiograph_class
 
-        return dicom.is_radiograph_class(path)
+        return is_radiograph_class(path)
     except UnreadableFileError:
         return True
 
@@ -153,7 +153,7 @@ def read_frames(path: Path, *, span: tuple[float, float] | None = None) -> Itera
             f"{path} is neither DICOM, PNG, TIFF nor WebP", hint="convert it without loss, for example to PNG"
         )
     if kind == "dicom":
-        from xray_denoise.files import dicom
+        from xray_denoise.files.dicom import read as dicom
 
         return dicom.read_frames(path, span)
     from xray_denoise.files import raster
@@ -171,7 +171,8 @@ def write(
     compression: Compression = "none",
     private: Private = "keep",
     now: datetime | None = None,
-    when_whole: Callable[[Path], None] | None = None,
+    before_rename: Callable[[Path], None] | None = None,
+    replace: bool = True,
 ) -> None:
     """Write a radiograph, or its frames, as the suffix of `target` says; it appears whole or not at all.
 
@@ -187,9 +188,11 @@ def write(
         compression: how the pixels of a DICOM file made from another are compressed, always without loss.
         private: whether such a file keeps the private groups of its source.
         now: the time of writing, with its time zone; by default the present.
-        when_whole: called with a path to read the finished file by, just before it takes its name.
+        before_rename: called with a path to read the finished file by, just before it takes its name.
+        replace: whether the file may take the place of one of that name.
 
     Raises:
+        ExistingFileError: there is a file of that name, and `replace` is false.
         UnwritableFileError: the folder is missing, `target` is the source, or the image does not fit.
         UsageError: `bits` is given for a DICOM file, which keeps its own.
         CannotRunError: no encoder for this compression is installed.
@@ -203,7 +206,7 @@ def write(
     if kind == "dicom" and bits is not None:
         raise UsageError("a DICOM file keeps the bits of its source", hint="leave out --bits, or write a PNG or TIFF")
     source = None if first.header is None else first.source
-    with whole_file(target, source=source, when_whole=when_whole) as stream:
+    with atomic_write(target, source=source, before_rename=before_rename, replace=replace) as stream:
         if kind == "dicom":
             now = now or datetime.now().astimezone()
             _write_dicom(stream, frames, first, target, derivation, now, compression, private)
@@ -215,10 +218,11 @@ def caveats(radiograph: Radiograph) -> tuple[str, ...]:
     """Sentences that a user should see before trusting the result, without a subject; usually none."""
     header = _dicom_header(radiograph)
     if header is None:
-        return ()
-    from xray_denoise.files import damage, dicom
+        return getattr(radiograph.header, "caveats", ())
+    from xray_denoise.files import damage
+    from xray_denoise.files.dicom import read as dicom
 
-    with damage.damage_named(radiograph.source):
+    with damage.as_unreadable(radiograph.source):
         return dicom.caveats(header)
 
 
@@ -229,7 +233,7 @@ def require_encoder(compression: Compression) -> None:
         CannotRunError: the package that does it is not installed.
     """
     if compression != "none":
-        from xray_denoise.files import codecs
+        from xray_denoise.files.dicom import codecs
 
         codecs.require_encoder(compression)
 
@@ -264,11 +268,14 @@ def _write_dicom(
     compression: Compression,
     private: Private,
 ) -> None:
-    from xray_denoise.files import codecs, damage, derive, dicom, exposure
+    from xray_denoise.files import damage
+    from xray_denoise.files.dicom import codecs, phantom
+    from xray_denoise.files.dicom import read as dicom
+    from xray_denoise.files.dicom import write as derive
 
     if first.header is None:
-        phantom = exposure.new_dx(first.stored, bits=first.bits, inverted=first.inverted)
-        phantom.save_as(stream, enforce_file_format=True)
+        made = phantom.new_dx(first.stored, bits=first.bits, inverted=first.inverted)
+        made.save_as(stream, enforce_file_format=True)
         return
     header = _dicom_header(first)
     if header is None:
@@ -281,7 +288,7 @@ def _write_dicom(
     require_encoder(compression)
     syntax = codecs.SYNTAXES[compression]
     count = dicom.frame_count(header)
-    with damage.damage_named(first.source):
+    with damage.as_unreadable(first.source):
         derived = derive.derived_header(header, derivation, now, syntax=syntax, private=private)
         head_and_tail = derive.encoded(derived)
     if compression == "none":
@@ -307,7 +314,7 @@ def _write_raster(
     def picture(radiograph: Radiograph) -> NDArray[Any]:
         header = _dicom_header(radiograph)
         if header is not None and render != "stored":
-            from xray_denoise.files.display import displayed_pixels
+            from xray_denoise.files.dicom.render import displayed_pixels
 
             return displayed_pixels(radiograph, header, bits or 8)
         if header is None and bits is not None and bits != radiograph.bits:

@@ -8,7 +8,7 @@ from xray_denoise.errors import UnreadableFileError, XrayDenoiseError
 
 
 @contextmanager
-def damage_named(
+def as_unreadable(
     path: Path,
     what: str = "it is damaged, incomplete or not valid DICOM",
     hint: str = "dciodvfy or dcmdump may tell where; fetch the file again from its source",

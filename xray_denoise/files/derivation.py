@@ -17,16 +17,19 @@ class Derivation:
     model_hash: str = ""
     """SHA-256 of its weights, hexadecimal; empty where it has none."""
     options: str = ""
-    """Every option that changes the pixels, such as "strength 0.8"; part of the new identifiers."""
+    """Every option that changes the pixels, such as "strength 0.8", for people."""
     eta: float | None = None
     """Estimated photons per grey level, None where the model makes no estimate."""
     sigma: float | None = None
     """Estimated standard deviation of the electronic noise, grey levels, None as above."""
 
+    settings: str = ""
+    """The same at full precision, for the new identifiers; empty takes `options` for them."""
+
     @property
     def identity(self) -> tuple[str, str, str]:
         """What a new identifier is made from, besides the source's own."""
-        return self.model, self.model_hash, self.options
+        return self.model, self.model_hash, self.settings or self.options
 
     @property
     def sentence(self) -> str:

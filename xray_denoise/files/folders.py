@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xray_denoise import files
 from xray_denoise.errors import UnwritableFileError, UsageError
-from xray_denoise.files.whole import is_partial
+from xray_denoise.files.atomic import is_partial
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
@@ -14,11 +14,12 @@ def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
 
     It should if its first bytes say so, or if its name does and its bytes say nothing else: such a file is damaged,
     and reading it will tell how. A folder that may not be looked into stands for what is in it: reading it, too, will
-    tell why it failed. Links to folders are not followed.
+    tell why it failed. Links to folders are not followed, only named.
     """
     locked: list[Path] = []
     for parent, folders, names in os.walk(folder, onerror=lambda error: locked.append(Path(error.filename))):
         folders.sort()
+        yield from ((Path(parent, name), False) for name in folders if Path(parent, name).is_symlink())
         for name in sorted(names):
             path = Path(parent, name)
             yield path, not is_partial(name) and (files.is_radiograph(path) or _is_damaged(path))

@@ -1,36 +1,72 @@
-"""PNG, TIFF and WebP: grey pixels in, grey pixels out, nothing lost in between."""
+"""PNG, TIFF and WebP: grey pixels in, grey pixels out, nothing lost in between without a word.
 
-from collections.abc import Iterable, Iterator
+tifffile reads and writes TIFF, Pillow the rest; this module decides what is accepted, before room is made for it.
+"""
+
+import json
+import logging
+import math
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, PngImagePlugin
 
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
-from xray_denoise.files.damage import damage_named
+from xray_denoise.files.atomic import atomic_write
+from xray_denoise.files.damage import as_unreadable
 from xray_denoise.radiograph import Radiograph, robust_span
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPage
 
 RasterKind = Literal["png", "tiff", "webp"]
 
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B")
-TIFF_BITS_PER_SAMPLE = 258
-TIFF_COMPRESSION, TIFF_UNCOMPRESSED = 259, 1
-TIFF_PHOTOMETRIC = 262
-TIFF_STRIP_OFFSETS, TIFF_ROWS_PER_STRIP = 273, 278
 BEST_RATIO = 1500
 """Deflate makes no more than 1032 bytes of one, LZW a little more."""
-WHITE_IS_ZERO = 0
-PNG_EFFORT = 3
-"""zlib level: a third of the time of the default 6, for files 3 to 10 % larger."""
+PNG_EFFORT, TIFF_EFFORT = 3, 6
+"""zlib levels. For PNG a third of the time of the default 6, for files 3 to 10 % larger."""
 MOST_DPI = 1e6
 """Pixels per inch; what claims more, or no number, is damaged."""
 WEBP_MAX_SIDE = 16383
 """Pixels per side; the format holds no more."""
+ORIENTATION = 0x0112
+"""Of EXIF and TIFF: 1 is upright, 5 to 8 exchange rows and columns."""
+AGAIN = "fetch the file again from its source"
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_COPIED = (b"gAMA", b"cHRM", b"sRGB")
+"""Chunks that go into a new PNG file as they are."""
+PNG_USED = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"pHYs", b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf")
+PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""By colour type."""
+PNG_PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+"""Of an interlaced image: first row and column, steps."""
+
+ICC_PROFILE = 34675
+TIFF_COPIED = {270: "ImageDescription", 271: "Make", 272: "Model", 306: "DateTime", 315: "Artist", 33432: "Copyright"}
+"""Tags whose text goes into a new TIFF file."""
+TIFF_USED = {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 269, 273, 274, 277, 278, 279, 280, 281, 282, 283}
+TIFF_USED |= {284, 288, 289, 290, 291, 292, 293, 296, 297, 305, 317, 320, 322, 323, 324, 325, 338, 339, 340, 341, 347}
+TIFF_USED |= {530, 531, 532, ICC_PROFILE}
+"""Tags that say how pixels are stored, and those that are kept in another way."""
+UNCOMPRESSED, JPEG = 1, 7
+COMPRESSIONS = {UNCOMPRESSED, 5, JPEG, 8, 32773, 32946, 34925, 50000}
+"""None, LZW, JPEG, deflate, PackBits, LZMA, Zstandard."""
+WITH_BEST_RATIO = {5, 8, 32773, 32946}
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = range(4)
+SMALLEST_TILE = 256
+"""Pixels: the standard knows none smaller."""
+MOST_TILE = 1 << 24
+"""Pixels of a tile that is larger than its image."""
+MOST_PAGES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +80,21 @@ class RasterHeader:
     """PNG text chunks by keyword."""
     icc_profile: bytes | None = None
     exif: bytes | None = None
+    chunks: tuple[tuple[bytes, bytes], ...] = ()
+    """Of `PNG_COPIED`: names and contents."""
+    tags: tuple[tuple[int, bytes], ...] = ()
+    """Of `TIFF_COPIED`: codes and texts."""
+    dropped: tuple[str, ...] = ()
+    """Names of what no new file will hold."""
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What is lost, as a sentence without subject; usually nothing."""
+        return (f"its {', '.join(self.dropped)} will not be kept",) if self.dropped else ()
 
 
 def read_frames(path: Path, kind: RasterKind, span: tuple[float, float] | None) -> Iterator[Radiograph]:
-    """Yield the pages of a grey raster image one by one; PNG and WebP have one.
+    """Yield the pages of a grey raster image one by one, upright; PNG and WebP have one.
 
     Args:
         path: the file.
@@ -58,15 +105,8 @@ def read_frames(path: Path, kind: RasterKind, span: tuple[float, float] | None) 
     Raises:
         UnreadableFileError: the file is damaged, coloured, transparent, animated or far too large.
     """
-    with _damage_named(path), Image.open(path, formats=[kind.upper()]) as image:
-        pages = getattr(image, "n_frames", 1)
-        if pages > 1 and kind != "tiff":
-            raise UnreadableFileError(f"{path} is animated", hint="save its frames as single images")
-        for page in range(pages):
-            image.seek(page)
-            _refuse_truncated(image, path)
-            stored, bits = _grey_pixels(image, kind, path)
-            header = _header(image, kind)
+    with _as_unreadable(path):
+        for stored, bits, header in _tiff_pages(path) if kind == "tiff" else _picture(path, kind):
             yield Radiograph(
                 stored,
                 span or ((0.0, 255.0) if bits == 8 else robust_span(stored)),
@@ -77,51 +117,126 @@ def read_frames(path: Path, kind: RasterKind, span: tuple[float, float] | None) 
 
 
 @contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
+def _as_unreadable(path: Path) -> Iterator[None]:
     what = "it is damaged, incomplete or of an unusual kind"
     hint = "open it in an image editor and save it again as a grey PNG of 8 or 16 bits"
-    with damage_named(path, what, hint):
+    with as_unreadable(path, what, hint):
         try:
             yield
         except Image.DecompressionBombError as error:
-            raise UnreadableFileError(
-                f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels",
-                hint="no radiograph is that large; cut it into parts if it is genuine",
-            ) from error
+            raise _too_large(path) from error
 
 
-def _refuse_truncated(image: Image.Image, path: Path) -> None:
-    """Pillow takes what is missing from a TIFF file for black, and makes room for any size that a head claims."""
-    depth = 2 if image.mode.startswith("I") else 1
-    ratio = float("inf") if image.format == "WEBP" else BEST_RATIO
-    strips = 1.0
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        tags = image.tag_v2
-        ratio = 1 if tags.get(TIFF_COMPRESSION, TIFF_UNCOMPRESSED) == TIFF_UNCOMPRESSED else ratio
-        ratio *= 8 if image.mode == "1" else 4 / 3  # eight pixels a byte, or pixels of 12 bits
-        if TIFF_STRIP_OFFSETS in tags:
-            strips = len(tags[TIFF_STRIP_OFFSETS]) * tags.get(TIFF_ROWS_PER_STRIP, image.height) / image.height
-    if strips < 1 or path.stat().st_size * ratio < image.width * image.height * depth:
+def _too_large(path: Path) -> UnreadableFileError:
+    return UnreadableFileError(
+        f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels",
+        hint="no radiograph is that large; cut it into parts if it is genuine",
+    )
+
+
+def _truncated(path: Path, what: str) -> UnreadableFileError:
+    return UnreadableFileError(f"{path} is truncated: {what}", hint=AGAIN)
+
+
+def _transparent(path: Path) -> UnreadableFileError:
+    return UnreadableFileError(f"{path} is partly transparent", hint="save it without an alpha channel")
+
+
+def _coloured(path: Path) -> UnreadableFileError:
+    return UnreadableFileError(f"{path} is a colour image", hint="convert it to grey first")
+
+
+def _odd(path: Path, what: str) -> UnreadableFileError:
+    return UnreadableFileError(
+        f"{path} has {what}, not grey levels of 8 or 16 bits", hint="save it as a grey PNG or TIFF of 8 or 16 bits"
+    )
+
+
+def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """The image upright.
+
+    Args:
+        pixels: (rows, columns) as they are stored.
+        orientation: of TIFF 6.0 and EXIF, 1 to 8; anything else counts as 1.
+    """
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.T
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _picture(path: Path, kind: RasterKind) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
+    """The only image of a PNG or WebP file, its bits and what else is in it."""
+    chunks = _png_chunks(path) if kind == "png" else {}
+    with Image.open(path, formats=[kind.upper()]) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise UnreadableFileError(f"{path} is animated", hint="save its frames as single images")
+        if kind == "png" and path.stat().st_size * BEST_RATIO < image.width * image.height // 8:
+            raise _truncated(path, f"it is too short for {image.height}x{image.width} pixels")
+        pixels, bits = _grey_pixels(image, path)
+        header = _header(image, kind, chunks)
+        orientation, header = _orientation(image, header)
+        yield turned(pixels, orientation), bits, header
+
+
+def _png_chunks(path: Path) -> dict[bytes, bytes]:
+    """The names of all chunks, with the contents of the short ones of `PNG_COPIED`.
+
+    Raises:
+        UnreadableFileError: its colours are deep, or its pixel data end before its pixels do: Pillow would cut the
+            first to 8 bits and take what is missing for black, without a word.
+    """
+    found: dict[bytes, bytes] = {}
+    inflater, inflated, wanted = zlib.decompressobj(), 0, 0
+    with path.open("rb") as stream:
+        stream.seek(len(PNG_START))
+        while len(head := stream.read(8)) == 8:
+            length, name = struct.unpack(">L4s", head)
+            start = stream.tell()
+            if name == b"IHDR":
+                wanted = _png_bytes(stream.read(13), path)
+            elif name == b"IDAT":
+                for at in range(start, start + length, 1 << 16):
+                    stream.seek(at)
+                    waiting = stream.read(min(1 << 16, start + length - at))
+                    while waiting and inflated <= wanted:
+                        inflated += len(inflater.decompress(waiting, 1 << 20))
+                        waiting = inflater.unconsumed_tail
+            elif name in PNG_COPIED and length <= 64:
+                found[name] = stream.read(length)
+            found.setdefault(name, b"")
+            stream.seek(start + length + 4)
+    if inflated < wanted:
+        raise _truncated(path, f"{inflated} of {wanted} bytes of pixels")
+    return found
+
+
+def _png_bytes(head: bytes, path: Path) -> int:
+    """The bytes of all rows of an image, each with its filter, by the contents of IHDR."""
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">LLBBBBB", head)
+    if depth == 16 and colour != 0:
         raise UnreadableFileError(
-            f"{path} is truncated: it is too short for {image.height}x{image.width} pixels",
-            hint="fetch the file again from its source",
+            f"{path} has 16-bit colour or alpha channels", hint="save it as 16-bit grey without an alpha channel"
         )
+    if width * height > 2 * (Image.MAX_IMAGE_PIXELS or 0):
+        raise _too_large(path)
+    bits, total = depth * PNG_SAMPLES[colour], 0
+    for top, left, down, across in PNG_PASSES if interlaced else ((0, 0, 1, 1),):
+        rows, columns = -(-(height - top) // down), -(-(width - left) // across)
+        total += max(rows, 0) * (1 + (columns * bits + 7) // 8) if columns > 0 else 0
+    return total
 
 
-def _grey_pixels(image: Image.Image, kind: RasterKind, path: Path) -> tuple[NDArray[Any], int]:
-    """The only channel of a page and its bit depth."""
-    if kind == "png":
-        _refuse_deep_colour(path)
+def _grey_pixels(image: Image.Image, path: Path) -> tuple[NDArray[Any], int]:
+    """The only channel of an image and its bit depth."""
     mode = image.mode
-    if mode in SIXTEEN_BIT_MODES or (mode == "I" and kind == "png"):
+    if mode in SIXTEEN_BIT_MODES or mode == "I":
         pixels = np.asarray(image).astype(np.uint16)
         _refuse_transparency(pixels, image.info.get("transparency"), path)
-        bits = 16
-        if isinstance(image, TiffImagePlugin.TiffImageFile):
-            bits = int(image.tag_v2[TIFF_BITS_PER_SAMPLE][0])
-            if image.tag_v2.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:
-                pixels = (2**bits - 1 - pixels).astype(np.uint16)
-        return pixels, bits
+        return pixels, 16
     if mode in ("1", "L"):
         pixels = np.array(image.convert("L"))
         _refuse_transparency(pixels, image.info.get("transparency"), path)
@@ -129,25 +244,11 @@ def _grey_pixels(image: Image.Image, kind: RasterKind, path: Path) -> tuple[NDAr
     if mode in ("P", "PA", "LA", "La", "RGB", "RGBA", "RGBX", "RGBa"):
         red, green, blue, alpha = np.moveaxis(np.asarray(image.convert("RGBA")), 2, 0)
         if (alpha != 255).any():
-            raise UnreadableFileError(f"{path} is partly transparent", hint="save it without an alpha channel")
-        if (red == green).all() and (red == blue).all():
-            return red.copy(), 8
-        raise UnreadableFileError(f"{path} is a colour image", hint="convert it to grey first")
-    raise UnreadableFileError(
-        f"{path} has pixels of the kind {mode!r}, not grey levels of 8 or 16 bits",
-        hint="save it as a grey PNG or TIFF of 8 or 16 bits",
-    )
-
-
-def _refuse_deep_colour(path: Path) -> None:
-    """Pillow would cut 16-bit colour to 8 bits without a word."""
-    with path.open("rb") as stream:
-        depth, colour_type = stream.read(26)[24:26]
-    if depth == 16 and colour_type != 0:
-        raise UnreadableFileError(
-            f"{path} has 16-bit colour or alpha channels",
-            hint="save it as 16-bit grey without an alpha channel",
-        )
+            raise _transparent(path)
+        if not ((red == green).all() and (red == blue).all()):
+            raise _coloured(path)
+        return red.copy(), 8
+    raise _odd(path, f"pixels of the kind {mode!r}")
 
 
 def _refuse_transparency(pixels: NDArray[Any], transparent: object, path: Path) -> None:
@@ -155,16 +256,260 @@ def _refuse_transparency(pixels: NDArray[Any], transparent: object, path: Path) 
         raise UnreadableFileError(f"{path} is partly transparent", hint="save it without a transparent grey level")
 
 
-def _header(image: Image.Image, kind: RasterKind) -> RasterHeader:
+def _header(image: Image.Image, kind: RasterKind, chunks: dict[bytes, bytes]) -> RasterHeader:
     info = image.info
-    dpi = tuple(float(number) for number in info.get("dpi", ()))
+    grey = image.mode in ("1", "L", *SIXTEEN_BIT_MODES)
+    dropped = [name.decode("ascii", "replace") for name in chunks if name not in (*PNG_USED, *PNG_COPIED)]
+    dropped += ["ICC profile"] if info.get("icc_profile") and not grey and kind == "png" else []
+    dropped += ["XMP"] if info.get("xmp") and kind == "webp" else []
     return RasterHeader(
         kind=kind,
-        dpi=(dpi[0], dpi[1]) if len(dpi) == 2 and all(0 < number <= MOST_DPI for number in dpi) else None,
+        dpi=_resolution(*(info.get("dpi") or (0, 0))),
         text={key: str(text) for key, text in getattr(image, "text", {}).items()},
-        icc_profile=info.get("icc_profile") if image.mode in ("1", "L", *SIXTEEN_BIT_MODES) else None,
-        exif=info.get("exif") if kind != "tiff" else None,
+        icc_profile=info.get("icc_profile") if grey else None,
+        exif=info.get("exif"),
+        chunks=tuple((name, content) for name, content in chunks.items() if content),
+        dropped=tuple(name if name.isprintable() else "unknown chunk" for name in dropped),
     )
+
+
+def _resolution(across: Any, down: Any) -> tuple[float, float] | None:
+    """Pixels per inch, None for what is no resolution."""
+    numbers = float(across), float(down)
+    return numbers if all(0 < number <= MOST_DPI for number in numbers) else None
+
+
+def _orientation(image: Image.Image, header: RasterHeader) -> tuple[int, RasterHeader]:
+    """The EXIF orientation, and a header that does not ask for it again."""
+    try:
+        exif = image.getexif()
+        orientation = int(exif.get(ORIENTATION, 1))
+        if orientation not in range(2, 9):
+            return 1, header
+        del exif[ORIENTATION]
+        rest = exif.tobytes() if len(exif) else None
+    except Exception:  # whatever damaged EXIF makes Pillow raise; the pixels are sound
+        return 1, replace(header, exif=None, dropped=(*header.dropped, "damaged EXIF"))
+    text = {key: value for key, value in header.text.items() if "xmp" not in key.lower()}
+    dpi = header.dpi[::-1] if header.dpi and orientation >= 5 else header.dpi
+    return orientation, replace(header, exif=rest, text=text, dpi=dpi)
+
+
+def _tiff_pages(path: Path) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
+    """The pages of a TIFF file, one by one."""
+    import tifffile
+
+    logging.getLogger("tifffile").disabled = True  # what it would say of a damaged file is said by `as_unreadable`
+    with tifffile.TiffFile(path) as file:
+        places = _directories(file, path)
+        for number, place in enumerate(places):
+            file.filehandle.seek(place)
+            page = tifffile.TiffPage(file, number)
+            _refuse_odd_page(page, path)
+            header = _tiff_header(page)
+            images = _declared_images(page) if number == 0 else 1
+            if images > max(1, len(places)) and len(places) > 1:
+                raise _truncated(path, f"it says that it holds {images} images, but has {len(places)}")
+            for image in range(images if len(places) == 1 else 1):
+                pixels, bits = _page_pixels(page, image, path)
+                yield turned(pixels, page.tags.valueof(ORIENTATION, 1)), bits, header
+
+
+def _directories(file: "TiffFile", path: Path) -> list[int]:
+    """Where the directories of all pages stand; a chain that leads out of the file has lost some."""
+    form, handle = file.tiff, file.filehandle
+    places: list[int] = []
+    handle.seek(form.offsetsize if not file.is_bigtiff else 8)
+    place = struct.unpack(form.offsetformat, handle.read(form.offsetsize))[0]
+    seen: set[int] = set()
+    while place:
+        if place in seen or place + form.tagnosize > handle.size or len(places) >= MOST_PAGES:
+            raise _truncated(path, f"the directory of page {len(places) + 1} is missing")
+        seen.add(place)
+        places.append(place)
+        handle.seek(place)
+        tags = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))[0]
+        handle.seek(place + form.tagnosize + tags * form.tagsize)
+        link = handle.read(form.offsetsize)
+        if len(link) < form.offsetsize:
+            raise _truncated(path, f"the directory of page {len(places)} is cut")
+        place = struct.unpack(form.offsetformat, link)[0]
+    return places
+
+
+def _declared_images(page: "TiffPage") -> int:
+    """How many images follow each other behind one directory, in the ways of ImageJ, tifffile and MetaMorph."""
+    images = 1
+    if page.is_imagej:
+        lines = (page.description or page.description1).splitlines()
+        counts = [line.removeprefix("images=") for line in lines if line.startswith("images=")]
+        images = int(counts[0]) if counts and counts[0].isdigit() else 1
+    elif page.is_shaped:
+        text = page.shaped_description or ""
+        described = json.loads(text) if text.startswith("{") else {}
+        size = page.imagelength * page.imagewidth * page.samplesperpixel
+        shape = [int(side) for side in described.get("shape", ())] if described.get("truncated") else [size]
+        images = max(1, math.prod(shape) // size)
+    elif page.is_stk:
+        images = max(1, page.tags[33629].count)
+    return images
+
+
+def _refuse_odd_page(page: "TiffPage", path: Path) -> None:
+    """Refuse what is not grey integers, what is not read, and what is not there."""
+    bits, formats = page.bitspersample, page.tags.valueof(339, 1)
+    formats = set(formats) if isinstance(formats, tuple) else {formats}
+    if formats != {1}:
+        kind = {2: "signed pixels", 3: "floating-point pixels"}.get(max(formats), "pixels of an unknown format")
+        raise _odd(path, kind)
+    if not isinstance(bits, int) or not (bits in (1, 2, 4) or 8 <= bits <= 16):
+        raise _odd(path, f"pixels of {bits} bits")
+    colours = 3 if page.photometric == RGB else 1
+    if page.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE):
+        raise _odd(path, "pixels of an unusual colour space")
+    if page.imagedepth != 1 or page.samplesperpixel - colours not in (0, 1):
+        raise _odd(path, f"{page.samplesperpixel} samples a pixel")
+    if page.compression not in COMPRESSIONS:
+        raise UnreadableFileError(
+            f"{path} is compressed in a way that is not read ({int(page.compression)})",
+            hint="save it uncompressed, or with LZW or deflate",
+        )
+    if page.imagelength * page.imagewidth > 2 * (Image.MAX_IMAGE_PIXELS or 0):
+        raise _too_large(path)
+    if page.imagelength < 1 or page.imagewidth < 1:
+        raise UnreadableFileError(f"{path} has no pixels", hint=AGAIN)
+    if page.is_tiled:
+        tile = page.tilelength * page.tilewidth
+        if tile < SMALLEST_TILE or tile > max(MOST_TILE, 4 * page.imagelength * page.imagewidth):
+            raise _odd(path, f"tiles of {page.tilelength}x{page.tilewidth} pixels")
+
+
+def _page_pixels(page: "TiffPage", image: int, path: Path) -> tuple[NDArray[Any], int]:
+    """The only channel of a page and its bit depth.
+
+    Args:
+        page: its directory.
+        image: which of the images that follow each other behind this directory.
+        path: for messages.
+    """
+    samples = _samples(page, image, path)
+    bits = int(page.bitspersample)
+    colours = 3 if page.photometric == RGB else 1
+    if samples.shape[2] > colours and (samples[..., colours:] != 2**bits - 1).any():
+        raise _transparent(path)
+    if page.photometric == PALETTE:
+        palette = np.asarray(page.colormap)[:, : 2**bits] // 256
+        used = np.unique(samples[..., 0])
+        if used[-1] >= palette.shape[1] or (palette[:, used] != palette[0, used]).any():
+            raise _coloured(path)
+        return palette[0].astype(np.uint8)[samples[..., 0]], 8
+    pixels = samples[..., 0]
+    if colours == 3 and any((pixels != samples[..., other]).any() for other in (1, 2)):
+        raise _coloured(path)
+    if bits < 8:
+        pixels = (pixels.astype(np.uint8) * np.uint8(255 // (2**bits - 1))).astype(np.uint8)
+        bits = 8
+    if page.photometric == WHITE_IS_ZERO:
+        pixels = np.asarray(2**bits - 1 - pixels.astype(np.int32))
+    return np.ascontiguousarray(pixels.astype(np.uint8 if bits == 8 else np.uint16)), bits
+
+
+def _samples(page: "TiffPage", image: int, path: Path) -> NDArray[Any]:
+    """All samples of a page, (rows, columns, samples), strip by strip or tile by tile.
+
+    Raises:
+        UnreadableFileError: one is missing, or too short, or not in the file.
+    """
+    rows, columns, samples = page.imagelength, page.imagewidth, page.samplesperpixel
+    handle = page.parent.filehandle
+    offsets, counts = _segments(page, image, path)
+    dtype = page.dtype or np.dtype(np.uint8)
+    if page.compression in WITH_BEST_RATIO and sum(counts) * BEST_RATIO < rows * columns * page.bitspersample // 8:
+        raise _truncated(path, f"it is too short for {rows}x{columns} pixels")
+    tables = page.jpegtables
+    found: NDArray[Any] = np.empty((rows, columns, samples), dtype.newbyteorder("="))
+    for number, (offset, count) in enumerate(zip(offsets, counts, strict=True)):
+        handle.seek(offset)
+        data = handle.read(count)
+        if page.compression == JPEG:
+            _refuse_other_size(data, page, path)
+        segment, (plane, _, top, left, _), _ = page.decode(data, number, jpegtables=tables)
+        if segment is None:
+            raise _truncated(path, "a part of its pixels is missing")
+        part = found[top : top + segment.shape[1], left : left + segment.shape[2]]
+        channels = slice(plane, plane + segment.shape[3])
+        part[..., channels] = segment[0, : part.shape[0], : part.shape[1]]
+    return found
+
+
+def _segments(page: "TiffPage", image: int, path: Path) -> tuple[list[int], list[int]]:
+    """Where the strips or tiles of a page lie, and how long they are."""
+    rows, columns = page.imagelength, page.imagewidth
+    tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, rows), columns)
+    down, across = -(-rows // tall), -(-columns // wide)
+    planes = page.samplesperpixel if page.planarconfig == 2 else 1
+    row_bytes = (wide * (page.samplesperpixel // planes) * page.bitspersample + 7) // 8
+    offsets, counts = [int(one) for one in page.dataoffsets], [int(one) for one in page.databytecounts]
+    if len(offsets) != down * across * planes or len(counts) != len(offsets):
+        raise _truncated(path, f"{len(offsets)} of {down * across * planes} parts of its pixels")
+    if image:
+        whole = row_bytes * rows * planes
+        if (
+            page.is_tiled
+            or page.compression != UNCOMPRESSED
+            or any(
+                offset + count != following
+                for offset, count, following in zip(offsets, counts, offsets[1:], strict=False)
+            )
+        ):
+            raise _truncated(path, "it says that it holds more images than it has")
+        offsets = [offset + image * whole for offset in offsets]
+    size = page.parent.filehandle.size
+    for number, (offset, count) in enumerate(zip(offsets, counts, strict=True)):
+        height = tall if page.is_tiled else min(tall, rows - number % down * tall)
+        needed = height * row_bytes if page.compression == UNCOMPRESSED else 1
+        if offset < 8 or count < needed or offset + count > size:
+            raise _truncated(path, f"a part of its pixels is not in it ({number + 1} of {len(offsets)})")
+    return offsets, counts
+
+
+def _refuse_other_size(data: bytes, page: "TiffPage", path: Path) -> None:
+    """Refuse a JPEG strip or tile that claims another size, before room is made for it."""
+    from xray_denoise.files.dicom import codestream
+
+    frame = codestream.jpeg(data)
+    tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    if frame.rows > tall or frame.columns > wide or frame.components > page.samplesperpixel:
+        raise UnreadableFileError(f"{path} is damaged: a compressed part is too large", hint=AGAIN)
+
+
+def _tiff_header(page: "TiffPage") -> RasterHeader:
+    tags = page.tags
+    unit = {2: 1.0, 3: 2.54}.get(tags.valueof(296, 2))
+    across, down = (_ratio(tags.valueof(code)) * (unit or 0) for code in (282, 283))
+    turned_over = tags.valueof(ORIENTATION, 1) in (5, 6, 7, 8)
+    dropped = [tag.name for tag in tags if tag.code not in TIFF_USED and tag.code not in TIFF_COPIED]
+    icc = tags.valueof(ICC_PROFILE)
+    texts = []
+    for code in TIFF_COPIED:
+        text = tags.valueof(code)
+        if isinstance(text, str) and text and not (code == 270 and (page.is_shaped or page.is_ome)):
+            texts.append((code, text.encode("utf-8", "replace")))
+    dropped += ["OME metadata"] if page.is_ome else []
+    return RasterHeader(
+        kind="tiff",
+        dpi=_resolution(*((down, across) if turned_over else (across, down))),
+        icc_profile=bytes(icc) if icc and page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) else None,
+        tags=tuple(texts),
+        dropped=tuple(dict.fromkeys(dropped)),
+    )
+
+
+def _ratio(value: Any) -> float:
+    """A rational number, 0 where it is none."""
+    if not isinstance(value, tuple) or len(value) != 2 or not value[1]:
+        return 0.0
+    return float(value[0] / value[1])
 
 
 def stored_pixels(radiograph: Radiograph, bits: int | None) -> NDArray[Any]:
@@ -203,11 +548,11 @@ def write_pixels(
     Raises:
         UnwritableFileError: the format cannot hold these pages.
     """
+    if kind == "tiff":
+        _write_tiff(pages, stream, header, comment)
+        return
     rest = iter(pages)
     first = next(rest)
-    if kind == "tiff":
-        _write_tiff(chain([first], rest), stream, header, comment)
-        return
     if next(rest, None) is not None:
         raise UnwritableFileError(f"a {kind.upper()} file holds one image", hint="write a TIFF or DICOM file instead")
     image = Image.fromarray(first)
@@ -223,6 +568,8 @@ def write_pixels(
         image.save(stream, format="WEBP", lossless=True, exact=True, **about)
         return
     text = PngImagePlugin.PngInfo()
+    for name, content in header.chunks:
+        text.add(name, content)
     for key, value in {**header.text, **({"Software": comment} if comment else {})}.items():
         text.add_text(key, value)
     if header.dpi:
@@ -231,29 +578,39 @@ def write_pixels(
 
 
 def _write_tiff(pages: Iterable[NDArray[Any]], stream: BinaryIO, header: RasterHeader, comment: str) -> None:
-    about: dict[str, Any] = {"compression": "tiff_adobe_deflate"}
-    if header.dpi:
-        about["dpi"] = header.dpi
+    import tifffile
+
+    extra = [(code, "s", 0, text, True) for code, text in header.tags]
     if header.icc_profile:
-        about["icc_profile"] = header.icc_profile
-    if comment:
-        about["software"] = comment
-    with _TiffWriter(stream) as tiff:
+        extra.append((ICC_PROFILE, "B", len(header.icc_profile), header.icc_profile, True))
+    with tifffile.TiffWriter(tifffile.FileHandle(stream, name="pages")) as tiff:
         for page in pages:
-            Image.fromarray(page).save(tiff, format="TIFF", **about)
-            tiff.newFrame()
+            tiff.write(
+                page,
+                photometric="minisblack",
+                compression="adobe_deflate",
+                compressionargs={"level": TIFF_EFFORT},
+                metadata=None,
+                resolution=header.dpi,
+                resolutionunit="INCH" if header.dpi else None,
+                software=comment or False,
+                extratags=extra,
+            )
 
 
-class _TiffWriter(TiffImagePlugin.AppendingTiffWriter):
-    """Goes on from the last page: Pillow looks for the end from the first one, again for each page."""
+def write_maps(
+    maps: Iterable[NDArray[np.float32]],
+    target: Path,
+    *,
+    source: Path,
+    before_rename: Callable[[Path], None] | None = None,
+    replace: bool = True,
+) -> None:
+    """Write maps of 32-bit floats as the pages of a TIFF file; see `atomic_write`.
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._last_link = 0
-        super().__init__(stream)
-
-    def skipIFDs(self) -> None:  # noqa: N802 - Pillow's name
-        """Find the place where the next page is linked."""
-        if self._last_link:
-            self.f.seek(self._last_link)
-        super().skipIFDs()
-        self._last_link = self.whereToWriteNewIFDOffset or 0
+    Raises:
+        UnwritableFileError: as above, or `target` is the `source` of the maps.
+        ExistingFileError: there is a file of that name, and `replace` is false.
+    """
+    with atomic_write(target, source=source, before_rename=before_rename, replace=replace) as stream:
+        write_pixels(maps, stream, kind="tiff", header=RasterHeader("tiff"), comment="noise map, grey levels")

@@ -4,7 +4,9 @@
 
 g is the noise-free image and f the exposure in grey levels (0..255 spans the image); d is the standard deviation of
 the noise. To first order this describes any finished radiograph: look-up tables bend d, and scintillators, sharpening
-and resampling shape the spectrum. `NoiseLevel` is the special case of white noise whose variance is a line.
+and resampling shape the spectrum. `NoiseLevel` is the special case of white noise whose variance is a line;
+`xray_denoise.physics.chain` computes the profile of a detector. One spectrum stands for all grey levels. Saturation at
+0 and 255 is not part of a profile.
 """
 
 import itertools
@@ -29,37 +31,52 @@ GRID = 64
 """Side of the grid of frequencies that bands are averaged over."""
 WIDEST_KERNEL = 255
 """Largest side of a kernel, pixels."""
+MOST_LEVELS = 4096
+"""Largest number of grey levels at which a profile may know its deviation."""
+LARGEST_LEVEL = 1e6
+"""Largest grey level (of either sign) and deviation in a profile."""
+LONGEST_JSON = 4 * 2**20
+"""Largest length of the JSON text of a profile, bytes or characters; the largest kernel takes less than half of it."""
+KERNEL_LOSS = 1e-6
+"""Share of the energy of a kernel that may be cut off with its outer parts, unless its side is given."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NoiseProfile:
     """How noisy an exposure is, and how its noise is correlated.
 
+    The arrays are copied and cannot be written to.
+
     Raises:
-        ValueError: grey levels that do not ascend, a deviation that is negative or not finite, or a kernel whose
-            sides are not odd or whose squares do not sum to 1.
+        ValueError: grey levels that do not ascend, a deviation that is negative, more than 4096 of them, one of
+            more than 1e6 or not finite, or a kernel whose sides are not odd or whose squares do not sum to 1.
     """
 
     grey: Values
-    """(K,), grey levels, ascending: where the deviation is known. K is at least 1."""
+    """(K,), grey levels, ascending: where the deviation is known. K is 1..4096."""
     deviation: Values
     """(K,), standard deviation of the noise there, grey levels, >= 0."""
     kernel: Values
-    """(S, T), S and T odd: what white noise is convolved with. Its squares sum to 1; [[1.0]] leaves noise white."""
+    """(S, T), S and T odd and at most 255: what white noise is convolved with. Its squares sum to 1, within 0.1 %;
+    [[1.0]] leaves noise white."""
 
     def __post_init__(self) -> None:
         for name in ("grey", "deviation", "kernel"):
-            object.__setattr__(self, name, np.array(getattr(self, name), dtype=np.float64))
+            values = np.array(getattr(self, name), dtype=np.float64)
+            values.setflags(write=False)
+            object.__setattr__(self, name, values)
         if self.grey.ndim != 1 or not self.grey.size or self.grey.shape != self.deviation.shape:
             raise ValueError("a profile needs one deviation for each of its grey levels")
-        if not np.isfinite(self.grey).all() or (np.diff(self.grey) <= 0).any():
-            raise ValueError("the grey levels of a profile must be finite and ascend")
-        if not np.isfinite(self.deviation).all() or (self.deviation < 0).any():
-            raise ValueError("the deviations of a profile must be finite and at least 0 grey levels")
+        if self.grey.size > MOST_LEVELS:
+            raise ValueError(f"a profile has at most {MOST_LEVELS} grey levels, got {self.grey.size}")
+        if not (np.abs(self.grey) <= LARGEST_LEVEL).all() or (np.diff(self.grey) <= 0).any():  # also catches NaN
+            raise ValueError(f"the grey levels of a profile must ascend and lie within +-{LARGEST_LEVEL:g}")
+        if not ((self.deviation >= 0) & (self.deviation <= LARGEST_LEVEL)).all():
+            raise ValueError(f"the deviations of a profile must be 0 to {LARGEST_LEVEL:g} grey levels")
         sides = self.kernel.shape
         if self.kernel.ndim != 2 or not all(side % 2 and side <= WIDEST_KERNEL for side in sides):
             raise ValueError(f"the kernel of a profile must be 2-D, with odd sides of at most {WIDEST_KERNEL} pixels")
-        if not math.isclose(float((self.kernel**2).sum()), 1.0, rel_tol=1e-3):  # also catches NaN
+        if not math.isclose(_energy(self.kernel), 1.0, rel_tol=1e-3):
             raise ValueError("the squares of the kernel of a profile must sum to 1")
 
     @classmethod
@@ -98,12 +115,50 @@ class NoiseProfile:
 
     def correlation(self, rows: int, columns: int) -> float:
         """Correlation of the noise of two pixels that are so many rows and columns apart, -1..1."""
-        lag = np.roll(np.pad(self.kernel, ((abs(rows),) * 2, (abs(columns),) * 2)), (rows, columns), axis=(0, 1))
-        return float((lag * np.pad(self.kernel, ((abs(rows),) * 2, (abs(columns),) * 2))).sum())
+        if abs(rows) >= self.kernel.shape[0] or abs(columns) >= self.kernel.shape[1]:
+            return 0.0
+        overlap = [
+            (slice(max(lag, 0), side + min(lag, 0)), slice(max(-lag, 0), side + min(-lag, 0)))
+            for lag, side in zip((rows, columns), self.kernel.shape, strict=True)
+        ]
+        one, other = (self.kernel[overlap[0][i], overlap[1][i]] for i in (0, 1))
+        return float((one * other).sum()) / _energy(self.kernel)
+
+    def nearest_level(self) -> NoiseLevel:
+        """The white noise whose variance, a line over the grey levels, is nearest to this one's (relative errors)."""
+        from scipy.optimize import nnls
+
+        grey = np.linspace(0.0, GREY_MAX, 33)
+        variance = np.maximum(self.deviation_at(grey) ** 2, 1e-12)
+        (slope, offset), _ = nnls(np.column_stack([grey, np.ones_like(grey)]) / variance[:, None], np.ones_like(grey))
+        return NoiseLevel(1 / slope if slope > 0 else math.inf, math.sqrt(offset))
 
     def scaled(self, factor: float) -> "NoiseProfile":
         """The same noise, `factor` times as strong."""
         return NoiseProfile(self.grey, self.deviation * factor, self.kernel)
+
+    def rounded(self, bits: int, spectrum_at: float = MID_GREY) -> "NoiseProfile":
+        """The noise after rounding to `bits` bits, 8..16, which adds white noise of a variance of step^2 / 12.
+
+        The step is 255 / (2^bits - 1) grey levels. The sum holds where the deviation is at least 0.4 steps; rounding
+        hides weaker noise.
+
+        Args:
+            bits: 8..16.
+            spectrum_at: grey level for which the spectra of both are mixed.
+
+        Raises:
+            ValueError: `bits` is not 8..16.
+        """
+        if not 8 <= bits <= 16:
+            raise ValueError(f"a radiograph has 8 to 16 bits, got {bits}")
+        added = (GREY_MAX / (2**bits - 1)) ** 2 / 12
+        deviation = np.sqrt(self.deviation**2 + added)
+        if self.kernel.size == 1:
+            return NoiseProfile(self.grey, deviation, self.kernel)
+        side = max(GRID, 2 * max(self.kernel.shape))
+        power = float(self.deviation_at(spectrum_at)) ** 2 * self.spectrum((side, side)) + added
+        return NoiseProfile(self.grey, deviation, kernel_of(power))
 
     def draw(self, clean: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
         """Noise for `clean`, (H, W), grey levels, to be added to it.
@@ -125,14 +180,15 @@ class NoiseProfile:
         return np.asarray(fftconvolve(white, self.kernel, mode="valid"))
 
     def to_json(self) -> str:
-        """A small JSON text with units, read by `from_json`."""
-        content = {
-            "format": FORMAT,
-            "grey": {"unit": "grey level, 0 to 255 over the value range", "values": self.grey.tolist()},
-            "deviation": {"unit": "grey level", "values": self.deviation.tolist()},
-            "kernel": {"unit": "pixel; its squares sum to 1", "values": self.kernel.tolist()},
-        }
-        return json.dumps(content, indent=1) + "\n"
+        """A small JSON text with units, which `from_json` reads back exactly; a line for each row of the kernel."""
+        rows = ",\n  ".join(json.dumps(row) for row in self.kernel.tolist())
+        parts = (
+            ("grey", "grey level, 0 to 255 over the value range", json.dumps(self.grey.tolist())),
+            ("deviation", "grey level, standard deviation of the noise", json.dumps(self.deviation.tolist())),
+            ("kernel", "pixel; white noise convolved with it; its squares sum to 1", f"[\n  {rows}]"),
+        )
+        lines = [f'"{name}": {{"unit": "{unit}", "values": {values}}}' for name, unit, values in parts]
+        return "{\n" + ",\n".join([f'"format": "{FORMAT}"', *lines]) + "\n}\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -141,34 +197,60 @@ class NoiseProfile:
         Raises:
             ValueError: not a profile; says what is wrong.
         """
+        if len(text) > LONGEST_JSON:
+            raise ValueError(f"longer than the {LONGEST_JSON} bytes that a noise profile can have")
         try:
             content: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ValueError("not JSON") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(f"not a noise profile: 'format' must be '{FORMAT}'")
-        try:
-            parts = [np.asarray(content[name]["values"], dtype=np.float64) for name in ("grey", "deviation", "kernel")]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError("'grey', 'deviation' and 'kernel' must each have 'values' that are numbers") from error
-        return cls(*parts)
+        return cls(_values(content, "grey", 1), _values(content, "deviation", 1), _values(content, "kernel", 2))
+
+
+def _energy(kernel: Values) -> float:
+    return float((kernel**2).sum())
+
+
+def _values(content: dict[str, Any], name: str, dimensions: int) -> Values:
+    """The numbers below `name` in a JSON object, or ValueError."""
+    part = content.get(name)
+    values: Any = part.get("values") if isinstance(part, dict) else None
+    rows: Any = values if dimensions == 2 else [values]
+    try:
+        if not all(type(number) in {int, float} for row in rows for number in row):
+            raise TypeError
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:  # no lists, unequal lengths, an integer of 400 digits
+        wanted = "rows of equally many numbers" if dimensions == 2 else "a list of numbers"
+        raise ValueError(f"the 'values' of '{name}' must be {wanted}") from error
 
 
 def band_means(power: Values) -> Values:
-    """(4,), mean of a power spectrum (layout of `numpy.fft.fft2`) in each of `BANDS`."""
+    """(4,), mean of a power spectrum (layout of `numpy.fft.fft2`, sides of at least 16) in each of `BANDS`."""
     frequency = np.hypot(np.fft.fftfreq(power.shape[0])[:, None], np.fft.fftfreq(power.shape[1])[None])
     return np.array([power[(frequency >= low) & (frequency < high)].mean() for low, high in itertools.pairwise(BANDS)])
 
 
-def kernel_of(power: Values, side: int) -> Values:
+def kernel_of(power: Values, side: int | None = None) -> Values:
     """The symmetric kernel of unit energy that shapes white noise as `power` says.
 
     Args:
         power: power spectrum, layout of `numpy.fft.fft2`, symmetric, >= 0, any scale.
-        side: of the kernel, odd, pixels; a spectrum with finer detail than 1 / side is smoothed.
+        side: of the kernel, odd, pixels, less than the sides of `power`; a spectrum with finer detail than 1 / side is
+            smoothed. By default the least side that loses no more than a millionth of the energy.
     """
     kernel = np.fft.fftshift(np.fft.ifft2(np.sqrt(np.maximum(power, 0.0))).real)
     rows, columns = (length // 2 for length in power.shape)
-    half = side // 2
-    kernel = kernel[rows - half : rows + half + 1, columns - half : columns + half + 1]
-    return np.asarray(kernel / np.sqrt((kernel**2).sum()))
+    widest = (min(*power.shape, WIDEST_KERNEL + 1) - 1) // 2
+    enough = (1 - KERNEL_LOSS) * _energy(kernel)
+    for half in range(widest + 1) if side is None else [side // 2]:
+        cut = kernel[rows - half : rows + half + 1, columns - half : columns + half + 1]
+        if _energy(cut) >= enough:
+            break
+    return np.asarray(cut / np.sqrt(_energy(cut)))
+
+
+def as_level(noise: NoiseLevel | NoiseProfile | None) -> NoiseLevel | None:
+    """What a method for white noise can be told of `noise`."""
+    return noise.nearest_level() if isinstance(noise, NoiseProfile) else noise

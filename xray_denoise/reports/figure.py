@@ -2,8 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,19 +28,15 @@ FRAME = "#e69f00"
 """Colour of the frames around the detail."""
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One picture of a row."""
+class Panel(NamedTuple):
+    """One picture of a row: (H, W), grey levels; the title is shown above the first row only."""
 
     title: str
-    """Shown above the first row only."""
     grey: NDArray[np.float32]
-    """(H, W), grey levels."""
     caption: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PanelRow:
+class PanelRow(NamedTuple):
     """One noise level: the clean image first, the others to be compared with it."""
 
     title: str
@@ -60,22 +55,34 @@ def draw(rows: Sequence[PanelRow], kind: Literal["png", "svg"]) -> bytes:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    grid = _Grid(rows)
-    figure = Figure(figsize=grid.size, dpi=DPI)
+    height, width = rows[0].panels[0].grey.shape
+    tall = PANEL * height / width
+    across, up = MARGIN + len(rows[0].panels) * PANEL, MARGIN + len(rows) * (2 * tall + CAPTION)
+
+    def box(row: int, line: int, column: int) -> tuple[float, float, float, float]:
+        """Left, bottom, width and height of a picture, as shares of the figure."""
+        bottom = up - MARGIN - row * (2 * tall + CAPTION) - (line + 1) * tall
+        return (MARGIN + column * PANEL) / across, bottom / up, PANEL / across, tall / up
+
+    figure = Figure(figsize=(across, up), dpi=DPI)
     for number, row in enumerate(rows):
         clean = row.panels[0].grey
-        window = _window(clean)
-        across, up = MARGIN / 2 / grid.size[0], grid.box(number, 0, 0)[1]
-        figure.text(across, up, row.title, rotation=90, ha="center", va="center", size=8)
+        detail = clean[inset((height, width))]
+        window = (float(detail.min()) - HEADROOM, float(detail.max()) + HEADROOM)
+        figure.text(MARGIN / 2 / across, box(number, 0, 0)[1], row.title, rotation=90, ha="center", va="center", size=8)
         for place, panel in enumerate(row.panels):
-            image = figure.add_axes(grid.box(number, 0, place))
+            image, below = (figure.add_axes(box(number, line, place)) for line in (0, 1))
             _show(image, panel.grey, 0.0, GREY_MAX)
             _enlarge(image, panel.grey, window)
             if number == 0:
                 image.set_title(panel.title, size=8, pad=3)
-            below = figure.add_axes(grid.box(number, 1, place))
             if place == 0:
-                _explain(below, window)
+                text = (
+                    f"detail: black is {window[0]:.0f},\nwhite is {window[1]:.0f} grey levels\n\n"
+                    f"below each image:\n(image - clean) x {GAIN:g},\nmiddle grey is 0"
+                )
+                below.set_axis_off()
+                below.text(0.5, 0.5, text, ha="center", va="center", size=7, transform=below.transAxes)
             else:
                 reach = GREY_MAX / 2 / GAIN
                 _show(below, panel.grey - clean, -reach, reach, averaged=False)
@@ -89,34 +96,6 @@ def draw(rows: Sequence[PanelRow], kind: Literal["png", "svg"]) -> bytes:
     return picture.getvalue()
 
 
-class _Grid:
-    """Where the pictures lie: without gaps, two lines and a caption a row."""
-
-    def __init__(self, rows: Sequence[PanelRow]) -> None:
-        height, width = rows[0].panels[0].grey.shape
-        self._tall = PANEL * height / width
-        self.size = (
-            MARGIN + len(rows[0].panels) * PANEL,
-            MARGIN + len(rows) * (2 * self._tall + CAPTION),
-        )
-        """Width and height, inches."""
-
-    def box(self, row: int, line: int, column: int) -> tuple[float, float, float, float]:
-        """Left, bottom, width and height of a picture, as shares of the figure."""
-        across, up = self.size
-        bottom = up - MARGIN - row * (2 * self._tall + CAPTION) - (line + 1) * self._tall
-        return (MARGIN + column * PANEL) / across, bottom / up, PANEL / across, self._tall / up
-
-
-def _explain(axes: "Axes", window: tuple[float, float]) -> None:
-    axes.set_axis_off()
-    text = (
-        f"detail: black is {window[0]:.0f},\nwhite is {window[1]:.0f} grey levels\n\n"
-        f"below each image:\n(image - clean) x {GAIN:g},\nmiddle grey is 0"
-    )
-    axes.text(0.5, 0.5, text, ha="center", va="center", size=7, transform=axes.transAxes)
-
-
 def inset(shape: tuple[int, int]) -> tuple[slice, slice]:
     """Rows and columns of the detail that is enlarged, in an image of `shape`."""
     side = max(1, round(min(shape) * INSET_SHARE))
@@ -128,13 +107,7 @@ def inset(shape: tuple[int, int]) -> tuple[slice, slice]:
 
 
 def _show(
-    axes: "Axes",
-    grey: NDArray[np.float32],
-    black: float,
-    white: float,
-    *,
-    frame: str = "white",
-    averaged: bool = True,
+    axes: "Axes", grey: NDArray[np.float32], black: float, white: float, *, frame: str = "white", averaged: bool = True
 ) -> None:
     """Fill `axes`; an image with too many pixels is averaged, or some are left out, which keeps its noise strong."""
     interpolation: Literal["antialiased", "nearest"] = "antialiased" if averaged else "nearest"
@@ -144,14 +117,8 @@ def _show(
         spine.set(color=frame, linewidth=0.8)
 
 
-def _window(clean: NDArray[np.float32]) -> tuple[float, float]:
-    """Grey levels shown black and white in the detail: those of the clean image, and some to either side."""
-    height, width = clean.shape
-    detail = clean[inset((height, width))]
-    return float(detail.min()) - HEADROOM, float(detail.max()) + HEADROOM
-
-
 def _enlarge(axes: "Axes", grey: NDArray[np.float32], window: tuple[float, float]) -> None:
+    """Frame the detail, and show it in the lower right corner with grey levels from black to white of `window`."""
     from matplotlib.patches import Rectangle
 
     height, width = grey.shape

@@ -8,7 +8,7 @@ script run. Without JavaScript the images stand side by side.
 
 import base64
 import hashlib
-import importlib
+import importlib.util
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,8 @@ from PIL import Image
 from xray_denoise import __version__
 from xray_denoise.errors import CannotRunError
 from xray_denoise.physics.noise import GREY_MAX
-from xray_denoise.reports import plots, tables
+from xray_denoise.reports import tables
+from xray_denoise.reports.spectrum import spectrum
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -99,19 +100,15 @@ class Picture:
     overview: Figure | None
 
 
-def require() -> None:
-    """Find out whether a page can be made, before work is done that it is to show.
+def require(purpose: str = "a report", *packages: str) -> None:
+    """Find out whether a page, or what else needs these packages, can be made, before work is done that it is to show.
 
     Raises:
         CannotRunError: a package is missing.
     """
-    for package in ("jinja2", "matplotlib"):
-        try:
-            importlib.import_module(package)
-        except ModuleNotFoundError as error:
-            raise CannotRunError(
-                f"a report needs the package '{error.name}'", hint="pip install 'xray-denoise[report]'"
-            ) from error
+    for package in packages or ("jinja2", "matplotlib"):
+        if importlib.util.find_spec(package) is None:
+            raise CannotRunError(f"{purpose} needs the package '{package}'", hint="pip install 'xray-denoise[report]'")
 
 
 def html(
@@ -198,7 +195,7 @@ def encode(comparison: Comparison) -> Picture:
         before=_png(cropped[0]),
         after=_png(cropped[1]),
         differences=tuple(differences),
-        spectrum=Figure(_svg_uri(plots.spectrum(residual)), 0, 0),
+        spectrum=Figure(_svg_uri(spectrum(residual)), 0, 0),
         crop="" if whole else f"the central {columns} x {rows} of {width} x {height} pixels",
         overview=None if whole else _overview(after, window),
     )

@@ -6,12 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle, groupby
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from xray_denoise.reports.speed import Growth, Speed
 from xray_denoise.reports.tables import Column, Row, Table
 
 if TYPE_CHECKING:
@@ -30,8 +26,32 @@ PAPER = "paper: "
 FAR_BELOW = 6.0
 """A gap between methods, dB, that is cut out of the plot: the noisy image would press all others together."""
 LEGEND_COLUMNS = 3
-BINS = 128
-"""Rings of the radial spectrum between 0 and 0.5 cycles per pixel."""
+Triple = tuple[float, float, float]
+"""Seconds: median, smallest and largest."""
+
+
+class Timing(NamedTuple):
+    """One method on one image; `runtime` is the engine and precision of a network, which end its title."""
+
+    title: str
+    runtime: str
+    seconds: Triple | None
+    psnr: float | None = None
+
+    @property
+    def method(self) -> str:
+        """The title without the runtime."""
+        return self.title.removesuffix(f", {self.runtime}")
+
+
+class Growth(NamedTuple):
+    """One method on images of several sizes, and the power law that its times follow."""
+
+    title: str
+    pixels: tuple[int, ...]
+    seconds: tuple[Triple | None, ...]
+    exponent: float | None
+    seconds_per_pixel: float | None
 
 
 def psnr_by_level(table: Table) -> bytes:
@@ -46,10 +66,10 @@ def psnr_by_level(table: Table) -> bytes:
     levels = [(at, column) for at, column in enumerate(table.columns) if column.eta is not None]
     runs = [list(run) for _, run in groupby(range(len(levels)), key=lambda place: levels[place][1].eta)]
     rows = [row for row in table.rows if any(row.values[at] is not None for at, _ in levels)]
-    looks = _looks(rows)
+    looks = looks_of(rows)
     parts = _parts(rows)
-    with _style():
-        figure = _figure(8, 4.4 + 0.2 * math.ceil(len(rows) / LEGEND_COLUMNS))
+    with style():
+        figure = new_figure(8, 4.4 + 0.2 * math.ceil(len(rows) / LEGEND_COLUMNS))
         panels = figure.subplots(len(parts), sharex=True, squeeze=False, height_ratios=[4, 1][: len(parts)])[:, 0]
         for axes, part in zip(panels, parts, strict=True):
             for row in part:
@@ -63,19 +83,19 @@ def psnr_by_level(table: Table) -> bytes:
                         marker=marker,
                         linestyle="--" if row.quoted else "-",
                         markerfacecolor="white" if row.quoted else colour,
-                        label=_plain(row.title) if run is runs[0] else None,
+                        label=plain(row.title) if run is runs[0] else None,
                     )
             for run in runs[1:]:
                 axes.axvline(run[0] - 0.5, color="#bbbbbb", linewidth=0.8)
             axes.grid(visible=False, axis="x")
-        panels[0].set(ylabel=_plain(table.title))
+        panels[0].set(ylabel=plain(table.title))
         panels[-1].set_xticks(range(len(levels)), [_level_text(column) for _, column in levels])
         if rows:
             figure.legend(loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False)
-        return _svg(figure)
+        return as_svg(figure)
 
 
-def psnr_by_time(found: Sequence[Speed]) -> bytes:
+def psnr_by_time(found: Sequence[Timing]) -> bytes:
     """PSNR of every row that has one against its median time, with a bar from fastest to slowest, as SVG.
 
     A method has one colour and marker, filled in another way for each engine and precision. What lies `FAR_BELOW` all
@@ -83,30 +103,30 @@ def psnr_by_time(found: Sequence[Speed]) -> bytes:
     """
     known = {one.title: one for one in found if one.seconds and one.psnr is not None and math.isfinite(one.psnr)}
     shown, *below = _parts([Row(one.title, (one.psnr,)) for one in known.values()])
-    looks = _looks([Row(one.method, ()) for one in known.values()])
-    fills = dict(zip(dict.fromkeys(one.way for one in known.values() if one.way), cycle(FILLS), strict=False))
-    with _style():
-        figure = _figure(8, 4.4 + 0.2 * math.ceil(len(shown) / LEGEND_COLUMNS))
+    looks = looks_of([Row(one.method, ()) for one in known.values()])
+    fills = dict(zip(dict.fromkeys(one.runtime for one in known.values() if one.runtime), cycle(FILLS), strict=False))
+    with style():
+        figure = new_figure(8, 4.4 + 0.2 * math.ceil(len(shown) / LEGEND_COLUMNS))
         axes = figure.add_subplot()
         for one in (known[row.title] for row in shown):
             if one.seconds and one.psnr is not None:
                 place = (one.seconds[0], one.psnr)
-                fill = fills.get(one.way, "full")
+                fill = fills.get(one.runtime, "full")
                 _point(axes, one.seconds, place, looks[one.method], fill, one.title, across=True)
         axes.set(xlabel="time of a call, s", ylabel="PSNR, dB", xscale="log")
         if below:
             far = [f"{row.title} ({row.values[0]:.1f} dB)" for row in below[0]]
-            axes.set_title(_plain(f"not shown: {', '.join(far)}"), size=10, loc="left")
+            axes.set_title(plain(f"not shown: {', '.join(far)}"), size=10, loc="left")
         if shown:
             figure.legend(loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def time_by_pixels(found: Sequence[Growth]) -> bytes:
     """Time against the size of the image, both logarithmic, and the proportional law of each row, as SVG."""
-    looks = _looks([Row(one.title, ()) for one in found])
-    with _style():
-        figure = _figure(6.4, 4.4)
+    looks = looks_of([Row(one.title, ()) for one in found])
+    with style():
+        figure = new_figure(6.4, 4.4)
         axes = figure.add_subplot()
         for one in found:
             size = [pixels / 1e6 for pixels in one.pixels]
@@ -122,12 +142,12 @@ def time_by_pixels(found: Sequence[Growth]) -> bytes:
         axes.set_title("lines: time proportional to pixels", size=10, loc="left")
         if any(any(one.seconds) for one in found):
             axes.legend(frameon=False)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def _point(
     axes: "Axes",
-    seconds: tuple[float, float, float],
+    seconds: Triple,
     place: tuple[float, float],
     look: tuple[str, str],
     fill: Fill,
@@ -138,74 +158,19 @@ def _point(
     """A marker with a bar from the fastest to the slowest run; untitled, it has no entry in the legend."""
     median, fastest, slowest = seconds
     reach = [[median - fastest], [slowest - median]]
-    colour, marker = look
     axes.errorbar(
         *place,
         xerr=reach if across else None,
         yerr=None if across else reach,
-        color=colour,
-        marker=marker,
+        color=look[0],
+        marker=look[1],
         markersize=7,
         fillstyle=fill,
         markerfacecoloralt="white",
         linestyle="none",
         elinewidth=1,
-        label=_plain(title) or None,
+        label=plain(title) or None,
     )
-
-
-def spectrum(residual: NDArray[np.float32]) -> bytes:
-    """The radial power spectrum of an image as SVG, beside that of white noise of the same variance.
-
-    Args:
-        residual: (H, W), grey levels.
-    """
-    frequency, power = radial_power(residual)
-    with _style():
-        figure = _figure(4.8, 3.2)
-        axes = figure.add_subplot()
-        seen = power > 0
-        axes.plot(frequency[seen], power[seen], color=COLOURS[0], label="residual")
-        variance = float(np.var(residual, dtype=np.float64))
-        if variance > 0:
-            axes.axhline(variance, color=COLOURS[1], linestyle="--", linewidth=1.2, label="white, same variance")
-            axes.set_yscale("log")
-            middle = math.log10(variance)
-            lowest, highest = (math.log10(float(bound(power[seen]))) for bound in (np.min, np.max))
-            axes.set_ylim(10 ** min(lowest - 0.2, middle - 1), 10 ** max(highest + 0.2, middle + 1))
-            axes.legend(frameon=False)
-        axes.set(xlabel="frequency / cycles per pixel", ylabel="power / grey levels²", xlim=(0, 0.5))
-        return _svg(figure)
-
-
-def radial_power(image: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean power of an image on rings of equal frequency, its mean taken out, under a Hann window.
-
-    Power is |F|^2 / sum(window^2): white noise of variance v has power v at every frequency.
-
-    Args:
-        image: (H, W), grey levels.
-
-    Returns:
-        Frequencies in cycles per pixel and power in grey levels squared, each of at most `BINS` rings; rings
-        without a sample are left out.
-    """
-    height, width = image.shape
-    window = np.outer(_hann(height), _hann(width))
-    centred = image - np.mean(image, dtype=np.float64)
-    power = np.abs(np.fft.rfft2(centred * window)) ** 2 / np.sum(window**2)
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
-    ring = np.minimum((radius * 2 * BINS).astype(int), BINS)  # beyond 0.5, in the corners: the last one, dropped
-    ring[0, 0] = BINS  # the mean
-    counts = np.bincount(ring.ravel(), minlength=BINS + 1)[:BINS]
-    sums = np.bincount(ring.ravel(), power.ravel(), minlength=BINS + 1)[:BINS]
-    filled = counts > 0
-    return (np.arange(BINS)[filled] + 0.5) / (2 * BINS), sums[filled] / counts[filled]
-
-
-def _hann(length: int) -> NDArray[np.float64]:
-    """A Hann window whose first and last value are above 0, so that a single pixel has weight too."""
-    return np.asarray(np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2, dtype=np.float64)
 
 
 def _parts(rows: Sequence[Row]) -> list[list[Row]]:
@@ -222,7 +187,7 @@ def _mean(row: Row) -> float:
     return fmean(value for value in row.values if value is not None)
 
 
-def _looks(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+def looks_of(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
     """Colour and marker by the title of the row; a quoted row has those of our row of the same method."""
     methods: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: row.quoted):
@@ -236,7 +201,7 @@ def _looks(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
     }
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that is no formula, whatever is in it."""
     return text.replace("$", r"\$")
 
@@ -247,7 +212,7 @@ def _level_text(column: Column) -> str:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     """Draw with settings of our own; matplotlib's are put back afterwards."""
     import matplotlib as mpl
 
@@ -268,14 +233,15 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
     """An empty figure, its sides in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _svg(figure: "Figure") -> bytes:
+def as_svg(figure: "Figure") -> bytes:
+    """The figure as a file, without its date."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     picture = io.BytesIO()

@@ -19,33 +19,32 @@ RECORD = ("quantity", "method", "source", "eta", "sigma", "value", "std", "half_
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One method in one table."""
+    """One method in one table: a value for each column, None where there is nothing to show.
+
+    `spreads` are the standard deviations behind the values and `margins` half of their 95 % intervals, or nothing.
+    A `quoted` row has another work's own numbers, printed beside ours.
+    """
 
     title: str
     values: tuple[float | None, ...]
-    """One per column; None where there is nothing to show."""
     quoted: bool = False
-    """Whether the numbers are another work's own, printed beside ours."""
     spreads: tuple[float | None, ...] = ()
-    """The standard deviation behind each value, where there is one; none at all where it is empty."""
     margins: tuple[float | None, ...] = ()
-    """Half of the 95 % interval around each value, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of numbers: a noise level, a quantity of its own, or, with neither, the mean over those before it."""
+    """One column of numbers: a noise level, a quantity of its own, or, with neither, the mean over those before it.
+
+    The `title` is the quantity and, after a comma, its unit. `digits` behind the decimal point count before those of
+    the table, and `significant` digits, for values of many sizes, before both; they cut none before the point.
+    """
 
     eta: float | None = None
-    """Photons per grey level."""
     sigma: float | None = None
-    """Grey levels."""
     title: str = ""
-    """The quantity and, after a comma, its unit, where each column has its own."""
     digits: int | None = None
-    """Digits shown behind the decimal point, where they are not those of the table."""
     significant: int | None = None
-    """Digits shown in all, for values of many sizes; counts before `digits`, and cuts none before the point."""
 
     @property
     def lines(self) -> tuple[str, str]:
@@ -60,25 +59,25 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One quantity of every method at every noise level, or several quantities of every method."""
+    """One quantity of every method at every noise level, or several quantities of every method.
+
+    The `title` is the quantity and its unit, the `definition` says what the numbers are, and `digits` is how many are
+    shown behind the decimal point; CSV has all of them.
+    """
 
     title: str
-    """The quantity and its unit."""
     definition: str
-    """What the numbers are."""
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     digits: int
-    """Digits shown behind the decimal point; CSV has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that one run has to say."""
+    """Everything that one run has to say; `facts` are pairs of a name and a value: what was run on what."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
-    """What was run on what: pairs of a name and a value."""
     tables: tuple[Table, ...]
     notes: tuple[str, ...] = ()
 
@@ -110,10 +109,7 @@ def markdown(report: Report) -> str:
 
 
 def csv_text(report: Report) -> str:
-    """The numbers of `report`, one a line; the columns are the keys of `records`.
-
-    eta and sigma are empty where the value is no noise level's. Missing values have no line.
-    """
+    """The numbers of `report`, one a line, by the keys of `records`; a missing value has no line."""
     text = io.StringIO()
     writer = csv.DictWriter(text, RECORD, lineterminator="\n")
     writer.writeheader()
@@ -185,13 +181,8 @@ def _finite(value: str | float | None) -> str | float | None:
 
 
 def _rich_table(table: Table) -> RichTable:
-    shown = RichTable(
-        title=Text(table.title, style="bold"),
-        title_justify="left",
-        title_style="",
-        box=None,
-        padding=(0, 1, 0, 0),
-    )
+    heading = Text(table.title, style="bold")
+    shown = RichTable(title=heading, title_justify="left", title_style="", box=None, padding=(0, 1, 0, 0))
     roomy = not any(column.eta is not None for column in table.columns)
     shown.add_column(corner(table).replace(" / ", "\n"), overflow="fold", max_width=26)
     for column in table.columns:

@@ -1,302 +1,421 @@
-"""`denoise`: files -> files. Reading, denoising and writing overlap; one bad file never stops the others.
+"""`denoise`: everything that the command does, as one function.
 
-inputs -> plan (source, target) -> read ahead -> denoise -> write behind -> outcomes, in the order of the plan
-(`overlap.py` runs the three stages)
+denoise_files(sources, target, ...) -> Batch: plan, model, manifest, report and log -> outcomes (`batch`)
 """
 
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures import ThreadPoolExecutor as Pool
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from xray_denoise import denoisers, files
+from xray_denoise.denoisers import Denoiser, Runtime
+from xray_denoise.errors import CannotRunError, UsageError, XrayDenoiseError
+from xray_denoise.files import Compression, Private, Render
+from xray_denoise.tasks import denoise_log, method
+from xray_denoise.tasks.batch import Existing, Options, Outcome, decide, run_jobs
+from xray_denoise.tasks.denoise_log import OutcomeLog
+from xray_denoise.tasks.denoise_report import DenoiseReport
+from xray_denoise.tasks.jobs import AnyPath, Format, Job, LeftAlone, Naming, checked_path, plan_jobs
+from xray_denoise.tasks.manifest import Manifest
+from xray_denoise.tasks.method import Noise
 
-from xray_denoise import __version__, files
-from xray_denoise.denoisers import Denoised, Denoiser
-from xray_denoise.denoisers.by_size import BySize, version_of
-from xray_denoise.errors import UnwritableFileError, UsageError, XrayDenoiseError
-from xray_denoise.files import Compression, Derivation, Private, Render, extras
-from xray_denoise.files.folders import make_folder
-from xray_denoise.physics.noise import NoiseLevel
-from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
-from xray_denoise.tasks.manifest import Manifest, Recipe, sha256_of
-from xray_denoise.tasks.overlap import overlapped
+Device = str
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Engine = Literal["auto", "torch", "openvino"]
 
-LARGEST_HELD = 4
-"""Frames of one file that are denoised in memory; a file with more goes through frame by frame."""
-
-Existing = Literal["error", "skip", "overwrite"]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What is done to every file."""
-
-    denoiser: Denoiser
-    model_hash: str = ""
-    level: NoiseLevel | None = None
-    """The noise level where the user knows it; None means blind."""
-    strength: float = 1.0
-    """Share of the predicted change that is made, 0..1; 0 gives the input back bit by bit."""
-    span: tuple[float, float] | None = None
-    """Stored values that are grey 0 and 255; None means what `files.read` chooses."""
-    bits: int | None = None
-    render: Render = "auto"
-    compression: Compression = "none"
-    private: Private = "keep"
-    existing: Existing = "error"
-    stop_on_error: bool = False
-    save_noise_map: bool = False
-    manifest: Manifest | None = None
-    """Where what was made from what is recorded; `skip` needs one, and skips what it knows to be fresh only."""
-    note: str = ""
-    """What the user should know of every result."""
-    show: "Callable[[Outcome, Radiograph, Radiograph], None] | None" = None
-    """Called for every file that was written, by the thread that writes, with its first frame before and after."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise UsageError(f"the strength must lie in 0..1, got {self.strength:g}", hint="0 changes nothing")
-        if self.existing == "skip" and self.manifest is None:
-            raise ValueError("to skip results that are fresh takes a manifest")
-        if self.span is not None and not self.span[0] < self.span[1]:
-            raise UsageError("a range must go from a lower to a higher stored value", hint="for example --range 0,4095")
-
-    @property
-    def description(self) -> str:
-        """Every option that changes the pixels or the attributes, for the derived file and its identifiers."""
-        parts = [f"strength {self.strength:g}"]
-        arithmetic = getattr(self.denoiser, "arithmetic", "fp32")  # the precision of a network, and by what
-        if arithmetic != "fp32":
-            parts.append(f"arithmetic {arithmetic}")
-        if self.level is not None:
-            parts.append(f"given eta {self.level.eta:g} and sigma {self.level.sigma:g}")
-        if self.span is not None:
-            parts.append(f"range {self.span[0]:g} to {self.span[1]:g}")
-        if self.private == "drop":
-            parts.append("private groups dropped")
-        return ", ".join(parts)
-
-    def for_size(self, shape: tuple[int, ...]) -> "Options":
-        """These options, with the model that is right for images of height and width `shape`."""
-        if not isinstance(self.denoiser, BySize):
-            return self
-        chosen = self.denoiser.choose(shape)
-        if chosen is self.denoiser.full:
-            return self._with(chosen)
-        note = f"denoised by the light model {chosen.name}, as it is large; --model {self.denoiser.full.name} insists"
-        return replace(self._with(chosen), note=note)
-
-    @property
-    def recipes(self) -> tuple[Recipe, ...]:
-        """All of which one makes the result: a model that is chosen by size is not known before the file is read."""
-        if not isinstance(self.denoiser, BySize):
-            return (self.recipe,)
-        return tuple(self._with(model).recipe for model in (self.denoiser.full, self.denoiser.light))
-
-    def _with(self, denoiser: Denoiser) -> "Options":
-        return replace(self, denoiser=denoiser, model_hash=version_of(denoiser))
-
-    @property
-    def recipe(self) -> Recipe:
-        """All that decides a result, besides its source."""
-        parts = [self.description, f"bits {self.bits or 'kept'}", f"render {self.render}"]
-        parts.append(f"compression {self.compression}")
-        if self.save_noise_map:
-            parts.append("noise map")
-        return Recipe(__version__, self.denoiser.name, self.model_hash, ", ".join(parts))
+MOST_THREADS_PER_CORE = 16
+"""More CPU threads than that are a slip of the keyboard."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one file."""
+class Planned:
+    """What a run would do with one file, as far as can be told without denoising it."""
 
     job: Job
-    status: Literal["written", "skipped", "failed"]
-    error: str = ""
-    hint: str = ""
-    level: NoiseLevel | None = None
-    """Noise level of the first frame, estimated or given."""
-    caveats: tuple[str, ...] = ()
-    """What the user should know before trusting the result."""
-    model: str = ""
-    """What denoised it; empty where nothing did."""
-    model_hash: str = ""
-    """Of its weights."""
-    seconds: float = 0.0
-    """Of denoising; of a file that goes through frame by frame, of reading and writing too."""
+    action: Literal["write", "replace", "skip", "fail"]
+    failure: XrayDenoiseError | None = None
+    """Why it would fail."""
 
 
-def denoise_files(jobs: Sequence[Job], options: Options) -> Generator[Outcome, None, None]:
-    """Denoise every job; outcomes come in order, each when its file is on disk.
+class Batch(Iterator[Outcome]):
+    """A run of `denoise_files`: iterate over it to denoise, one file after another.
 
-    A failure is an outcome, not an exception. With `stop_on_error` nothing new is begun after the first one; what
-    was being written by then is finished and reported, as it is after Ctrl-C.
+    Nothing is written before the first outcome is asked for.
     """
-    return overlapped(
-        jobs,
-        partial(_read, options=options),
-        partial(_denoise_one, options=options),
-        at_once=getattr(options.denoiser, "at_once", 1),
-        is_last=lambda outcome: options.stop_on_error and outcome.status == "failed",
+
+    def __init__(
+        self,
+        jobs: list[Job],
+        left_alone: list[LeftAlone],
+        options: Options,
+        report: DenoiseReport | None,
+        log: OutcomeLog | None,
+    ) -> None:
+        self.jobs = jobs
+        """Every file and its result, in order."""
+        self.left_alone = left_alone
+        """What lies in the input folders and is not denoised."""
+        self.options = options
+        self.report = report
+        self.log = log
+        self.on_progress: Callable[[float], None] | None = None
+        """Called while an image is denoised, tile by tile, with the number of files that are done, such as 2.5."""
+        self._outcomes = self._run()
+        self._told = 0
+
+    @property
+    def model(self) -> str:
+        """What denoises, for people."""
+        return method.title(self.options.denoiser)
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu", "cuda:0" and so on."""
+        return method.device(self.options.denoiser) or "cpu"
+
+    @property
+    def settings(self) -> str:
+        """What decides the results and their time besides the weights, for people."""
+        return method.settings(self.options.denoiser)
+
+    def preview(self) -> Iterator[Planned]:
+        """What would become of each file; nothing is written."""
+        for job in self.jobs:
+            try:
+                yield Planned(job, decide(job, self.options))
+            except XrayDenoiseError as error:
+                yield Planned(job, "fail", error)
+
+    def __next__(self) -> Outcome:
+        return next(self._outcomes)
+
+    def close(self) -> None:
+        """Begin no other file; what is being written is finished."""
+        self._outcomes.close()
+
+    def interrupted(self) -> Iterator[Outcome]:
+        """After a KeyboardInterrupt between two outcomes: finish what is being written, and give its outcomes."""
+        with suppress(KeyboardInterrupt):
+            yield self._outcomes.throw(KeyboardInterrupt())
+            yield from self._outcomes
+
+    def _run(self) -> Generator[Outcome, None, None]:
+        options = self.options
+        if self.report:
+            self.report.prepare()
+            options = replace(options, show=self.report.show)
+        if self.on_progress:
+            numbers, heard = {job: number for number, job in enumerate(self.jobs)}, self.on_progress
+            options = replace(options, on_progress=lambda job, share: heard(numbers[job] + share))
+        if self.log:
+            self.log.open()
+            for found in self.left_alone:
+                self.log.add(denoise_log.left_alone(found))
+        running = run_jobs(self.jobs, options)
+        try:
+            for outcome in running:
+                yield self._noted(outcome)
+        except KeyboardInterrupt as interruption:
+            with suppress(KeyboardInterrupt):
+                yield self._noted(running.throw(interruption))
+                for outcome in running:
+                    yield self._noted(outcome)
+            raise
+        finally:
+            running.close()
+        if self.report:
+            self.report.write(self.options, self.device)
+        if self.log:
+            self.log.close()
+
+    def _noted(self, outcome: Outcome) -> Outcome:
+        self._told += 1
+        outcome = replace(outcome, number=self._told)
+        if self.report:
+            self.report.add(outcome)
+        if self.log:
+            self.log.add(denoise_log.record(outcome, self.device))
+        return outcome
+
+
+def denoise_files(
+    sources: AnyPath | Iterable[AnyPath],
+    target: AnyPath,
+    *,
+    model: str | os.PathLike[str] | Denoiser = denoisers.AUTO,
+    profile_or_level: Noise | None = None,
+    strength: float = 1.0,
+    value_range: tuple[float, float] | None = None,
+    file_format: Format | None = None,
+    suffix: str = "",
+    bits: int | None = None,
+    render: Render = "auto",
+    compression: Compression = "none",
+    private: Private = "keep",
+    existing: Existing = "error",
+    on_error: Literal["continue", "stop"] = "continue",
+    save_noise_map: bool = False,
+    report: AnyPath | None = None,
+    report_names: bool = False,
+    log: AnyPath | None = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    engine: Engine = "auto",
+    tile: int | None = None,
+    batch_size: int = 1,
+    threads: int | None = None,
+) -> Batch:
+    """Denoise files and folders; this is what `xray-denoise denoise` does.
+
+    One file that fails never stops the others: its failure is an outcome. Results appear whole or not at all, and an
+    original is never written over.
+
+    Args:
+        sources: a file, a folder (searched to the bottom), or several of either.
+        target: the result where there is one source file and this has the ending of a file; otherwise the folder of
+            the results, which keeps the tree of an input folder.
+        model: a name of `models()`, "auto", a .safetensors file with its card beside it, or what `load` gave.
+        profile_or_level: the noise where it is known; None has it estimated from each image.
+        strength: share of the predicted change that is made, 0..1; 0 gives the input back bit by bit.
+        value_range: stored values that are shown black and white; by default 0..255 of 8-bit pictures, and all but
+            the outermost 0.01 % of the pixels of everything else.
+        file_format: "png", "tiff" or "dcm" for every result in a folder; None keeps the format of each source.
+        suffix: text between the name and the ending of results in a folder, such as "_denoised".
+        bits: 8 or 16 bits for each pixel of a PNG or TIFF.
+        render: what a picture of a DICOM file shows: "auto" or "display" as a viewer would show it, or "stored" values.
+        compression: lossless compression of DICOM results: "none", "rle", "jpegls" or "j2k".
+        private: "keep" or "drop" the private elements of DICOM files.
+        existing: where a result is there already: "error" fails, "skip" leaves it where the manifest proves that it is
+            what would be made again, and makes it again where it is an older result, "overwrite" replaces any file.
+        on_error: "continue" with the next file after a failure, or "stop".
+        save_noise_map: also write the standard deviation of the noise at every pixel: RESULT.noise.tif, grey levels.
+        report: HTML page with the images before and after.
+        report_names: name the files on that page; names may tell who a patient is.
+        log: file of JSON lines with every outcome (docs/api.md lists the fields).
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; like all that follows not for a model that is loaded.
+        precision: arithmetic of the network: "auto", "fp32", "bf16" or "fp16".
+        engine: what runs the network on a CPU: "auto", "torch" or "openvino".
+        tile: side of the tiles in pixels; None chooses it by the image.
+        batch_size: tiles in a pass.
+        threads: CPU threads of this process; None leaves them as they are.
+
+    Returns:
+        The run: an iterator over outcomes, which denoises while it is iterated over.
+
+    Raises:
+        UsageError: arguments that contradict each other, or a result in the place of an input.
+        CannotRunError: the device, a package or readable weights are missing.
+        ExistingFileError: the report or the log is there already.
+
+    Examples:
+        >>> import tempfile, numpy, xray_denoise as xd
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> xd.write(xd.Radiograph.from_grey(numpy.full((32, 32), 90.0), bits=8), f"{folder.name}/in.png")
+        >>> for outcome in xd.denoise_files(f"{folder.name}/in.png", f"{folder.name}/results", model="tv"):
+        ...     print(outcome.number, outcome.status, outcome.target.name)
+        1 written in.png
+        >>> folder.cleanup()
+    """
+    given = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    target = checked_path(target, "the output", "target")
+    if bits not in (None, 8, 16):
+        raise UsageError(f"a picture has 8 or 16 bits, not {bits}", hint="choose 8 or 16", option="bits")
+    jobs, left_alone = plan_jobs(given, target, noise_maps=save_noise_map, naming=Naming(file_format, suffix))
+    _refuse_useless_options(jobs, compression, private, bits)
+    page = None if report is None else DenoiseReport(checked_path(report, "the report", "report"), jobs, existing,
+                                                     names=report_names)  # fmt: skip
+    if page is None and report_names:
+        raise UsageError("names are for a report, and none is asked for", hint="ask for one, or leave the names out",
+                         option="report_names")  # fmt: skip
+    outcomes = None if log is None else OutcomeLog(checked_path(log, "the log", "log"), jobs, existing)
+    manifest = _manifest(target, jobs, existing)
+    if page and not page.skipped:
+        page.require()
+    if threads is not None:
+        _set_threads(threads)
+    if isinstance(model, str | os.PathLike):
+        model = load(model, device=device, precision=precision, engine=engine, tile=tile, batch_size=batch_size)
+    options = Options(
+        model,
+        noise=profile_or_level,
+        strength=strength,
+        value_range=value_range,
+        bits=bits,
+        render=render,
+        compression=compression,
+        private=private,
+        existing=existing,
+        stop_on_error=on_error == "stop",
+        save_noise_map=save_noise_map,
+        manifest=manifest,
     )
+    return Batch(jobs, left_alone, options, None if page and page.skipped else page, outcomes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A file that was read."""
-
-    frames: list[Radiograph] | Literal["skip", "stream"]
-    """All of them; `skip` where its result is there already, `stream` where it has too many to hold."""
-    options: Options
-    """For images of its size."""
-    sha256: str
-    """Of its bytes; empty where no manifest asks for it."""
-
-
-_Result = tuple[Radiograph, Denoised]
-"""A frame as it was, and what the denoiser made of it."""
-_Change = tuple[Radiograph, Radiograph, Denoised]
-"""The frame with its change made between them."""
-
-_FAILURES = (XrayDenoiseError, OSError, MemoryError)
-"""What costs one file only."""
-
-
-def _read(job: Job, options: Options) -> _Source:
-    """Read a whole file, unless its result is there already.
-
-    Raises:
-        XrayDenoiseError: the source cannot be read, or a target exists.
-    """
-    files.sniff(job.source)
-    digest = sha256_of(job.source) if options.manifest else ""
-    if _is_done(job, options, digest):
-        return _Source("skip", options, digest)
-    frames = list(islice(files.read_frames(job.source, span=options.span), LARGEST_HELD + 1))
-    sized = options.for_size(frames[0].stored.shape)
-    return _Source(frames if len(frames) <= LARGEST_HELD else "stream", sized, digest)
-
-
-def _is_done(job: Job, options: Options, digest: str) -> bool:
-    """Whether the result is there and fresh; false where it may be made, or made again.
-
-    Raises:
-        UnwritableFileError: something is there that must not be replaced.
-    """
-    targets = [job.target, job.noise_map] if options.save_noise_map else [job.target]
-    there = [target for target in targets if target.exists()]
-    if not there or options.existing == "overwrite":
-        return False
-    if options.existing == "error" or options.manifest is None:
-        raise UnwritableFileError(
-            f"{there[0]} exists already", hint="use --existing skip or overwrite, or another output"
-        )
-    if there == targets and any(options.manifest.is_fresh(job.target, digest, recipe) for recipe in options.recipes):
-        return True
-    ours = options.manifest.is_ours if job.target in there else options.manifest.knows
-    if not ours(job.target):
-        raise UnwritableFileError(
-            f"{there[0]} exists already, and {MANIFEST_NAME} does not tell what it was made from",
-            hint="use --existing overwrite, or another output",
-        )
-    return False
-
-
-def _denoise_one(job: Job, reading: Future[_Source], writer: Pool, options: Options) -> Future[Outcome]:
-    """Denoise what was read in this thread, and hand it to the writer's."""
-    try:
-        source = reading.result()
-        options = source.options
-        denoise, level = options.denoiser, options.level
-        if source.frames == "skip":
-            return writer.submit(Outcome, job, "skipped")
-        if source.frames == "stream":  # read, denoised and written frame by frame, by the writer alone
-            stream = ((frame, denoise(frame.grey, level)) for frame in files.read_frames(job.source, span=options.span))
-            return writer.submit(_write, job, stream, options, source.sha256)
-        start = time.perf_counter()
-        results = [(frame, denoise(frame.grey, level)) for frame in source.frames]
-        return writer.submit(_write, job, results, options, source.sha256, time.perf_counter() - start)
-    except _FAILURES as error:
-        return writer.submit(_failure, job, error)
-
-
-def _changed(results: Iterable[_Result], strength: float) -> Iterator[_Change]:
-    for radiograph, denoised in results:
-        image = denoised.image
-        if strength != 1:
-            image = (grey := radiograph.grey) + np.float32(strength) * (image - grey)
-        yield radiograph, radiograph.with_grey(image), denoised
-
-
-def _write(
-    job: Job, results: Iterable[_Result], options: Options, digest: str, seconds: float | None = None
+def denoise_file(
+    source: AnyPath,
+    target: AnyPath,
+    *,
+    model: str | os.PathLike[str] | Denoiser = denoisers.AUTO,
+    profile_or_level: Noise | None = None,
+    strength: float = 1.0,
+    value_range: tuple[float, float] | None = None,
+    bits: int | None = None,
+    render: Render = "auto",
+    compression: Compression = "none",
+    private: Private = "keep",
+    existing: Existing = "error",
+    save_noise_map: bool = False,
+    device: Device = "auto",
 ) -> Outcome:
-    """Write the result of one file and, where asked for, its noise map beside it."""
-    frames = _changed(results, options.strength)
-    start = time.perf_counter()
-    try:
-        before, after, denoised = next(frames)
-        estimated = denoised.level if options.level is None else None
-        derivation = Derivation(
-            options.denoiser.name,
-            options.model_hash,
-            options.description,
-            eta=estimated.eta if estimated else None,
-            sigma=estimated.sigma if estimated else None,
-        )
-        caveats = [*files.caveats(after), *([options.note] if options.note else [])]
-        if options.save_noise_map and denoised.noise_map is None:
-            caveats.append(f"'{options.denoiser.name}' makes no noise map")
-        maps: list[NDArray[np.float32]] = []
-        make_folder(job.target.parent)
+    """Denoise one file; `denoise_files` has more arguments, and says more about these.
 
-        def record(written: Path) -> None:
-            if options.manifest:
-                options.manifest.add(job.target, written, digest, options.recipe)
+    Args:
+        source: a DICOM, PNG, TIFF or WebP file.
+        target: the result, or a folder that is there already.
+        model: a name of `models()`, "auto", a .safetensors file, or what `load` gave.
+        profile_or_level: the noise where it is known; None has it estimated.
+        strength: share of the predicted change that is made, 0..1.
+        value_range: stored values that are shown black and white; None chooses them.
+        bits: 8 or 16 bits for each pixel of a PNG or TIFF.
+        render: what a picture of a DICOM file shows: "auto", "display" or "stored".
+        compression: lossless compression of a DICOM result: "none", "rle", "jpegls" or "j2k".
+        private: "keep" or "drop" the private elements of a DICOM file.
+        existing: what to do where the result is there already: "error", "skip" or "overwrite".
+        save_noise_map: also write the standard deviation of the noise at every pixel.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
 
-        files.write(
-            _keeping_maps(chain([(before, after, denoised)], frames), maps, keep=options.save_noise_map),
-            job.target,
-            derivation=derivation,
-            bits=options.bits,
-            render=options.render,
-            compression=options.compression,
-            private=options.private,
-            when_whole=record,
-        )
-        if maps:
-            extras.write_maps(maps, job.noise_map, source=job.source)
-    except _FAILURES as error:
-        return _failure(job, error)
-    seconds = time.perf_counter() - start if seconds is None else seconds
-    outcome = Outcome(
-        job, "written", "", "", denoised.level, tuple(caveats), options.denoiser.name, options.model_hash, seconds
+    Returns:
+        What was found and removed; its status is "written", or "skipped" where the result is current.
+
+    Raises:
+        XrayDenoiseError: the file cannot be read, denoised or written, or an argument is wrong.
+
+    Examples:
+        >>> import tempfile, numpy, xray_denoise as xd
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> xd.write(xd.Radiograph.from_grey(numpy.full((32, 32), 90.0), bits=8), f"{folder.name}/in.png")
+        >>> outcome = xd.denoise_file(f"{folder.name}/in.png", f"{folder.name}/out.tif", model="tv")
+        >>> outcome.status, outcome.shape, outcome.model
+        ('written', (32, 32), 'tv')
+        >>> folder.cleanup()
+    """
+    if Path(source).is_dir():
+        raise UsageError("{path} is a folder", path=source, hint="denoise_files takes folders")
+    (outcome,) = denoise_files(
+        source,
+        target,
+        model=model,
+        profile_or_level=profile_or_level,
+        strength=strength,
+        value_range=value_range,
+        bits=bits,
+        render=render,
+        compression=compression,
+        private=private,
+        existing=existing,
+        save_noise_map=save_noise_map,
+        device=device,
     )
-    if options.show:
-        options.show(outcome, before, after)
+    if outcome.failure:
+        raise outcome.failure
     return outcome
 
 
-def _keeping_maps(results: Iterable[_Change], maps: list[NDArray[np.float32]], *, keep: bool) -> Iterator[Radiograph]:
-    for _, radiograph, denoised in results:
-        if keep and denoised.noise_map is not None:
-            maps.append(denoised.noise_map)
-        yield radiograph
+def models() -> list[str]:
+    """Names of all models and classical methods, networks first.
+
+    Examples:
+        >>> import xray_denoise as xd
+        >>> "lite" in xd.models(), "tv" in xd.models()
+        (True, True)
+    """
+    return denoisers.names()
 
 
-def _failure(job: Job, error: XrayDenoiseError | OSError | MemoryError) -> Outcome:
-    """What to tell of a file that failed."""
-    if isinstance(error, XrayDenoiseError):
-        return Outcome(job, "failed", str(error), error.hint)
-    if isinstance(error, MemoryError):
-        return Outcome(job, "failed", f"there is too little memory for {job.source}", "try a smaller --tile")
-    reason = f"{error.filename or job.target}: {error.strerror or type(error).__name__}"
-    return Outcome(job, "failed", reason, "check the names, the permissions and the space on the disk")
+def load(
+    name_or_path: str | os.PathLike[str] = denoisers.AUTO,
+    *,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    engine: Engine = "auto",
+    tile: int | None = None,
+    batch_size: int = 1,
+) -> Denoiser:
+    """Load a model once, to use it many times.
+
+    Args:
+        name_or_path: a name of `models()`, "auto", or a .safetensors file with its card beside it.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; there is no silent fallback.
+        precision: arithmetic of the network: "auto", "fp32", "bf16" or "fp16".
+        engine: what runs the network on a CPU: "auto", "torch" or "openvino".
+        tile: side of the tiles in pixels; None chooses it by the image.
+        batch_size: tiles in a pass.
+
+    Returns:
+        A denoiser for `denoise`, `denoise_file` and `denoise_files`. It can also be called with a 2-D image in grey
+        levels (0..255 over the value range), and the noise if that is known.
+
+    Raises:
+        UsageError: there is no such model, or it does not run on this device.
+        CannotRunError: the device, a package or readable weights are missing.
+
+    Examples:
+        >>> import numpy, xray_denoise as xd
+        >>> denoiser = xd.load("tv")
+        >>> denoiser(numpy.full((16, 16), 90.0, numpy.float32)).image.shape
+        (16, 16)
+    """
+    name = os.fspath(name_or_path)
+    if tile is not None and tile < 1:
+        raise UsageError(f"a tile has at least one pixel, not {tile}", hint="for example 512", option="tile")
+    package = denoisers.missing(name)
+    if package:
+        raise CannotRunError(f"'{name}' needs a package that is not installed", hint=package)
+    denoiser = denoisers.get(name, Runtime(device, precision, tile, batch_size, engine))
+    if device not in ("auto", "cpu") and not method.device(denoiser):
+        raise UsageError(
+            f"'{denoiser.name}' runs on the CPU only", hint="leave the device out, or choose a network", option="device"
+        )
+    return denoiser
+
+
+def _refuse_useless_options(jobs: list[Job], compression: Compression, private: Private, bits: int | None) -> None:
+    """Refuse options that no result can follow."""
+    kinds = {files.SUFFIXES.get(job.target.suffix.lower()) for job in jobs}
+    may_be_dicom = "dicom" in kinds or None in kinds
+    for option, is_set in (("compression", compression != "none"), ("private", private != "keep")):
+        if is_set and not may_be_dicom:
+            raise UsageError(
+                f"the option '{option}' is for DICOM results, and there are none", hint="leave it out, or write DICOM",
+                option=option,
+            )  # fmt: skip
+    files.require_encoder(compression)
+    if bits is not None and "dicom" in kinds:
+        raise UsageError(
+            "a DICOM file keeps the bits of its source", hint="leave the bits out, or write PNG or TIFF", option="bits"
+        )
+
+
+def _manifest(target: Path, jobs: list[Job], existing: Existing) -> Manifest | None:
+    """The record of a folder of results; a single file has one only where it may be skipped."""
+    into_folder = jobs[0].target != target
+    if not into_folder and existing != "skip":
+        return None
+    manifest = Manifest(target if into_folder else target.parent)
+    manifest.refuse_if_same_as(job.source for job in jobs)
+    return manifest
+
+
+def _set_threads(count: int) -> None:
+    most = MOST_THREADS_PER_CORE * (os.cpu_count() or 1)
+    if not 1 <= count <= most:
+        raise UsageError(
+            f"this machine runs 1 to {most} threads, not {count}",
+            hint=f"it has {os.cpu_count() or 1} cores; leave the threads out to use all of them",
+            option="threads",
+        )
+    denoisers.set_threads(count)

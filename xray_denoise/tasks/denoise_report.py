@@ -1,9 +1,9 @@
-"""The page of a `denoise` run: every file in a table, the first of them in pictures.
+"""The HTML page of a `denoise` run: all files in a table, and the most changed ones in pictures.
 
     DenoiseReport(target, jobs) -> prepare -> show (each file that is written), add (each outcome) -> write
 
-The names of files may tell who a patient is, so images go by number unless names are wanted; nothing from the header
-of a DICOM file is shown.
+The names of files may tell who a patient is, so images go by the number that the command line gives them unless names
+are wanted; nothing from the header of a DICOM file is shown.
 """
 
 import os
@@ -14,18 +14,20 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from xray_denoise.errors import UnwritableFileError, UsageError
-from xray_denoise.files import extras
-from xray_denoise.files.folders import make_folder, true_path
-from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.errors import ExistingFileError, UsageError
+from xray_denoise.files.atomic import write_bytes
+from xray_denoise.files.folders import make_folder
+from xray_denoise.physics.profile import as_level
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.reports import page
-from xray_denoise.tasks.denoise import Existing, Options, Outcome
+from xray_denoise.tasks import method
+from xray_denoise.tasks.batch import Existing, Options, Outcome
+from xray_denoise.tasks.denoise_log import same_file
 from xray_denoise.tasks.jobs import Job
 
 PICTURED = 20
-"""Files that are shown as pictures, the first that are written: a page of 20 takes 40 to 90 MB, about as much as a
-browser opens at once; the table lists all files."""
+"""Files that are shown as pictures, the most changed ones: a page of 20 takes 40 to 90 MB, about as much as a browser
+opens at once; the table lists all files."""
 SUFFIXES = (".html", ".htm")
 SHORT = 3
 """Letters of a name that may be a word of the message too: it counts as a name behind the word folder only."""
@@ -41,15 +43,27 @@ class DenoiseReport:
 
     def __init__(self, target: Path, jobs: Sequence[Job], existing: Existing = "error", *, names: bool = False) -> None:
         if target.suffix.lower() not in SUFFIXES:
-            raise UsageError(f"a report is an HTML page, not {target}", hint="end its name in .html")
+            raise UsageError(
+                "a report is an HTML page, not {path}", path=target, hint="end its name in .html", option="report"
+            )
         for job in jobs:
-            if any(_same(target, path) for path in (job.source, job.target, job.noise_map)):
-                raise UsageError(f"the report {target} is an input or a result too", hint="choose another name for it")
+            if any(same_file(target, path) for path in (job.source, job.target, job.noise_map)):
+                raise UsageError(
+                    "the report {path} is an input or a result too",
+                    path=target,
+                    hint="choose another name for it",
+                    option="report",
+                )
         if target.is_dir():
-            raise UsageError(f"the report {target} is a folder", hint="name a file inside it")
+            raise UsageError(
+                "the report {path} is a folder", path=target, hint="name a file inside it", option="report"
+            )
         if target.exists() and existing == "error":
-            raise UnwritableFileError(
-                f"{target} exists already", hint="use --existing skip or overwrite, or another --report"
+            raise ExistingFileError(
+                "{path} exists already",
+                path=target,
+                hint="choose another name for the report, or how existing files are treated",
+                option="existing",
             )
         self.target = target
         self.skipped = target.exists() and existing == "skip"
@@ -57,29 +71,46 @@ class DenoiseReport:
         self._numbers = {job: number for number, job in enumerate(jobs, 1)}
         self._names = names
         self._pictures: dict[Job, page.Picture] = {}
-        self._free = threading.Semaphore(PICTURED)
-        self._sizes: dict[Job, str] = {}
+        self._removed: dict[Job, float] = {}
+        """Of the files that are pictured, grey levels."""
+        self._lock = threading.Lock()
         self._outcomes: dict[Job, Outcome] = {}
 
-    def prepare(self) -> None:
+    def require(self) -> None:
         """Find out before the first file whether the page can be made.
 
         Raises:
             CannotRunError: a package is missing.
-            UnwritableFileError: there is no folder for it and none can be made.
         """
         page.require()
+
+    def prepare(self) -> None:
+        """Make the folder of the page.
+
+        Raises:
+            UnwritableFileError: the disk refuses.
+        """
         make_folder(self.target.parent)
 
     def show(self, outcome: Outcome, before: Radiograph, after: Radiograph) -> None:
-        """Picture a file that was written, in any thread. Where memory is too short for that, it is only listed."""
-        rows, columns = before.stored.shape
-        self._sizes[outcome.job] = f"{columns} x {rows}"
-        if self._free.acquire(blocking=False):
-            title, facts = self._title(outcome.job), self._facts(outcome)
-            with suppress(MemoryError):
-                comparison = page.Comparison(title, before.grey, after.grey, facts)
-                self._pictures[outcome.job] = page.encode(comparison)
+        """Picture a file that was written, in any thread, if few others were changed more.
+
+        Where memory is too short for that, it is only listed.
+        """
+        job, removed = outcome.job, outcome.removed_grey or 0.0
+        with self._lock:
+            if len(self._removed) >= PICTURED:
+                least = min(self._removed, key=self._removed.__getitem__)
+                if removed <= self._removed[least]:
+                    return
+                del self._removed[least]
+                self._pictures.pop(least, None)
+            self._removed[job] = removed
+        with suppress(MemoryError):
+            picture = page.encode(page.Comparison(self._title(job), before.grey, after.grey, self._facts(outcome)))
+            with self._lock:
+                if job in self._removed:
+                    self._pictures[job] = picture
 
     def add(self, outcome: Outcome) -> None:
         """List a file, whatever became of it."""
@@ -98,22 +129,24 @@ class DenoiseReport:
         statuses = [outcome.status for outcome in self._outcomes.values()]
         counts = {status: statuses.count(status) for status in ("written", "skipped", "failed")}
         counts["not begun"] = len(self._numbers) - len(statuses)
+        weights = method.weights_sha256(options.denoiser)
         facts = [
-            ("Model", getattr(options.denoiser, "title", options.denoiser.name)),
-            *([("Weights, SHA-256", options.model_hash[:12])] if options.model_hash else []),
-            ("Device", device or "cpu"),
+            ("Model", method.title(options.denoiser)),
+            *([("Weights, SHA-256", weights[:12])] if weights else []),
+            ("Device", device),
             ("Settings", options.description),
             ("Files", ", ".join(f"{count} {status}" for status, count in counts.items() if count)),
             ("Made", f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}"),
         ]
+        most_changed = sorted(self._pictures, key=lambda job: (-self._removed[job], self._numbers[job]))
         content = page.html(
             "Denoising report",
             facts=facts,
-            comparisons=[self._pictures[job] for job in self._numbers if job in self._pictures],
+            comparisons=[self._pictures[job] for job in most_changed],
             listings=[self._listing()],
             notes=self._notes(counts["written"]),
         )
-        extras.write_bytes(content, self.target)
+        write_bytes(content, self.target)
 
     def _notes(self, written: int) -> list[str]:
         notes = ["A denoiser can remove faint structure with the noise: look for it in the residuals."]
@@ -121,28 +154,31 @@ class DenoiseReport:
             notes.append("The pictures are the pixels of the files, with any text that is burned into them.")
         if len(self._pictures) < written:
             notes.append(
-                f"{len(self._pictures)} of {written} images are pictured, to keep the page small; all are listed."
+                f"{len(self._pictures)} of {written} images are pictured, those that were changed most, to keep the "
+                "page small; all are listed."
             )
         return notes
 
     def _listing(self) -> page.Listing:
-        columns = ["Image", "Status", "Size, pixels", "eta", "sigma", "Seconds", "Remarks"]
+        columns = ["Image", "Status", "Size, pixels", "Noise", "Removed", "eta", "sigma", "Seconds", "Remarks"]
         rows = []
         for job, number in self._numbers.items():
             outcome = self._outcomes.get(job)
-            row = [str(number), "not begun", "", "", "", "", ""]
+            row = [str(number), "not begun", *[""] * (len(columns) - 2)]
             if outcome is not None:
                 seconds = f"{outcome.seconds:.2f}" if outcome.status == "written" else ""
-                remarks = "; ".join(filter(None, (self._anonymous(outcome), *outcome.caveats)))
-                row[1:] = [outcome.status, self._sizes.get(job, ""), *_level(outcome.level), seconds, remarks]
+                remarks = "; ".join(filter(None, (self._anonymous(outcome), *outcome.notes)))
+                row[1:] = [outcome.status, _size(outcome), *_strengths(outcome), *_level(outcome), seconds, remarks]
             if self._names:
                 row.insert(1, job.source.name)
             rows.append(tuple(row))
         if self._names:
             columns.insert(1, "File")
         caption = (
-            "eta: detected photons per grey level; sigma: electronic noise, grey levels; of the first frame, estimated "
-            "unless given. Seconds: of denoising alone."
+            "Image: the number that the command line gives the file. Noise: its standard deviation at mid-grey, and "
+            "Removed: the root mean square of the change, both in grey levels. eta: detected photons per grey level; "
+            "sigma: electronic noise, grey levels; of the first frame, estimated unless given. Seconds: of denoising "
+            "alone."
         )
         return page.Listing("Files", tuple(columns), tuple(rows), caption)
 
@@ -151,22 +187,24 @@ class DenoiseReport:
         return f"Image {self._numbers[job]}{name}"
 
     def _facts(self, outcome: Outcome) -> tuple[tuple[str, str], ...]:
-        eta, sigma = _level(outcome.level)
+        noise, removed = _strengths(outcome)
+        eta, sigma = _level(outcome)
         facts = (
+            ("Noise at mid-grey, grey levels", noise),
+            ("Removed, grey levels RMS", removed),
             ("eta, photons per grey level", eta),
             ("sigma, grey levels", sigma),
-            ("Size, pixels", self._sizes[outcome.job]),
+            ("Size, pixels", _size(outcome)),
             ("Seconds", f"{outcome.seconds:.2f}"),
         )
         return tuple((name, value) for name, value in facts if value)
 
     def _anonymous(self, outcome: Outcome) -> str:
         """The first line of an error, without names of files and folders unless they are wanted."""
-        text = outcome.error.partition("\n")[0]
-        if self._names:
-            return text
-        job = outcome.job
-        for path in (job.noise_map, job.target, job.source):
+        if outcome.failure is None or self._names:
+            return outcome.error.partition("\n")[0]
+        text, job = outcome.failure.anonymous.partition("\n")[0], outcome.job
+        for path in (job.noise_map, job.target, job.source):  # of messages that have no place for a path
             for name in (str(path.absolute()), str(path)):
                 text = re.sub(rf"(?<![\w./-]){re.escape(name)}(?!\w)", "the file", text)
         names = {part for path in (job.source, job.target) for part in (*path.absolute().parts[1:], path.stem)}
@@ -176,12 +214,19 @@ class DenoiseReport:
         return text
 
 
-def _level(level: NoiseLevel | None) -> tuple[str, str]:
+def _size(outcome: Outcome) -> str:
+    if outcome.shape is None:
+        return ""
+    rows, columns = outcome.shape
+    return f"{columns} x {rows}" + (f", {outcome.frames} frames" if outcome.frames > 1 else "")
+
+
+def _strengths(outcome: Outcome) -> tuple[str, str]:
+    """Noise that was found, and what was removed."""
+    noise = "" if outcome.noise is None else f"{method.deviation_at_mid_grey(outcome.noise):.3g}"
+    return noise, "" if outcome.removed_grey is None else f"{outcome.removed_grey:.3g}"
+
+
+def _level(outcome: Outcome) -> tuple[str, str]:
+    level = as_level(outcome.noise)
     return (f"{level.eta:.3g}", f"{level.sigma:.3g}") if level else ("", "")
-
-
-def _same(first: Path, second: Path) -> bool:
-    try:
-        return true_path(first) == true_path(second) or first.samefile(second)
-    except (OSError, ValueError):  # one of them is not there, or no file can have this name
-        return False

@@ -17,19 +17,23 @@ from torch.export import Dim
 
 from xray_denoise import __version__, weights
 from xray_denoise.errors import CannotRunError, UnwritableFileError
-from xray_denoise.files import extras
+from xray_denoise.files.atomic import write_bytes
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.nets.level import WHITE
+from xray_denoise.nets.profile_unet import BANDS, KNOTS, ProfileUNet, noise_maps
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.phantom import chest_phantom
 
 INPUT, DENOISED, NOISE = "noisy", "denoised", "noise"
 """Names of the tensors of the file: (B, 1, H, W) each, grey levels; `noise` is its standard deviation."""
+VARIANCE, POWERS = "variance", "powers"
+"""Names of what a network that is told the noise takes besides: (B, 33), grey levels squared at 33 grey levels evenly
+from 0 to 255, and (B, 4), power in the four bands of `physics.profile.BANDS` relative to white noise."""
 PARITY = 0.02
 """Grey levels that ONNX Runtime may differ from PyTorch by."""
 LARGEST, MOST = 1 << 16, 1 << 10
 """Longest side and largest batch that the file speaks of; any that memory allows will do."""
-PROOFS = ((1, 64, 96), (2, 136, 72), (1, 256, 256))
+PROOFS = ((1, 64, 96), (2, 144, 80), (1, 256, 256))
 """Batch, height and width of the test images."""
 
 
@@ -68,6 +72,20 @@ class InGreyLevels(nn.Module):
         return denoised, variance.sqrt()
 
 
+class ToldInGreyLevels(nn.Module):
+    """A network that is told the noise, as others use it; grey levels in and out."""
+
+    def __init__(self, net: ProfileUNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, noisy: Tensor, variance: Tensor, powers: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 1, H, W), (B, 33) and (B, 4) -> the denoised image and the noise that was told, (B, 1, H, W) each."""
+        seen = noisy / WHITE
+        maps = noise_maps(seen, variance / WHITE**2, powers)
+        return self.net(seen, maps) * WHITE, maps[:, :1] * WHITE
+
+
 def export(model: str, target: Path) -> Exported:
     """Write a model as ONNX, and compare what ONNX Runtime makes of it with PyTorch before the file has its name.
 
@@ -83,7 +101,7 @@ def export(model: str, target: Path) -> Exported:
         raise UnwritableFileError(f"{target} exists already", hint="choose another name")
     card = weights.find(model)
     net = weights.load(card)
-    shown = InGreyLevels(net).eval()
+    shown = (ToldInGreyLevels(net) if isinstance(net, ProfileUNet) else InGreyLevels(net)).eval()
     content = _onnx(shown, net.stride, card)
     difference = _difference(content, shown)
     if not difference <= PARITY:
@@ -91,11 +109,11 @@ def export(model: str, target: Path) -> Exported:
             f"the exported '{card.name}' differs by {difference:.3g} grey levels from PyTorch",
             hint="try other versions of torch, onnxscript and onnxruntime",
         )
-    extras.write_bytes(content, target)
+    write_bytes(content, target)
     return Exported(target, len(content), net.stride, difference)
 
 
-def _onnx(shown: InGreyLevels, stride: int, card: weights.Card) -> bytes:
+def _onnx(shown: nn.Module, stride: int, card: weights.Card) -> bytes:
     """The file, with what a reader must know of it as metadata."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
         try:
@@ -105,17 +123,19 @@ def _onnx(shown: InGreyLevels, stride: int, card: weights.Card) -> bytes:
                 f"the package {package} is not installed", hint="pip install 'xray-denoise[onnx]'"
             ) from error
     sides = {axis: stride * Dim(name, min=2, max=LARGEST // stride) for axis, name in ((2, "rows"), (3, "columns"))}
-    example = torch.zeros(2, 1, 8 * stride, 10 * stride)
-    outputs = [DENOISED, NOISE][: len(shown(example))]
+    example = (torch.zeros(2, 1, 8 * stride, 10 * stride), *_told(shown, 2))
+    batch = Dim("batch", min=1, max=MOST)
+    shapes = [{0: batch, **sides}, *({0: batch} for _ in example[1:])]
+    outputs = [DENOISED, NOISE][: len(shown(*example))]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells what else it could export
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about its own parts; the comparison judges the result
         program: Any = torch.onnx.export(
             shown,
-            (example,),
+            example,
             dynamo=True,
-            dynamic_shapes={INPUT: {0: Dim("batch", min=1, max=MOST), **sides}},
-            input_names=[INPUT],
+            dynamic_shapes=tuple(shapes),
+            input_names=[INPUT, VARIANCE, POWERS][: len(example)],
             output_names=outputs,
             verbose=False,
         )
@@ -136,7 +156,7 @@ def _onnx(shown: InGreyLevels, stride: int, card: weights.Card) -> bytes:
 
 
 @torch.inference_mode()
-def _difference(content: bytes, shown: InGreyLevels) -> float:
+def _difference(content: bytes, shown: nn.Module) -> float:
     """Largest difference between ONNX Runtime and PyTorch over noisy phantoms of several sizes, grey levels."""
     import onnxruntime
 
@@ -146,7 +166,17 @@ def _difference(content: bytes, shown: InGreyLevels) -> float:
     for batch, rows, columns in PROOFS:
         clean = np.stack([chest_phantom(256, rng=rng)[:rows, :columns] for _ in range(batch)])[:, None]
         noisy = add_noise(clean, NoiseLevel(0.6, 10.0), rng)
-        wanted = shown(torch.from_numpy(noisy))
-        found = session.run(None, {INPUT: noisy})
+        told = _told(shown, batch)
+        wanted = shown(torch.from_numpy(noisy), *told)
+        names = (INPUT, VARIANCE, POWERS)
+        found = session.run(None, dict(zip(names, (noisy, *(one.numpy() for one in told)), strict=False)))
         differences += [np.abs(one - other.numpy()).max() for one, other in zip(found, wanted, strict=True)]
     return float(np.max(differences))
+
+
+def _told(shown: nn.Module, batch: int) -> tuple[Tensor, ...]:
+    """Noise of the level of the proofs, white, for a network that is told it; nothing for others."""
+    if not isinstance(shown, ToldInGreyLevels):
+        return ()
+    variance = torch.linspace(0, WHITE, KNOTS) / 0.6 + 100
+    return variance.expand(batch, -1).contiguous(), torch.ones(batch, BANDS)

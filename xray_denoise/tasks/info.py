@@ -70,17 +70,9 @@ def _devices() -> dict[str, str]:
 def _decoders() -> dict[str, str]:
     from pydicom.uid import AllTransferSyntaxes
 
-    from xray_denoise.files import codecs
+    from xray_denoise.files.dicom import codecs
 
-    found = {}
-    for syntax in AllTransferSyntaxes:
-        if not syntax.is_compressed:
-            continue
-        try:
-            found[syntax.name] = codecs.plugin(syntax) or f"no decoder ({codecs.PIP_LINE})"
-        except NotImplementedError:
-            continue
-    return found
+    return {syntax.name: codecs.library(syntax) for syntax in AllTransferSyntaxes if codecs.library(syntax)}
 
 
 def _models() -> dict[str, str]:

@@ -1,16 +1,24 @@
-"""Which file becomes which: inputs and an output -> pairs of a source and a target that cannot hurt each other."""
+"""Plan a run: inputs and an output -> pairs of a source and a target that cannot harm each other."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UsageError
 from xray_denoise.files.folders import true_path, walk
 
+AnyPath = str | os.PathLike[str]
+Format = Literal["png", "tiff", "dcm"]
+
 MANIFEST_NAME = "xray-denoise-manifest.jsonl"
-"""The record of results in a folder (`manifest`)."""
+"""The record of the results in a folder (`manifest`)."""
 NOISE_MAP_SUFFIX = ".noise.tif"
 """What a noise map adds to the name of its result."""
+COMMENT = "#"
+"""Begins a line of a list that names no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,59 +30,137 @@ class Job:
 
     @property
     def noise_map(self) -> Path:
-        """Where the noise map goes, if one is wanted: beside the result, as 32-bit TIFF in grey levels."""
+        """Path of the noise map, if one is wanted: beside the result, a 32-bit TIFF in grey levels."""
         return self.target.with_name(self.target.name + NOISE_MAP_SUFFIX)
 
 
-def plan_jobs(inputs: Sequence[str], output: Path, *, noise_maps: bool = False) -> tuple[list[Job], list[Path]]:
-    """Which file becomes which.
+@dataclass(frozen=True, slots=True)
+class LeftAlone:
+    """A file or link in an input folder that is not denoised."""
 
-    Args:
-        inputs: files, folders (searched to the bottom) and @lists of either, one path a line.
-        output: the result where there is one input file and this ends like a file; otherwise the folder of the
-            results. A folder's tree is kept below it, and what lies in `output` itself is no input.
-        noise_maps: whether each result has its noise map beside it.
+    path: Path
+    reason: str
+    """Such as "not a radiograph"."""
 
-    Returns:
-        The jobs in a stable order, and the files in folders that are no radiographs and are left alone.
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How results in a folder are named after their sources.
 
     Raises:
-        UsageError: no file at all, several files for one result, a result in the place of another input, or an
-            output that is a file where a folder is due.
+        UsageError: `suffix` cannot be part of a file name.
     """
-    given = list(_expand(inputs))
-    sources, ignored = _collect(given, output)
+
+    file_format: Format | None = None
+    """Format of every result; None keeps the format of each source."""
+    suffix: str = ""
+    """Text between the name and its ending, such as "_denoised"."""
+
+    def __post_init__(self) -> None:
+        if any(sign in self.suffix for sign in ("/", "\\", "\0")):
+            raise UsageError(
+                f"a file name cannot hold the suffix '{self.suffix}'", hint="for example _denoised", option="suffix"
+            )
+
+    def of(self, name: str) -> str:
+        """Name of the result of a file called `name`.
+
+        Only endings that stand for a format are replaced: the last part of "1.2.840.113" is no ending.
+        """
+        path = Path(name)
+        if self.file_format is None:
+            return f"{path.stem}{self.suffix}{path.suffix}"
+        stem = path.stem if path.suffix.lower() in (*files.SUFFIXES, ".jpg", ".jpeg") else name
+        return f"{stem}{self.suffix}.{self.file_format}"
+
+
+def plan_jobs(
+    inputs: Iterable[AnyPath], output: AnyPath, *, noise_maps: bool = False, naming: Naming | None = None
+) -> tuple[list[Job], list[LeftAlone]]:
+    """Decide which file becomes which.
+
+    Args:
+        inputs: files and folders; folders are searched to the bottom.
+        output: the result where there is one input file and this has the ending of a file; otherwise the folder of
+            the results. The tree of an input folder is kept below it, and what lies in `output` itself is no input.
+        noise_maps: whether each result has its noise map beside it.
+        naming: names of results in a folder; by default those of the sources.
+
+    Returns:
+        The jobs in a stable order, and what was found in folders and is left alone.
+
+    Raises:
+        UsageError: no file at all, several files for one result, a result in the place of an input, a file name for
+            the results of several inputs, or an output that is a file where a folder is needed.
+    """
+    naming = naming or Naming()
+    given = [checked_path(path, "an input") for path in inputs]
+    output = checked_path(output, "the output", "target")
+    sources, left_alone = _collect(given, output)
     if not sources:
         raise UsageError(
-            "there is no radiograph among the inputs", hint="give DICOM, PNG, TIFF or WebP files or folders"
+            "there is no radiograph among the inputs", hint="give DICOM, PNG, TIFF or WebP files, or folders of them"
         )
-    names_a_file = output.suffix[1:].isalpha() and not output.is_dir()
-    if len(sources) == 1 and next(iter(sources)) in given and names_a_file:
-        return [Job(next(iter(sources)), output)], ignored
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"{output} is a file, but the results need a folder", hint="name a folder with -o")
-    jobs = [Job(source, output / inside) for source, inside in sources.items()]
+    if len(sources) == 1 and next(iter(sources)) in given and _names_a_file(output):
+        jobs = [_single(next(iter(sources)), output, naming)]
+    else:
+        _refuse_file(output)
+        jobs = [Job(source, output / inside.with_name(naming.of(inside.name))) for source, inside in sources.items()]
     _refuse_collisions(jobs, noise_maps=noise_maps)
-    return jobs, ignored
+    return jobs, left_alone
 
 
-def _expand(inputs: Iterable[str]) -> Iterator[Path]:
-    """Inputs with every @list replaced by its lines."""
+def expand_lists(inputs: Sequence[str], standard_input: Iterable[str] = ()) -> Iterator[str]:
+    """Inputs of a command line with every @list replaced by the paths in it.
+
+    A list is a UTF-8 text file with one path on each line. Blank lines and lines that begin with `#` are left out; a
+    file whose name begins so is written as `./#name`. `@-` reads the list from standard input.
+
+    Raises:
+        UnreadableFileError: a list cannot be read.
+    """
     for text in inputs:
         if not text.startswith("@"):
-            yield Path(text)
+            yield text
             continue
         try:
-            lines = Path(text[1:]).read_text(encoding="utf-8-sig").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UnreadableFileError(f"cannot read the list {text[1:]}", hint="one path a line, in UTF-8") from error
-        yield from (Path(line) for line in lines if line.strip())
+            lines = list(standard_input) if text == "@-" else _lines(text[1:])
+        except (OSError, ValueError) as error:
+            raise UnreadableFileError(
+                "cannot read the list {path}", path=text[1:], hint="a list is UTF-8 text with one path on each line"
+            ) from error
+        for line in lines:
+            path = line.rstrip("\r\n")
+            if path.strip() and not path.startswith(COMMENT):
+                yield path
 
 
-def _collect(inputs: Iterable[Path], output: Path) -> tuple[dict[Path, Path], list[Path]]:
-    """Every input file with its place below the output folder, and what was found but is no radiograph."""
+def _lines(name: str) -> list[str]:
+    return Path(checked_path(name, "a list")).read_text(encoding="utf-8-sig").split("\n")
+
+
+def checked_path(path: AnyPath, what: str, option: str = "") -> Path:
+    """The path, unless it is empty or stands for a stream.
+
+    Raises:
+        UsageError: it is.
+    """
+    name = os.fspath(path)
+    if not name:
+        raise UsageError(f"{what} has an empty name", hint="name a file or a folder", option=option)
+    if name == "-":
+        raise UsageError(
+            f"{what} is '-', but images are read from files and written to files",
+            hint="name a file or a folder; ./- is a file of that name",
+            option=option,
+        )
+    return Path(path)
+
+
+def _collect(inputs: Iterable[Path], output: Path) -> tuple[dict[Path, Path], list[LeftAlone]]:
+    """Every input file with its place below the output folder, and what was found but is left alone."""
     found: dict[Path, Path] = {}
-    ignored: list[Path] = []
+    left_alone: list[LeftAlone] = []
     results = true_path(output)
     for given in inputs:
         if not given.is_dir():
@@ -89,12 +175,67 @@ def _collect(inputs: Iterable[Path], output: Path) -> tuple[dict[Path, Path], li
             if wanted and not path.name.endswith(NOISE_MAP_SUFFIX):
                 found.setdefault(path, path.relative_to(given))
             else:
-                ignored.append(path)
-    return found, ignored
+                left_alone.append(LeftAlone(path, _why_left(path)))
+    return found, left_alone
+
+
+def _why_left(path: Path) -> str:
+    if path.name.endswith(NOISE_MAP_SUFFIX):
+        return "a noise map"
+    if path.is_dir():
+        return "a link to a folder"
+    if not path.is_file():
+        return "a link to nothing" if path.is_symlink() else "a pipe or a device"
+    return "not a radiograph"
+
+
+def _names_a_file(output: Path) -> bool:
+    return output.suffix[1:].isalpha() and not output.is_dir()
+
+
+def _single(source: Path, output: Path, naming: Naming) -> Job:
+    """The job of one file whose result has a name of its own.
+
+    Raises:
+        UsageError: the name does not tell the format, or contradicts the naming.
+    """
+    kind = files.SUFFIXES.get(output.suffix.lower())
+    if kind is None and output.suffix != source.suffix:
+        raise UsageError(
+            "{path} does not tell which format to write",
+            path=output,
+            hint=f"end its name in {', '.join(files.SUFFIXES)}",
+            option="target",
+        )
+    if naming.suffix:
+        raise UsageError("a suffix is for results in a folder", hint="put it into the name", option="suffix")
+    if naming.file_format and kind != files.SUFFIXES[f".{naming.file_format}"]:
+        raise UsageError(
+            f"{{path}} is no {naming.file_format.upper()} file by its name",
+            path=output,
+            hint="leave the format out: the name tells it",
+            option="file_format",
+        )
+    return Job(source, output)
+
+
+def _refuse_file(output: Path) -> None:
+    """Refuse the name of a file for the folder of the results."""
+    if output.exists() and not output.is_dir():
+        raise UsageError(
+            "{path} is a file, but the results need a folder", path=output, hint="name a folder", option="target"
+        )
+    if output.suffix.lower() in files.SUFFIXES and not output.is_dir():
+        raise UsageError(
+            "{path} is the name of one file, but the results need a folder",
+            path=output,
+            hint="name a folder; to convert the results, choose a format",
+            option="target",
+        )
 
 
 def _refuse_collisions(jobs: Iterable[Job], *, noise_maps: bool) -> None:
-    """No two results share a name, and none takes the place of another job's source."""
+    """Refuse two results of one name, and results that would take the place of a source."""
     claimed: dict[Path, Path] = {}
     sources = {true_path(job.source): job.source for job in jobs}
     for job in jobs:
@@ -102,13 +243,16 @@ def _refuse_collisions(jobs: Iterable[Job], *, noise_maps: bool) -> None:
             place = true_path(result.parent) / result.name
             if place in claimed:
                 raise UsageError(
-                    f"{claimed[place]} and {job.source} would both become {result}",
-                    hint="denoise them into different folders, or give the folder above both",
+                    f"{claimed[place]} and {job.source} would both become {{path}}",
+                    path=result,
+                    hint="denoise them into different folders, or give the folder that holds both",
                 )
             claimed[place] = job.source
-            victim = sources.get(true_path(result), job.source)
-            if victim != job.source:
+            victim = sources.get(true_path(result))
+            if victim is not None:
                 raise UsageError(
-                    f"the result of {job.source} would replace {victim}, which is an input too",
-                    hint="choose an output folder that holds no inputs",
+                    f"the result of {job.source} would replace {{path}}, which is an input",
+                    path=victim,
+                    hint="choose another name or folder: originals are never overwritten",
+                    option="target",
                 )

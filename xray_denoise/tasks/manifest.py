@@ -1,33 +1,47 @@
-"""What was made from what: one JSON line a result, in a file beside the results.
+"""The record of what was made from what: one JSON line for each result, in a file beside the results.
 
-A result is fresh if its line names the source's bytes, the model, its weights and every option as they are now, and
-if its own bytes are still those that were written. The line is written before the result takes its name, so that no
-result of an interrupted run is taken for somebody else's.
+A result is current if a line names the bytes of its source, and the model, the weights and every option as they are
+now, and if its own bytes are those that were written; the same for its noise map. A line is written before its result
+takes its name, so that an interrupted run never leaves a result that nobody knows.
 """
 
 import hashlib
 import json
 import os
+import stat
 import threading
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
-from xray_denoise.errors import UnreadableFileError, UnwritableFileError
+from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
 from xray_denoise.tasks.jobs import MANIFEST_NAME
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+LONGEST_LINE = 2**16
+"""Bytes of a line that is read; ours have less than a thousand, but for long names."""
+LARGEST = 2**30
+"""Bytes of the largest manifest that is read: a million results."""
+LARGEST_FILE = 2**36
+"""Bytes of the largest file that is read or hashed: sixteen times what a DICOM file can hold in pixels."""
+
+Recipe = Mapping[str, Any]
+"""All that decides a result besides its source, at full precision: values of JSON by name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """All that decides a result, besides its source."""
+class Fingerprint:
+    """What a file holds."""
 
-    version: str
-    """Of this package."""
-    model: str
-    model_sha256: str
-    """Of its weights; empty for a method without."""
-    options: str
-    """Every option that changes the result, in words."""
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,105 +50,264 @@ class Entry:
 
     target: str
     """The result, relative to the folder of the manifest."""
-    target_sha256: str
-    source_sha256: str
+    written: Fingerprint
+    source: Fingerprint
+    shape: tuple[int, int]
+    """Rows and columns of the first image of the source: an automatic model is chosen by them."""
     recipe: Recipe
+    noise_map: Fingerprint | None = None
+    """None where the method makes none, or none was asked for."""
 
 
 class Manifest:
-    """The lines of one folder of results; safe to share between threads."""
+    """The lines of one folder of results; safe to share between threads, and with other runs."""
 
     def __init__(self, folder: Path) -> None:
         """Read what is there; the folder need not exist yet.
 
         Raises:
-            UnreadableFileError: the file is there and cannot be read.
+            UsageError: the manifest is no plain file.
+            UnreadableFileError: it is there and cannot be read.
         """
+        self.folder = folder
         self.path = folder / MANIFEST_NAME
         self._entries: dict[str, list[Entry]] = defaultdict(list)
+        self._read_bytes = 0
         self._lock = threading.Lock()
-        for entry in _entries(self.path):
-            self._entries[entry.target].append(entry)
+        with suppress(OSError, ValueError):
+            if not stat.S_ISREG(self.path.lstat().st_mode):
+                raise UsageError(
+                    "the record of results {path} is not a plain file",
+                    path=self.path,
+                    hint="remove it, or choose another output folder",
+                )
+        self.refresh()
 
-    def is_fresh(self, target: Path, source_sha256: str, recipe: Recipe) -> bool:
-        """Whether `target` is what would be made again."""
-        wanted = source_sha256, recipe
-        return any((entry.source_sha256, entry.recipe) == wanted for entry in self._of_present(target))
+    def refuse_if_same_as(self, sources: Iterator[Path]) -> None:
+        """Refuse a manifest that is an input by another name.
+
+        Raises:
+            UsageError: it is.
+        """
+        with suppress(OSError, ValueError):
+            place = self.path.stat()
+            for source in sources:
+                with suppress(OSError, ValueError):
+                    if os.path.samestat(place, source.stat()):
+                        raise UsageError(
+                            "the record of results {path} is an input",
+                            path=self.path,
+                            hint="choose another output folder",
+                        )
+
+    def refresh(self) -> None:
+        """Read the lines that other runs have added.
+
+        Raises:
+            UnreadableFileError: the file is there and cannot be read.
+        """
+        try:
+            with self._lock, _opened(self.path, os.O_RDONLY) as stream:
+                stream.seek(self._read_bytes)
+                for line in _whole_lines(stream):
+                    self._read_bytes += len(line)
+                    entry = _entry(line)
+                    if entry is not None:
+                        self._entries[entry.target].append(entry)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UnreadableFileError(
+                f"cannot read {{path}}: {error.strerror}",
+                path=self.path,
+                hint="check its permissions, or choose another output folder",
+            ) from error
+
+    def is_current(
+        self, target: Path, noise_map: Path | None, source: Path, recipe_for: Callable[[tuple[int, int]], Recipe]
+    ) -> bool:
+        """Whether a result is what would be made again.
+
+        Args:
+            target: the result.
+            noise_map: the noise map beside it, None where none is wanted.
+            source: what it was made from.
+            recipe_for: what would decide a result for an image of so many rows and columns.
+        """
+        result, origin = _File(target), _File(source)
+        beside = None if noise_map is None else _File(noise_map)
+        return any(
+            entry.recipe == recipe_for(entry.shape)
+            and result.holds(entry.written)
+            and (beside is None or beside.holds(entry.noise_map))
+            and origin.holds(entry.source)
+            for entry in self._of(target)
+        )
 
     def is_ours(self, target: Path) -> bool:
-        """Whether `target` was made by this package and not changed since: it may be replaced."""
-        return bool(self._of_present(target))
+        """Whether this package made the result and nobody changed it since: then it may be replaced."""
+        result = _File(target)
+        return any(result.holds(entry.written) for entry in self._of(target))
 
-    def knows(self, target: Path) -> bool:
-        """Whether `target` was made by this package at some time."""
-        with self._lock:
-            return self._name(target) in self._entries
+    def is_our_map(self, target: Path, noise_map: Path) -> bool:
+        """Whether this package made the noise map of a result and nobody changed it since."""
+        beside = _File(noise_map)
+        return any(beside.holds(entry.noise_map) for entry in self._of(target) if entry.noise_map is not None)
 
-    def add(self, target: Path, written: Path, source_sha256: str, recipe: Recipe) -> None:
-        """Record that the bytes of `written` are about to become `target`.
+    def add(self, entry: Entry) -> None:
+        """Record a result that is about to take its name.
 
         Raises:
             UnwritableFileError: the disk refuses.
         """
-        entry = Entry(self._name(target), sha256_of(written), source_sha256, recipe)
         with self._lock:
             self._entries[entry.target].append(entry)
             try:
                 _append(self.path, json.dumps(asdict(entry), sort_keys=True))
             except OSError as error:
                 raise UnwritableFileError(
-                    f"cannot write {self.path}: {error.strerror}", hint="check the folder's permissions and the disk"
+                    f"cannot write {{path}}: {error.strerror}",
+                    path=self.path,
+                    hint="check the permissions of the folder and the space on the disk",
                 ) from error
 
-    def _of_present(self, target: Path) -> list[Entry]:
-        """The lines that tell of the bytes that `target` has now."""
+    def name(self, target: Path) -> str:
+        """How lines name a result."""
+        return target.relative_to(self.folder).as_posix()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs into this folder from naming results, where the system can: network folders may not."""
+        descriptor = self._lock_folder()
+        try:
+            yield
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _lock_folder(self) -> int | None:
+        """An open descriptor that holds the lock until it is closed; None where there are no locks."""
+        if fcntl is None:
+            return None
+        try:
+            descriptor = os.open(self.folder, os.O_RDONLY)
+        except OSError:
+            return None
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return descriptor
+
+    def _of(self, target: Path) -> list[Entry]:
         with self._lock:
-            entries = list(self._entries.get(self._name(target), ()))
-        present = sha256_of(target) if entries else ""
-        return [entry for entry in entries if entry.target_sha256 == present]
-
-    def _name(self, target: Path) -> str:
-        return target.relative_to(self.path.parent).as_posix()
+            return list(self._entries.get(self.name(target), ()))
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal.
+def refuse_huge(path: Path) -> None:
+    """Refuse a file that is larger than any radiograph.
 
     Raises:
-        UnreadableFileError: it cannot be read.
+        UnreadableFileError: it is.
+    """
+    if path.stat().st_size > LARGEST_FILE:
+        raise UnreadableFileError(
+            f"{{path}} has more than {LARGEST_FILE // 2**30} GiB", path=path, hint="no radiograph is that large"
+        )
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """Size and SHA-256 of a file.
+
+    Raises:
+        UnreadableFileError: it cannot be read, is too large for a radiograph, or changes meanwhile.
     """
     try:
+        refuse_huge(path)
+        before = path.stat()
         with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            after = os.fstat(stream.fileno())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no file can have this name"
-        raise UnreadableFileError(f"cannot read {path}: {reason}", hint="check the name and its permissions") from error
-
-
-def _entries(path: Path) -> list[Entry]:
-    """Every whole line; an interrupted run may have left half of one."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
         raise UnreadableFileError(
-            f"cannot read {path}: {error.strerror}", hint="check its permissions, or choose another output folder"
+            f"cannot read {{path}}: {reason}", path=path, hint="check the name and its permissions"
         ) from error
-    found = []
-    for line in lines:
-        try:
-            fields = json.loads(line)
-            found.append(Entry(**(fields | {"recipe": Recipe(**fields["recipe"])})))
-        except (ValueError, TypeError, LookupError):
-            continue
-    return found
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise UnreadableFileError("{path} changed while it was read", path=path, hint="try again when it is complete")
+    return Fingerprint(after.st_size, digest)
+
+
+class _File:
+    """A file that may be what a line says; it is hashed once at most, and only if its size is right."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size: int | None = None
+        self._sha256 = ""
+        with suppress(OSError, ValueError):
+            place = path.stat()
+            self._size = place.st_size if stat.S_ISREG(place.st_mode) else -1
+
+    def holds(self, recorded: Fingerprint | None) -> bool:
+        """Whether it holds what was recorded; None stands for no file."""
+        if recorded is None or self._size is None:
+            return recorded is None and self._size is None
+        if self._size != recorded.bytes:
+            return False
+        self._sha256 = self._sha256 or fingerprint(self._path).sha256
+        return self._sha256 == recorded.sha256
+
+
+def _entry(line: bytes) -> Entry | None:
+    """What a line says, None where it is none of ours."""
+    if len(line) > LONGEST_LINE:
+        return None
+    try:
+        fields = json.loads(line)
+        target, recipe, shape, noise_map = fields["target"], fields["recipe"], fields["shape"], fields["noise_map"]
+        if not isinstance(target, str) or not isinstance(recipe, dict):
+            return None
+        rows, columns = (int(side) for side in shape)
+        written, source = _fingerprint(fields["written"]), _fingerprint(fields["source"])
+        found = None if noise_map is None else _fingerprint(noise_map)
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
+        return None
+    return Entry(target, written, source, (rows, columns), recipe, found)
+
+
+def _fingerprint(fields: Any) -> Fingerprint:
+    size, sha256 = fields["bytes"], fields["sha256"]
+    if not isinstance(size, int) or not isinstance(sha256, str):
+        raise TypeError("not a fingerprint")
+    return Fingerprint(size, sha256)
+
+
+def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Every line that has its end; an interrupted run may have left half of one.
+
+    Of a line that is too long, pieces are given that are too long as well.
+    """
+    while line := stream.readline(2 * LONGEST_LINE):
+        if not line.endswith(b"\n") and len(line) < 2 * LONGEST_LINE:
+            return
+        yield line
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[BinaryIO]:
+    """Open a plain file: no link is followed, and no pipe waited for."""
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, 0o666), "r+b" if flags & os.O_RDWR else "rb", buffering=2**16) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError(0, "it is not a plain file")
+        if os.fstat(stream.fileno()).st_size > LARGEST:
+            raise OSError(0, f"it has more than {LARGEST // 2**30} GiB")
+        yield stream
 
 
 def _append(path: Path, line: str) -> None:
     """Add a line in one write; it never shares a line with the half one of an interrupted run."""
-    with path.open("a+b") as stream:
-        if stream.tell():
+    with _opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as stream:
+        if stream.seek(0, os.SEEK_END):
             stream.seek(-1, os.SEEK_END)
             line = line if stream.read(1) == b"\n" else f"\n{line}"
         stream.write(f"{line}\n".encode())

@@ -1,20 +1,24 @@
-"""Work through jobs in three stages that overlap: the next ones are read and the last ones written meanwhile."""
+"""Work through jobs in three stages that overlap: read the next ones, and write the last ones, meanwhile."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor as Pool
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 AHEAD = 2
 """Jobs read before, and written after, those that are worked on; more where more threads read and write."""
 MOST_THREADS = 8
-"""That read, and as many that write, where work is faster than one of each."""
+"""Threads that read, and as many that write, where work is faster than one of each."""
+ROOM = 2
+"""Items that wait in a `Feed`."""
 
 Job = TypeVar("Job")
 Source = TypeVar("Source")
 Outcome = TypeVar("Outcome")
+Item = TypeVar("Item")
 
 
 def overlapped(
@@ -74,3 +78,64 @@ def _now(
     done: Future[Future[Outcome]] = Future()
     done.set_result(work(job, source, writer))
     return done
+
+
+class AbandonedError(Exception):
+    """The thread that fills a feed stopped for a reason of its own; it has the traceback."""
+
+
+class Feed(Generic[Item]):
+    """Items on their way from the thread that makes them to the one that uses them; at most `ROOM` of them wait."""
+
+    def __init__(self) -> None:
+        self._items: deque[Item] = deque()
+        self._error: BaseException | None = None
+        self._filled = self._closed = False
+        self._changed = threading.Condition()
+
+    def fill(self, items: Iterable[Item], *, passed_on: tuple[type[BaseException], ...] = ()) -> None:
+        """Hand over all items; returns early where nobody takes them any more.
+
+        Args:
+            items: made one by one.
+            passed_on: exceptions that are raised where the items are used. Others are raised here, and end the feed
+                with an `AbandonedError`.
+        """
+        error: BaseException | None = AbandonedError()
+        try:
+            for item in items:
+                if not self._put(item):
+                    break
+            error = None
+        except passed_on as failure:
+            error = failure
+        finally:
+            with self._changed:
+                self._filled, self._error = True, error
+                self._changed.notify_all()
+
+    def _put(self, item: Item) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._items) < ROOM or self._closed)
+            self._items.append(item)
+            self._changed.notify_all()
+            return not self._closed
+
+    def taken(self) -> Generator[Item, None, None]:
+        """The items in their order; closing this generator ends the feed."""
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: bool(self._items) or self._filled)
+                    if not self._items:
+                        if self._error is not None:
+                            raise self._error
+                        return
+                    item = self._items.popleft()
+                    self._changed.notify_all()
+                yield item
+        finally:
+            with self._changed:
+                self._closed = True
+                self._items.clear()
+                self._changed.notify_all()

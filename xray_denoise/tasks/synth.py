@@ -1,4 +1,4 @@
-"""`synth`: a clean radiograph or a phantom + a noise level -> a noisy image, the clean one, and a manifest."""
+"""`synth`: a clean radiograph or a phantom + a description of noise -> a noisy image, the clean one, and a manifest."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise import __version__, files
-from xray_denoise.errors import UnreadableFileError, UnwritableFileError
+from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
 from xray_denoise.files.folders import make_folder
-from xray_denoise.physics import metrics
+from xray_denoise.files.profiles import read_profile, write_profile
+from xray_denoise.physics import chain, metrics
 from xray_denoise.physics.noise import GREY_MAX, NoiseLevel, add_noise
 from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.physics.profile import MID_GREY, NoiseProfile
 from xray_denoise.radiograph import Radiograph
 
 Format = Literal["png", "tiff", "dcm"]
@@ -25,14 +27,104 @@ MANIFEST = "manifest.jsonl"
 Range = tuple[float, float]
 
 
+Grey = NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """What to synthesise."""
+class Drawn:
+    """One noisy image before it is written."""
+
+    noisy: Grey
+    """(H, W), grey levels."""
+    numbers: dict[str, str | float]
+    """What the noise was, for the manifest."""
+    stem: str
+    """What the noise was, for the name of the file."""
+    profile: NoiseProfile | None = None
+    """Of the noise before rounding, where it is to be written, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelNoise:
+    """White noise as the paper models it, of a level that is drawn for each image."""
 
     eta: Range
     """Photons per grey level, drawn uniformly between both, > 0."""
     sigma: Range
     """Electronic noise, grey levels, drawn uniformly between both, >= 0."""
+
+    def draw(self, clean: Grey, seed: tuple[int, ...]) -> Drawn:
+        """Draw an exposure of `clean`."""
+        rng = np.random.default_rng(seed)
+        level = NoiseLevel(rng.uniform(*self.eta), rng.uniform(*self.sigma))
+        numbers: dict[str, str | float] = {"eta": level.eta, "sigma": level.sigma}
+        return Drawn(add_noise(clean, level, rng), numbers, f"eta{level.eta:.4g}_sigma{level.sigma:.4g}")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorNoise:
+    """The noise of a named detector."""
+
+    name: str
+    """One of `physics.chain.DETECTORS`."""
+    deviation: float
+    """At mid-grey and before rounding, grey levels, 0..50."""
+
+    def draw(self, clean: Grey, seed: tuple[int, ...]) -> Drawn:
+        """Draw an exposure of `clean`."""
+        detector = chain.detector(self.name, self.deviation)
+        noisy = detector.expose(clean.clip(0, GREY_MAX), np.random.default_rng(seed))
+        return _drawn(noisy, self.name, self.deviation, seed, detector.profile())
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileNoise:
+    """Noise of any profile."""
+
+    name: str
+    """For file names and the manifest."""
+    profile: NoiseProfile
+
+    def draw(self, clean: Grey, seed: tuple[int, ...]) -> Drawn:
+        """Add noise to `clean`."""
+        noisy = clean + self.profile.draw(clean, np.random.default_rng(seed))
+        deviation = float(self.profile.deviation_at(MID_GREY))
+        return _drawn(noisy, self.name, deviation, seed, self.profile)
+
+
+Noise = LevelNoise | DetectorNoise | ProfileNoise
+
+
+def _drawn(noisy: Grey, name: str, deviation: float, seed: tuple[int, ...], profile: NoiseProfile) -> Drawn:
+    numbers: dict[str, str | float] = {"detector": name, "deviation": deviation}
+    return Drawn(noisy, numbers, f"{name}_std{deviation:.4g}_seed{seed[0]}", profile)
+
+
+def profile_noise(path: Path, deviation: float | None) -> ProfileNoise:
+    """The noise of a profile in a file.
+
+    Args:
+        path: of the profile.
+        deviation: at mid-grey, grey levels, to which it is scaled; None leaves it as it is.
+
+    Raises:
+        UnreadableFileError: the file is missing, or no profile.
+        UsageError: a profile without noise at mid-grey is to be scaled.
+    """
+    profile = read_profile(path)
+    if deviation is not None:
+        found = float(profile.deviation_at(MID_GREY))
+        if not found:
+            raise UsageError(f"{path} has no noise at mid-grey that could be scaled", hint="leave out the deviation")
+        profile = profile.scaled(deviation / found)
+    return ProfileNoise(path.stem, profile)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to synthesise."""
+
+    noise: Noise
     bits: int = 8
     """Bits per pixel of what is written, 8..16."""
     seed: int = 0
@@ -48,7 +140,7 @@ class Subject:
     grey: NDArray[np.float32]
     """(H, W), grey levels 0..255."""
     seed: tuple[int, ...]
-    """Of its noise."""
+    """Of its noise; the first number is part of the name of what is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +149,9 @@ class Exposure:
 
     noisy: Path
     clean: Path | None
-    eta: float
-    sigma: float
+    profile: Path | None
+    noise: dict[str, str | float]
+    """Its `eta` and `sigma`, or its `detector` and its `deviation` at mid-grey before rounding, grey levels."""
     seed: int
     noisy_psnr: float
     """dB, of the written pixels against the clean ones."""
@@ -83,33 +176,29 @@ def radiographs(paths: Sequence[Path], seed: int) -> Iterator[Subject]:
 def synthesise(subjects: Iterator[Subject], recipe: Recipe, output: Path) -> Iterator[Exposure]:
     """Write one noisy image per subject, each with a line in the manifest.
 
-    Both images are quantised to `recipe.bits`; the noise is drawn on the quantised clean image, so that the pair on
-    disk follows the noise model exactly but for the rounding of the noisy one.
+    For a detector the profile of its noise is written, too. Both images are quantised to `recipe.bits`; the noise is
+    drawn on the quantised clean image, so that the pair on disk follows the noise model exactly but for the rounding
+    of the noisy one, which the profile counts.
 
     Raises:
         UnwritableFileError: a file of that name exists and holds something else.
     """
     make_folder(output)
     for subject in subjects:
-        rng = np.random.default_rng(subject.seed)
-        level = NoiseLevel(rng.uniform(*recipe.eta), rng.uniform(*recipe.sigma))
         clean = Radiograph.from_grey(subject.grey, bits=recipe.bits)
-        noisy = Radiograph.from_grey(add_noise(clean.grey, level, rng), bits=recipe.bits)
-        stem = f"{subject.name}_eta{level.eta:.4g}_sigma{level.sigma:.4g}"
-        noisy_path, clean_path = (
-            output / f"{name}.{recipe.format}" for name in (f"{stem}_noisy", f"{subject.name}_clean")
-        )
+        drawn = recipe.noise.draw(clean.grey, subject.seed)
+        noisy = Radiograph.from_grey(drawn.noisy, bits=recipe.bits)
+        stem = f"{subject.name}_{drawn.stem}"
+        noisy_path = output / f"{stem}_noisy.{recipe.format}"
+        clean_path = output / f"{subject.name}_clean.{recipe.format}" if recipe.save_clean else None
+        profile_path = output / f"{stem}_profile.json" if drawn.profile else None
         _write(noisy, noisy_path)
-        if recipe.save_clean:
+        if clean_path:
             _write(clean, clean_path)
-        exposure = Exposure(
-            noisy_path,
-            clean_path if recipe.save_clean else None,
-            level.eta,
-            level.sigma,
-            recipe.seed,
-            metrics.psnr(noisy.grey, clean.grey),
-        )
+        if drawn.profile and profile_path:
+            _write_profile(drawn.profile.rounded(recipe.bits), profile_path)
+        psnr = metrics.psnr(noisy.grey, clean.grey)
+        exposure = Exposure(noisy_path, clean_path, profile_path, drawn.numbers, recipe.seed, psnr)
         _append(exposure, recipe, output / MANIFEST)
         yield exposure
 
@@ -130,13 +219,31 @@ def _write(radiograph: Radiograph, target: Path) -> None:
         )
 
 
+def _write_profile(profile: NoiseProfile, target: Path) -> None:
+    """Write, unless the very same profile is there already."""
+    if not target.exists():
+        write_profile(profile, target)
+        return
+    try:
+        same = read_profile(target).to_json() == profile.to_json()
+    except UnreadableFileError:
+        same = False
+    if not same:
+        raise UnwritableFileError(
+            f"{target} exists and holds something else", hint="choose another folder with -o, or another --seed"
+        )
+
+
 def _append(exposure: Exposure, recipe: Recipe, manifest: Path) -> None:
     """One JSON object a line, so an interrupted run keeps what it has; an equal line is not repeated."""
-    entry = {
+    entry: dict[str, object] = {
         "noisy": exposure.noisy.name,
         "clean": exposure.clean.name if exposure.clean else None,
-        "eta": exposure.eta,
-        "sigma": exposure.sigma,
+    }
+    if exposure.profile:
+        entry["profile"] = exposure.profile.name
+    entry |= exposure.noise
+    entry |= {
         "bits": recipe.bits,
         "seed": recipe.seed,
         "noisy_psnr": round(exposure.noisy_psnr, 4),

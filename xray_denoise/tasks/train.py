@@ -23,22 +23,25 @@ from xray_denoise import __version__, nets, weights
 from xray_denoise.denoisers.devices import choose_device
 from xray_denoise.denoisers.engine import OpenVino, choose_engine
 from xray_denoise.errors import CannotRunError, UsageError
-from xray_denoise.files import extras
+from xray_denoise.files.atomic import write_bytes
 from xray_denoise.files.folders import make_folder
-from xray_denoise.reports import history
+from xray_denoise.reports.training_plots import training_history
 from xray_denoise.tasks.appraisal import appraised
 from xray_denoise.training import checkpoint
+from xray_denoise.training.detector import DetectorRange, DetectorSource
 from xray_denoise.training.images import GreyImages, digest, training_images
 from xray_denoise.training.loop import Limits, Row, Source, Training
 from xray_denoise.training.patches import PatchSource
 from xray_denoise.training.presets import CROPS_PER_EPOCH, SYSTEMS, Schedule
 from xray_denoise.training.taught import SIDE, TaughtSource, Teacher
 from xray_denoise.training.throughput import matrix_rate, training_rate
-from xray_denoise.training.validation import ValidationSet
+from xray_denoise.training.validation import ToldValidationSet, ValidationSet
 
 VALIDATION_IMAGES = 3
 """Images that are denoised at every validation during training, one at each of three noise levels; at the end all are.
 Whole ones: their frames and their dark corners are not in the middle."""
+TOLD_IMAGES = 4
+"""Images that a network which is told the noise is judged on, averaged 2x2 and in their middles: a megapixel each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +159,17 @@ def start(plan: Plan) -> Session:
         },
         seed=plan.seed,
         limits=plan.limits,
-        validate=ValidationSet(held_out[:VALIDATION_IMAGES], plan.seed) if held_out else None,
+        validate=_validation(held_out, plan) if held_out else None,
     )
     precision = str(fabric._precision.precision)
     return Session(plan, training, held_out, fabric.is_global_zero, fabric.world_size, str(fabric.device), precision)
+
+
+def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet | ToldValidationSet:
+    """What the network is judged on during its training."""
+    if isinstance(plan.schedule.noise, DetectorRange):
+        return ToldValidationSet(held_out[:TOLD_IMAGES], plan.seed)
+    return ValidationSet(held_out[:VALIDATION_IMAGES], plan.seed)
 
 
 def is_finished(plan: Plan) -> bool:
@@ -268,6 +278,8 @@ def _source(images: GreyImages, plan: Plan, device: torch.device, teacher: weigh
     schedule = plan.schedule
     side = schedule.patch * (SIDE if teacher else 1)
     try:
+        if isinstance(schedule.noise, DetectorRange):
+            return DetectorSource(images, side, schedule.noise, device)
         source = PatchSource(images, side, schedule.noise, device)
     except ValueError as error:
         raise UsageError(f"cannot train on {plan.data}: {error}", hint="use larger images or --patch-size") from error
@@ -288,8 +300,8 @@ def _write_history(rows: Sequence[Row], run: Path) -> None:
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    extras.write_bytes(text.getvalue().encode(), run / "history.csv")
-    extras.write_bytes(history.plot(rows), run / "history.svg")
+    write_bytes(text.getvalue().encode(), run / "history.csv")
+    write_bytes(training_history(rows), run / "history.svg")
 
 
 def _prose(system: str, head: dict[str, Any]) -> str:

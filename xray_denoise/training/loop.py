@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -19,7 +19,8 @@ from torch.optim.swa_utils import AveragedModel
 from xray_denoise.errors import TrainingError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.training import checkpoint
-from xray_denoise.training.loss import Loss, denoising_loss
+from xray_denoise.training.detector import ToldBatch
+from xray_denoise.training.loss import Loss, decibel_loss, denoising_loss
 from xray_denoise.training.optimizers import optimizers
 from xray_denoise.training.patches import Batch
 from xray_denoise.training.presets import Schedule
@@ -30,6 +31,8 @@ REPORT_EVERY = 25
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
+Drawn = TypeVar("Drawn", Batch, ToldBatch)
+
 Row = dict[str, float]
 """One line of the history: mean loss terms since the last row, learning rate, progress and validation figures."""
 
@@ -37,7 +40,7 @@ Row = dict[str, float]
 class Source(Protocol):
     """Where batches come from (`patches.PatchSource`, `taught.TaughtSource`)."""
 
-    def draw(self, step: int, count: int, generator: torch.Generator) -> Batch:
+    def draw(self, step: int, count: int, generator: torch.Generator) -> Batch | ToldBatch:
         """`count` patches for step `step`, from `generator`."""
         ...
 
@@ -162,12 +165,11 @@ class Training:
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        batch = self._share(self._source.draw(self.step, self.schedule.batch, self._generator))
-        true_levels = self._net.encoding.encode(batch.eta, batch.sigma) if isinstance(self._net, BlindNet) else None
-        noisy = batch.noisy.contiguous(memory_format=torch.channels_last)
-        restored, levels = self._model(noisy, joint=self.schedule.joint)
-        levels = levels if levels is None else levels.float()
-        loss = denoising_loss(restored.float(), levels, batch.target, true_levels, self.schedule.loss)
+        batch = self._source.draw(self.step, self.schedule.batch, self._generator)
+        if isinstance(batch, ToldBatch):
+            loss = self._told_loss(self._share(batch))
+        else:
+            loss = self._blind_loss(self._share(batch))
         self._fabric.backward(loss.total)
         if math.isfinite(self.schedule.clip):
             torch.nn.utils.clip_grad_norm_(self._net.parameters(), self.schedule.clip)
@@ -178,11 +180,25 @@ class Training:
             self._ema.update_parameters(self._net)
         return _terms(loss)
 
-    def _share(self, batch: Batch) -> Batch:
+    def _told_loss(self, batch: ToldBatch) -> Loss:
+        """The loss of a network that is told the noise."""
+        noisy, maps = (one.contiguous(memory_format=torch.channels_last) for one in (batch.noisy, batch.maps))
+        restored = self._model(noisy, maps).float()
+        return decibel_loss(restored, batch.target, batch.details, batch.deviation, self.schedule.lost)
+
+    def _blind_loss(self, batch: Batch) -> Loss:
+        """The loss of a network that estimates the noise itself, or does without."""
+        true_levels = self._net.encoding.encode(batch.eta, batch.sigma) if isinstance(self._net, BlindNet) else None
+        noisy = batch.noisy.contiguous(memory_format=torch.channels_last)
+        restored, levels = self._model(noisy, joint=self.schedule.joint)
+        levels = levels if levels is None else levels.float()
+        return denoising_loss(restored.float(), levels, batch.target, true_levels, self.schedule.loss)
+
+    def _share(self, batch: Drawn) -> Drawn:
         """The part of the whole batch that this process trains on."""
         share = self.schedule.batch // self._fabric.world_size
         mine = slice(self._fabric.global_rank * share, (self._fabric.global_rank + 1) * share)
-        return Batch(*(getattr(batch, field.name)[mine] for field in dataclasses.fields(batch)))
+        return type(batch)(*(getattr(batch, field.name)[mine] for field in dataclasses.fields(batch)))
 
     def _weights_are_finite(self) -> bool:
         """Whether the step that this row ends with has left numbers; its own loss was computed before it."""
@@ -226,7 +242,7 @@ class Training:
             return {}
         outcome = self._validate(self.result)
         levels = {} if outcome.level_error is None else {"val_level_error": outcome.level_error}
-        return {"val_psnr": outcome.psnr, **levels}
+        return {"val_psnr": outcome.psnr, **levels, **outcome.parts}
 
     def _over_processes(self, means: Tensor) -> Tensor:
         """The mean over all processes, so that they report, and stop at, the same loss."""

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 
 import pytorch_msssim
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+SMALLEST_ERROR = 0.03 / 255
+"""Root mean square error of a patch below which there is nothing to gain, grey level / 255."""
+
+DETAIL = 9
+"""Side of the square whose mean is no fine structure, pixels."""
+
+VISIBLE = 6.0
+"""Detectability d' at which a detail counts half."""
 
 ALPHA = 0.3
 """Weight of the squared error where a level is over-estimated; 1 - ALPHA where it is under-estimated."""
@@ -94,3 +104,30 @@ def denoising_loss(
         asymmetric, variation = asymmetric_loss(levels, true_levels), total_variation_loss(levels)
     total = weights.mse * mse + weights.ssim * structure + weights.asymmetric * asymmetric + weights.tv * variation
     return Loss(total, mse, structure, asymmetric, variation)
+
+
+def decibel_loss(restored: Tensor, target: Tensor, details: Tensor, deviation: Tensor, lost: float) -> Loss:
+    """Mean over patches of the logarithm of their squared error: a decibel counts alike at every noise level.
+
+    Args:
+        restored: (B, 1, P, P), grey level / 255.
+        target: likewise.
+        details: what was inserted into the patches, likewise; 0 where nothing was.
+        deviation: (B,), of the noise of each patch, grey level / 255.
+        lost: weight of the share of an inserted detail that is lost: the square of what a matched filter for its fine
+            structure finds of it in the error, next to 1. Details that white noise of this deviation would hide count
+            less: an ideal observer's d'^2 / (d'^2 + `VISIBLE`^2).
+    """
+    error = restored - target
+    squares = error.square().mean(dim=(1, 2, 3))
+    total = (squares + SMALLEST_ERROR**2).log().mean()
+    gone = squares.new_zeros(())
+    if lost:
+        fine = details - F.avg_pool2d(details, DETAIL, 1, DETAIL // 2, count_include_pad=False)
+        energy = (details * fine).sum(dim=(1, 2, 3))
+        share = (error * fine).sum(dim=(1, 2, 3)) / energy.clamp_min(1e-12)
+        visible = energy / (energy + (VISIBLE * deviation).square() + 1e-12)
+        gone = (share.clamp(-1, 1).square() * visible).mean()
+        total = total + lost * gone
+    none = squares.new_zeros(())
+    return Loss(total, squares.mean(), none, gone, none)

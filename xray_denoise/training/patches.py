@@ -142,7 +142,7 @@ def squares(
 
 
 class PatchSource:
-    """All training images as 8-bit grey on the device, and the batches drawn from them.
+    """All training images on the device, and the batches drawn from them.
 
     An image gives patches in proportion to one, whatever its size. Sizes may differ.
 
@@ -151,7 +151,11 @@ class PatchSource:
     """
 
     def __init__(
-        self, images: Sequence[NDArray[np.uint8]], patch: int, noise: NoiseRange | WideRange, device: torch.device
+        self,
+        images: Sequence[NDArray[np.uint8]] | Sequence[NDArray[np.float32]],
+        patch: int,
+        noise: NoiseRange | WideRange,
+        device: torch.device,
     ) -> None:
         if not images:
             raise ValueError("no image to train on")
@@ -164,16 +168,18 @@ class PatchSource:
         self._heights, self._widths = heights.to(device), widths.to(device)
         sizes = heights * widths
         self._starts = (sizes.cumsum(0) - sizes).to(device)
-        self._pixels = torch.empty(int(sizes.sum()), dtype=torch.uint8, device=device)
+        dtype = torch.from_numpy(images[0][:1, :1].copy()).dtype
+        self._pixels = torch.empty(int(sizes.sum()), dtype=dtype, device=device)
         for image, start in zip(images, self._starts.tolist(), strict=True):
-            self._pixels[start : start + image.size] = torch.from_numpy(np.ascontiguousarray(image).ravel())
+            pixels = torch.from_numpy(np.array(image).ravel())
+            self._pixels[start : start + len(pixels)] = pixels
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def draw(self, step: int, count: int, generator: torch.Generator) -> Batch:  # noqa: ARG002
         """`count` patches, each with its own place, turn and noise level; every step gets the like."""
-        clean = self._crops(count, generator)[:, None].to(torch.float32) / WHITE
+        clean = self.crops(count, generator)[:, None].to(torch.float32) / WHITE
         if isinstance(self.noise, WideRange):
             return self._wide(clean, self.noise, generator)
         eta = self._uniform(self.noise.eta, count, generator)
@@ -210,8 +216,8 @@ class PatchSource:
         """(count, 1, 1, 1), true with the probability `share`."""
         return self._uniform((0.0, 1.0), count, generator)[:, None, None, None] < share
 
-    def _crops(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, P, P) uint8, from anywhere."""
+    def crops(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, P, P), grey levels, from anywhere."""
         chosen, places = squares(count, self.patch, self._heights, self._widths, generator)
         return self._pixels[self._starts[chosen][:, None, None] + places]
 

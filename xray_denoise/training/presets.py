@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from xray_denoise.training import optimizers
+from xray_denoise.training.detector import DetectorRange
 from xray_denoise.training.loss import LossWeights
 from xray_denoise.training.patches import NoiseRange, WideRange
 
@@ -37,8 +38,10 @@ class Schedule:
     """Highest norm of the gradient."""
     joint: bool = True
     """Whether the error of the image trains the level estimator too; if not, it learns from its own terms only."""
-    noise: NoiseRange | WideRange = field(default_factory=NoiseRange)
+    noise: NoiseRange | WideRange | DetectorRange = field(default_factory=NoiseRange)
     loss: LossWeights = field(default_factory=LossWeights)
+    lost: float = 0.0
+    """Weight of what is lost of inserted details, for a network that is told the noise (`loss.decibel_loss`)."""
 
     def learning_rate(self, step: int, done: float) -> float:
         """Learning rate of step `step` (from 0) when the share `done` (0..1) of the training is over."""
@@ -95,5 +98,6 @@ SYSTEMS: Mapping[str, System] = {
     "x-recnn": System("x-recnn"),
     "skidnet": System("skidnet"),
     "lite": System("lite", ssim=True, levels=True),
+    "profile-unet": System("profile-unet"),
 }
 """Everything that `train` knows, by the name that it takes."""

@@ -1,0 +1,94 @@
+"""What the benchmark measures and what it keeps: images, patches, and the lines of its log."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from xray_denoise.bench import cases
+from xray_denoise.bench.cases import CleanImage, in_patches
+from xray_denoise.errors import UnreadableFileError
+
+
+def test_phantoms_are_whole_grey_levels_and_repeat() -> None:
+    drawing = cases.phantoms(size=256)
+    first, second = next(drawing), next(drawing)
+    for image in (first, second):
+        assert image.grey.shape == (256, 256)
+        assert image.grey.dtype == np.float32
+        assert (image.grey == np.rint(image.grey)).all()
+        assert 0 <= image.grey.min() < image.grey.max() <= 255
+    assert first.sha256 != second.sha256
+    quick = next(cases.phantoms(size=300, quick=True))
+    assert quick.grey.shape == (cases.QUICK_SIZE, cases.QUICK_SIZE)
+    assert next(cases.phantoms(size=256)).sha256 == first.sha256
+
+
+def test_radiographs_are_read_one_at_a_time_and_clipped() -> None:
+    read: list[str] = []
+
+    def grey(path: Path) -> NDArray[np.float32]:
+        read.append(path.name)
+        return np.linspace(-20, 300, 20 * 30, dtype=np.float32).reshape(20, 30)
+
+    found = cases.radiographs([Path("a.png"), Path("b.png")], grey)
+    image = next(found)
+    assert read == ["a.png"]
+    assert image.name == "image 1", "the name of a file may name a patient"
+    assert (image.grey.min(), image.grey.max(), image.grey.shape) == (0, 255, (20, 30))
+
+
+def test_quick_takes_the_centres_of_the_first() -> None:
+    grey = np.add.outer(np.arange(300), np.zeros(280)).clip(0, 255).astype(np.float32)
+    found = list(cases.radiographs([Path(f"{i}.png") for i in range(9)], lambda _: grey, quick=True))
+    assert [image.name for image in found] == ["image 1", "image 2", "image 3"]
+    assert found[0].grey.shape == (256, 256)
+    np.testing.assert_array_equal(found[0].grey, grey[22:278, 12:268])
+    assert CleanImage("small", grey[:24, :24]).centre(256).grey.shape == (24, 24)
+
+
+def test_an_image_too_small_for_ssim_is_refused() -> None:
+    with pytest.raises(UnreadableFileError, match="small"):
+        list(cases.radiographs([Path("a.png")], lambda _: np.zeros((10, 40), dtype=np.float32)))
+
+
+def picture(size: int = 300, dark: int = 0) -> CleanImage:
+    y, x = np.mgrid[:size, :size]
+    grey = np.where(x < dark, 0, 50 + (x * y) % 150)
+    return CleanImage("image 1", grey.astype(np.float32))
+
+
+def test_patches_repeat_and_differ() -> None:
+    one, again, other = (list(in_patches(picture(), seed)) for seed in (0, 0, 1))
+    assert len(one) == cases.PATCHES
+    assert [(case.image.sha256, case.noise) for case in one] == [(case.image.sha256, case.noise) for case in again]
+    assert len({case.image.sha256 for case in one}) == len({case.noise for case in one}) == cases.PATCHES
+    assert not {case.noise for case in one} & {case.noise for case in other}
+    assert {case.image.grey.shape for case in one} == {(128, 128)}
+    for case, twin in zip(one, again, strict=True):
+        np.testing.assert_array_equal(case.noisy(0), twin.noisy(0))
+    assert list(in_patches(picture(), 0, count=4))[3].noise == one[3].noise, "a patch does not depend on the others"
+
+
+def test_levels_of_patches_fill_their_ranges() -> None:
+    levels = [case.noise for case in in_patches(picture(130), 0, count=400)]
+    for values, (low, high) in (
+        ([level.eta for level in levels], cases.PATCH_ETA),
+        ([level.sigma for level in levels], cases.PATCH_SIGMA),
+    ):
+        assert low <= min(values) < low + 0.02 * (high - low)
+        assert high - 0.02 * (high - low) < max(values) <= high
+        assert np.mean(values) == pytest.approx((low + high) / 2, abs=5 * (high - low) / (12 * 400) ** 0.5)
+
+
+def test_patches_without_a_body_are_left_out() -> None:
+    means = [case.image.grey.mean() for case in in_patches(picture(600, dark=400), 0)]
+    assert min(means) >= cases.DARKEST_PATCH
+    black = CleanImage("black", np.zeros((200, 200), dtype=np.float32))
+    assert len(list(in_patches(black, 0, count=2))) == 2, "there is an end to trying"
+
+
+def test_an_image_smaller_than_a_patch_is_refused() -> None:
+    with pytest.raises(UnreadableFileError, match="too few for Table I"):
+        list(in_patches(picture(127), 0))

@@ -1,0 +1,99 @@
+"""The modules that measure what documents promise: what they print is for people, and what they compute is tested."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xray_denoise.bench import learning, phantom_figures, process, tune
+from xray_denoise.bench.cases import CleanImage
+from xray_denoise.denoisers.classical import TotalVariation
+from xray_denoise.errors import UnreadableFileError, UsageError
+
+
+@pytest.mark.slow
+def test_what_a_user_waits_for_is_measured_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "find_spec", lambda _: None)  # one engine is enough
+    written = tmp_path / "process.md"
+    process.main(["--quick", "--models", "lite", "--threads", "1", "-o", str(written)])
+    text = written.read_text(encoding="utf-8")
+    for pattern in (
+        r"\| lite, torch( \| [\d.]+){6} \|",
+        r"\| lite, torch \| [\d.]+ \| [\d.]+ \| [\d.]+ \|",
+        r"\| lite, torch \| \d{3} \| \d{3} \|",
+    ):
+        assert re.search(pattern, text), pattern
+
+
+def test_the_ratio_of_a_whole_process_is_taken_within_each_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, bare = iter([4.0, 30.0, 6.0]), iter([1.0, 10.0, 2.0])
+    plan = process.ProcessPlan(tmp_path, ["lite"], repeat=3, size=32)
+    monkeypatch.setattr(process, "find_spec", lambda _: None)
+    monkeypatch.setattr(process, "run_python", lambda code, *_: (1.0 if "torch" in code else next(whole), ""))
+    monkeypatch.setattr(process, "in_fresh_process", lambda _: next(bare))
+    (row,) = plan.process().rows
+    assert row.title == "lite, torch"
+    assert row.values == pytest.approx((6, 2, 1, 2, 2, 30 / 11))
+
+
+def test_the_best_setting_stands_first_and_all_see_the_same_noise() -> None:
+    """A flat image: the stronger of two filters is the better one."""
+    image = CleanImage("flat", np.full((48, 48), 120.0, np.float32))
+    found = tune.table("tv", [TotalVariation(0.1), TotalVariation(1.0)], [image])
+    assert [row.title for row in found.rows] == [repr(TotalVariation(1.0)), repr(TotalVariation(0.1))]
+    assert all(a > b for a, b in zip(found.rows[0].values, found.rows[1].values, strict=True) if a and b)
+    for row in found.rows:
+        assert row.values[3] == pytest.approx(np.mean([value for value in row.values[:3] if value]))
+
+
+def test_the_figures_of_phantoms_are_tabled_and_drawn() -> None:
+    rng = np.random.default_rng(0)
+    sets = {"a": [rng.uniform(0, 255, (64, 64)).astype(np.float32) for _ in range(2)]}
+    text = phantom_figures.table({"a": [(1.0, 2.0, -3.0, 4.0), (3.0, 2.0, -3.0, 4.0)]})
+    assert "| mean grey level | 1.00 .. 2.00 .. 3.00 (sd 1.00) |" in text
+    assert "\N{MINUS SIGN}3.00" in text
+    assert phantom_figures.draw(sets).startswith(b"\x89PNG")
+
+
+def test_white_noise_has_a_flat_spectrum_of_its_variance() -> None:
+    """Rings of 8 cycles and more hold at least 40 coefficients."""
+    power = phantom_figures.power_spectrum(np.random.default_rng(0).normal(0, 3.0, (256, 256)))[1]
+    assert power[8:].mean() == pytest.approx(9.0, rel=0.03)
+
+
+def test_learning_curves_are_drawn_from_histories(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text("step,seconds,val_psnr\n100,1,30.5\n150,2,\n200,3,31.5\n")
+    found = learning.parse(f"DnCNN={path}:8")
+    assert (found.title, list(found.patches), list(found.psnr)) == ("DnCNN", [800, 1600], [30.5, 31.5])
+    target = tmp_path / "curves.svg"
+    learning.main(["-o", str(target), f"DnCNN={path}:8", f"other={path}:4"])
+    assert b"DnCNN" in target.read_bytes()
+
+
+@pytest.mark.parametrize("text", ["history.csv", "a=history.csv", "a=history.csv:x", "=history.csv:8"])
+def test_a_curve_needs_a_name_a_file_and_a_batch(text: str) -> None:
+    with pytest.raises(UsageError, match="not NAME=PATH:BATCH"):
+        learning.parse(text)
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "step,val_psnr\nx,30\n"])
+def test_a_file_that_is_no_history_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text(content)
+    if not content:
+        path.unlink()
+    with pytest.raises(UnreadableFileError, match="is no history"):
+        learning.read_history("a", path, 8)
+
+
+def test_an_image_of_a_folder_is_tuned_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    y, x = np.mgrid[:40, :40]
+    Image.fromarray((90 + 2 * x + y).astype(np.uint8)).save(tmp_path / "a.png")
+    tune.main([str(tmp_path), "--methods", "tv", "--side", "32"])
+    printed = capsys.readouterr().out
+    assert printed.count("TotalVariation(") == len(tune.TV_SETTINGS)

@@ -1,0 +1,200 @@
+"""The noise of detectors on the device is that of `physics.profile`, and patches are what they say."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.spectra import band_errors, expected_periodogram
+from xray_denoise.nets.level import WHITE
+from xray_denoise.nets.profile_unet import BANDS, KNOTS
+from xray_denoise.physics import profile
+from xray_denoise.training import detector
+from xray_denoise.training.detector import DetectorRange, DetectorSource, Draw, Noise, detector_noise, misjudged
+from xray_denoise.training.loss import SMALLEST_ERROR, VISIBLE, decibel_loss
+
+CPU = torch.device("cpu")
+SIDE = 128
+
+
+def draw(count: int, seed: int = 0) -> Draw:
+    return Draw(count, torch.Generator().manual_seed(seed))
+
+
+def image(side: int = 300) -> NDArray[np.uint8]:
+    return np.random.default_rng(1).integers(0, 256, (side, side)).astype(np.uint8)
+
+
+def test_noise_has_the_variance_and_the_powers_that_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty kinds of noise, drawn eighty times each on flat patches: each band within five standard errors."""
+    kinds, draws = 60, 80
+    deviation = torch.full((kinds,), 2.0 / WHITE)
+    powers, variances, told = [], [], None
+    for repeat in range(draws):
+        flat = torch.full((kinds, 1, SIDE, SIDE), 0.5)
+        # the same kinds every time, other noise: what is drawn per patch comes before the noise itself
+        curves, spectra = detector.curves(draw(kinds, 1)), detector.spectra(draw(kinds, 2), SIDE)
+        monkeypatch.setattr(detector, "curves", lambda _, curves=curves: curves)
+        monkeypatch.setattr(detector, "spectra", lambda _draw, _side, spectra=spectra: spectra)
+        told = detector_noise(flat, deviation, _WithoutLines(kinds, torch.Generator().manual_seed(100 + repeat)))
+        monkeypatch.undo()
+        power = torch.fft.rfft2(told.noise[:, 0]).abs().square() / SIDE**2
+        powers.append(detector.band_means(power, SIDE))
+        variances.append(told.noise.square().mean(dim=(1, 2, 3)))
+    assert told is not None
+    variance = torch.stack(variances).mean(dim=0)
+    at_middle = told.variance[:, KNOTS // 2]
+    torch.testing.assert_close(at_middle, deviation.square(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(variance, at_middle, rtol=0.05, atol=0)
+    found = torch.stack(powers).mean(dim=0) / at_middle[:, None]
+    error = torch.stack(powers).std(dim=0) / at_middle[:, None] / math.sqrt(draws)
+    assert ((found - told.powers).abs() < 5 * error + 1e-3).all()
+    assert told.powers.shape == (kinds, BANDS)
+    assert told.powers[:, 0].max() > 2.5, "scintillators are among them"
+    assert (told.powers[:, 3] - 1).abs().min() < 0.05, "and white noise"
+
+
+class _WithoutLines(Draw):
+    """Draws that give no patch lines."""
+
+    def share(self, share: float) -> torch.Tensor:
+        return super().share(share) & (share != 0.1)
+
+
+def test_it_is_the_noise_of_a_profile() -> None:
+    """The spectrum of a patch as a profile: `NoiseProfile.draw` has the same powers and deviation."""
+    power = detector.spectra(draw(8, 3), SIDE)
+    whole = np.array([np.abs(np.fft.fft2(np.fft.irfft2(np.sqrt(one), (SIDE, SIDE)))) ** 2 for one in power.numpy()])
+    for one, device in zip(whole, detector.band_means(power, SIDE).numpy(), strict=True):
+        kernel = profile.kernel_of(one, 63)
+        described = profile.NoiseProfile(np.array([0.0]), np.array([1.5]), kernel)
+        shown = profile.band_means(described.spectrum((SIDE, SIDE)))
+        np.testing.assert_allclose(shown, device, rtol=0.01, atol=1e-3)  # the rest is cut off with the kernel
+        noise = np.array([described.draw(np.zeros((SIDE, SIDE)), np.random.default_rng(n)) for n in range(12)])
+        drawn = profile.band_means((np.abs(np.fft.fft2(noise)) ** 2).mean(axis=0) / SIDE**2) / 1.5**2
+        expected = expected_periodogram(described.kernel, (SIDE, SIDE))
+        assert (abs(drawn - profile.band_means(expected)) < 5 * band_errors(expected, len(noise))).all()
+
+
+def test_deviation_follows_the_grey_level() -> None:
+    """Mean square of the noise at four grey levels against the variance that is told, for thirty curves."""
+    kinds = 30
+    ramp = torch.linspace(0, 1, 4).repeat_interleave(SIDE // 4)
+    clean = ramp[None, None, :, None].expand(kinds, 1, SIDE, SIDE)
+    total = torch.zeros(kinds, 4)
+    told = None
+    for seed in range(40):
+        held = draw(kinds, 5)
+        curves = detector.curves(held)
+        white = torch.ones(kinds, SIDE, SIDE // 2 + 1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(detector, "curves", lambda _, curves=curves: curves)
+            patch.setattr(detector, "spectra", lambda _draw, _side, white=white: white)
+            told = detector_noise(clean, torch.ones(kinds), _WithoutLines(kinds, torch.Generator().manual_seed(seed)))
+        total += told.noise.square().reshape(kinds, 4, -1).mean(dim=2) / 40
+    assert told is not None
+    expected = told.variance[:, [0, 11, 21, 32]]
+    pixels = 40 * SIDE * SIDE / 4
+    assert (total / _between(told) - 1).abs().max() < 6 * math.sqrt(2 / pixels)
+    assert (expected[:, 0] / expected[:, 3]).max() > 4, "some curves fall steeply"
+    assert (expected[:, 0] / expected[:, 3]).min() < 0.25, "others rise"
+
+
+def _between(told: Noise) -> torch.Tensor:
+    """Square of the deviation, linear between knots, at 0, 1/3, 2/3 and 1."""
+    deviation = told.variance.sqrt().numpy()
+    grid = np.linspace(0, 1, KNOTS)
+    return torch.tensor(np.array([np.interp(np.linspace(0, 1, 4), grid, one) ** 2 for one in deviation]))
+
+
+def test_patches_are_clean_plus_noise_of_the_told_size() -> None:
+    kinds = dataclasses.replace(DetectorRange(), told=0.0, overtold=0.0, clean=0.2)
+    source = DetectorSource([image()], 64, kinds, CPU, phantoms=1)
+    batch = source.draw(0, 200, torch.Generator().manual_seed(0))
+    assert batch.noisy.shape == batch.target.shape == batch.details.shape == (200, 1, 64, 64)
+    assert batch.maps.shape == (200, 1 + BANDS, 64, 64)
+    noise = (batch.noisy - batch.target).square().mean(dim=(1, 2, 3)).sqrt()
+    torch.testing.assert_close(noise, batch.deviation)
+    quiet = batch.deviation == 0
+    assert 0.05 < quiet.float().mean() < 0.25
+    believed = batch.maps[:, 0].square().mean(dim=(1, 2)).sqrt()
+    ratio = (believed / batch.deviation)[~quiet]
+    assert 0.9 < ratio.median() < 1.1
+    assert 0.3 < (batch.details != 0).flatten(1).any(dim=1).float().mean() < 0.7
+    assert torch.isfinite(batch.maps).all()
+
+
+def test_the_same_generator_gives_the_same_patches() -> None:
+    source = DetectorSource([image()], 32, DetectorRange(), CPU, phantoms=1)
+    first, second = (source.draw(0, 6, torch.Generator().manual_seed(4)) for _ in range(2))
+    for field in dataclasses.fields(first):
+        assert torch.equal(getattr(first, field.name), getattr(second, field.name)), field.name
+
+
+def test_small_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="smaller"):
+        DetectorSource([image(100)], 64, DetectorRange(), CPU, phantoms=1)
+
+
+def test_what_is_told_errs_by_as_much_as_it_should() -> None:
+    count = 4000
+    true = Noise(torch.zeros(count, 1, 1, 1), torch.full((count, KNOTS), 4.0), torch.ones(count, BANDS))
+    kinds = dataclasses.replace(DetectorRange(), told=0.08, overtold=0.0)
+    variance, powers = misjudged(true, kinds, draw(count), faithful=torch.arange(count) % 2 == 0)
+    error = (variance[:, KNOTS // 2] / 4).log() / 2
+    assert error[::2].abs().max() < 1e-6, "the truth where it should be told"
+    assert error[1::2].std() == pytest.approx(0.08, rel=5 / math.sqrt(count))
+    assert powers[1::2].log().std() == pytest.approx(0.12, rel=5 / math.sqrt(count))
+    none = Noise(true.noise, torch.zeros(count, KNOTS), true.powers)
+    told, _ = misjudged(none, kinds, draw(count), faithful=torch.zeros(count, dtype=torch.bool))
+    assert 0.4 < (told[:, 0] * WHITE**2 > 0.005).float().mean() < 0.6, "noise is often seen where there is none"
+
+
+def test_details_are_small_and_of_either_sign() -> None:
+    found = detector.details(SIDE, draw(300))
+    peaks = found.abs().amax(dim=(1, 2, 3))
+    assert 0.3 < peaks.median() < 2
+    assert (found.amin(dim=(1, 2, 3)) < -0.2).float().mean() > 0.2
+    assert (found.amax(dim=(1, 2, 3)) > 0.2).float().mean() > 0.5
+
+
+def test_a_decibel_counts_alike_at_every_level_of_noise() -> None:
+    """The gradient of the loss by the logarithm of the error of a patch is one, for errors a hundred times apart."""
+    torch.manual_seed(0)
+    target = torch.zeros(2, 1, 16, 16)
+    scale = torch.zeros(2, requires_grad=True)
+    error = torch.randn(2, 1, 16, 16) * torch.tensor([0.1, 10.0])[:, None, None, None] / 10
+    restored = error * scale.exp()[:, None, None, None]
+    loss = decibel_loss(restored, target, torch.zeros_like(target), torch.ones(2), 0.0)
+    loss.total.backward()
+    assert scale.grad is not None
+    torch.testing.assert_close(
+        scale.grad, torch.ones(2), rtol=1e-3, atol=0
+    )  # d/ds of log(exp(2 s)) is 2, over 2 patches
+    perfect = decibel_loss(target, target, torch.zeros_like(target), torch.ones(2), 0.0)
+    assert float(perfect.total) == pytest.approx(math.log(SMALLEST_ERROR**2))
+
+
+def test_a_lost_detail_is_counted_by_its_share() -> None:
+    detail = torch.zeros(2, 1, 16, 16)
+    detail[0, 0, 4:7, 4:7] = 0.2
+    target, quiet = detail.clone(), torch.zeros(2)
+    for kept, lost in ((1.0, 0.0), (0.5, 0.25), (0.0, 1.0), (-3.0, 1.0)):
+        found = decibel_loss(target * kept, target, detail, quiet, 2.0)
+        assert float(found.asymmetric) == pytest.approx(lost / 2, abs=1e-4), "one of two patches holds a detail"
+        plain = decibel_loss(target * kept, target, detail, quiet, 0.0)
+        assert float(found.total - plain.total) == pytest.approx(lost, abs=1e-3)
+
+
+def test_what_noise_hides_need_not_be_kept() -> None:
+    """Noise of a sixth of the root of the energy of the fine structure gives d' = 6, and a weight of one half."""
+    detail = torch.zeros(1, 1, 32, 32)
+    detail[0, 0, 14:17, 14:17] = 0.2
+    energy = 9 * 0.2 * (0.2 - 9 * 0.2 / 81)
+    for times, share in ((1.0, 0.5), (1e3, 0.0), (1e-3, 1.0)):
+        noise = torch.tensor([times * math.sqrt(energy) / VISIBLE])
+        found = decibel_loss(torch.zeros_like(detail), detail, detail, noise, 1.0)
+        assert float(found.asymmetric) == pytest.approx(share, abs=1e-3)

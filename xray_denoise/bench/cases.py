@@ -1,0 +1,190 @@
+"""What is measured: noise-free images, and the noise that each of them gets.
+
+The noise of a case depends on the seed, the clean pixels and the noise only: every row sees the same noisy image, and a
+second run is identical. Noisy images stay floats that are not rounded; those of a `NoiseLevel` are clipped to [0, 255],
+as the paper does, those of a `NoiseProfile` are not.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise import files
+from xray_denoise.bench import paper
+from xray_denoise.errors import UnreadableFileError
+from xray_denoise.files.folders import radiographs_in
+from xray_denoise.physics.noise import GREY_MAX, NoiseLevel, add_noise
+from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.physics.profile import NoiseProfile
+
+Noise = NoiseLevel | NoiseProfile
+"""The noise of a case."""
+
+TABLE_2 = tuple(NoiseLevel(eta, sigma) for eta, sigma in paper.CELLS)
+"""The nine noise levels of the paper's Table II."""
+QUICK_LEVELS = (NoiseLevel(0.4, 15.0), NoiseLevel(0.6, 10.0), NoiseLevel(0.8, 5.0))
+"""Those of `--quick`: the noisiest, the middle and the cleanest of the nine."""
+MIDDLE = QUICK_LEVELS[1]
+"""The noise level where one stands for all nine."""
+IMAGES, QUICK_IMAGES, QUICK_SIZE = 10, 3, 256
+"""Phantoms that stand for the paper's radiographs; `--quick`: the first images, their centres of 256x256."""
+SMALLEST = 11
+"""The window of SSIM: no image may be smaller, pixels a side."""
+PATCH_SIZE, PATCHES, QUICK_PATCHES = 128, 32, 4
+"""Table I: side of a patch in pixels, patches of each image."""
+PATCH_ETA, PATCH_SIGMA = (0.4, 1.9), (0.0, 20.0)
+"""Table I: ranges that the level of each patch is drawn from, photons per grey level and grey levels."""
+DARKEST_PATCH, TRIES = 10.0, 100
+"""A patch with a mean below this many grey levels shows no body: another place is drawn, at most so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class CleanImage:
+    """A noise-free image: (H, W), grey levels in [0, 255], and a name that is not that of its file."""
+
+    name: str
+    grey: NDArray[np.float32]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the shape and the pixels."""
+        pixels = np.ascontiguousarray(self.grey, dtype="<f4")
+        return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+
+    def centre(self, size: int) -> "CleanImage":
+        """Cut out the middle `size` x `size` pixels, or what there is of them."""
+        top, left = (max(0, (side - size) // 2) for side in self.grey.shape)
+        return CleanImage(self.name, self.grey[top : top + size, left : left + size])
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A clean image, or a patch of one, and the noise that it gets."""
+
+    image: CleanImage
+    noise: Noise
+    name: str = ""
+    """Of the noise, where it has one; see `label`."""
+
+    @property
+    def label(self) -> str:
+        """Tells the noise of this case from that of others: the column of a table that it belongs to."""
+        return self.name or label(self.noise)
+
+    def noisy(self, seed: int) -> NDArray[np.float32]:
+        """Draw the noise; an equal case and seed give the same image."""
+        rng = _generator(f"{seed} {self.image.sha256} {_exactly(self.noise)}")
+        if isinstance(self.noise, NoiseLevel):
+            return add_noise(self.image.grey, self.noise, rng)
+        return np.asarray(self.image.grey + self.noise.draw(self.image.grey, rng), dtype=np.float32)
+
+    def key(self, seed: int) -> str:
+        """Equal for cases that have the same noisy image."""
+        return f"image {self.image.sha256}, noise {_exactly(self.noise)}, seed {seed}"
+
+
+def label(noise: Noise) -> str:
+    """A name for a noise: its level, or the hash of a profile."""
+    if isinstance(noise, NoiseLevel):
+        return f"eta {float(noise.eta)!r}, sigma {float(noise.sigma)!r}"
+    return f"profile {_exactly(noise)[:12]}"
+
+
+def _exactly(noise: Noise) -> str:
+    if isinstance(noise, NoiseLevel):
+        return f"{float(noise.eta)!r} {float(noise.sigma)!r}"
+    return hashlib.sha256(noise.to_json().encode()).hexdigest()
+
+
+def _generator(text: str) -> np.random.Generator:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()))
+
+
+def at_levels(image: CleanImage, levels: Sequence[NoiseLevel] = TABLE_2) -> Iterator[Case]:
+    """The whole image at every one of `levels`."""
+    return (Case(image, level) for level in levels)
+
+
+def in_patches(image: CleanImage, seed: int, count: int = PATCHES) -> Iterator[Case]:
+    """`count` patches of an image, at places and with noise levels that the seed, the image and its number decide.
+
+    Raises:
+        UnreadableFileError: the image is smaller than a patch.
+    """
+    return (_patch(image, seed, number) for number in range(count))
+
+
+def _patch(image: CleanImage, seed: int, number: int) -> Case:
+    height, width = image.grey.shape
+    if min(height, width) < PATCH_SIZE:
+        raise UnreadableFileError(
+            f"{image.name} has {height}x{width} pixels, too few for Table I",
+            hint=f"leave out images smaller than {PATCH_SIZE}x{PATCH_SIZE} pixels",
+        )
+    rng = _generator(f"patch {number} of {image.sha256} with seed {seed}")
+    level = NoiseLevel(float(rng.uniform(*PATCH_ETA)), float(rng.uniform(*PATCH_SIGMA)))
+    for _ in range(TRIES):
+        top, left = (int(rng.integers(side - PATCH_SIZE + 1)) for side in (height, width))
+        grey = image.grey[top : top + PATCH_SIZE, left : left + PATCH_SIZE]
+        if grey.mean() >= DARKEST_PATCH:
+            break
+    return Case(CleanImage(image.name, grey), level)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """The clean images of a run: how many of what, in words, and `open`, which yields them one at a time."""
+
+    words: str
+    count: int
+    open: Callable[[], Iterator[CleanImage]]
+
+
+def image_set(folder: Path | None, *, quick: bool = False) -> ImageSet:
+    """The radiographs below a folder, or the built-in phantoms where it is None.
+
+    Raises:
+        UsageError: it is no folder, or holds no radiograph.
+        UnreadableFileError: when an image cannot be read or is smaller than `SMALLEST`.
+    """
+    cut = f", their centres of {QUICK_SIZE}x{QUICK_SIZE} pixels" if quick else ""
+    if folder is None:
+        count = QUICK_IMAGES if quick else IMAGES
+        return ImageSet(f"{count} built-in phantoms{cut}", count, lambda: phantoms(quick=quick))
+    paths = radiographs_in(folder)[: QUICK_IMAGES if quick else None]
+    words = f"{len(paths)} radiograph{'s' * (len(paths) > 1)} of {folder.name}{cut}"
+    return ImageSet(words, len(paths), lambda: radiographs(paths, lambda path: files.read(path).grey, quick=quick))
+
+
+def phantoms(size: int = 1024, *, quick: bool = False) -> Iterator[CleanImage]:
+    """Draw the built-in images of `size` pixels a side, rounded to whole grey levels; `quick`: a few, their centres."""
+    for number in range(QUICK_IMAGES if quick else IMAGES):
+        grey = np.rint(chest_phantom(size, rng=np.random.default_rng(number)))
+        image = CleanImage(f"phantom {number}", grey.clip(0, GREY_MAX).astype(np.float32))
+        yield image.centre(QUICK_SIZE) if quick else image
+
+
+def radiographs(
+    paths: Sequence[Path], read: Callable[[Path], NDArray[np.float32]], *, quick: bool = False
+) -> Iterator[CleanImage]:
+    """Read images one at a time, clipped to [0, 255]; they are called image 1, image 2, ...
+
+    Args:
+        paths: the files.
+        read: `read(path)` gives the grey levels of a file.
+        quick: the first `QUICK_IMAGES`, their centres.
+
+    Raises:
+        UnreadableFileError: an image is smaller than `SMALLEST`.
+    """
+    for number, path in enumerate(islice(paths, QUICK_IMAGES if quick else None), start=1):
+        image = CleanImage(f"image {number}", np.asarray(read(path), dtype=np.float32).clip(0, GREY_MAX))
+        if min(image.grey.shape) < SMALLEST:
+            hint = f"leave it out: the window of SSIM has {SMALLEST}x{SMALLEST} pixels"
+            raise UnreadableFileError(f"{path} is too small to measure", hint=hint)
+        yield image.centre(QUICK_SIZE) if quick else image

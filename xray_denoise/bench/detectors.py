@@ -1,0 +1,179 @@
+"""Tables of detector noise: how much of it each method removes, for every deviation and spectrum.
+
+    f = g + d(g) * (white noise convolved with a kernel)          `NoiseProfile.draw`
+
+The images stay in floating point: nothing is clipped or rounded, and they are averaged 2x2 unless `whole` is set,
+because radiographs hold noise themselves. By default the deviation d is the same at every grey level, so that a table
+says what the spectrum alone does; with `own_curve` it is the detector's own curve through the deviation at mid-grey.
+"""
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise.bench import rows as registry
+from xray_denoise.bench.cases import Case, CleanImage
+from xray_denoise.bench.metrics import BANDS_FOUND, METRICS
+from xray_denoise.bench.pivot import mean
+from xray_denoise.denoisers import AUTO
+from xray_denoise.physics.chain import detector_profile
+from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.reports.tables import Column, Row, Table
+
+if TYPE_CHECKING:
+    from xray_denoise.bench.tables import Run
+
+DEVIATIONS, QUICK_DEVIATIONS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), (1.0, 4.0)
+"""Standard deviations of the noise at mid-grey, grey levels."""
+SPECTRA, QUICK_SPECTRA = ("white", "selenium", "csi", "processed"), ("white", "csi")
+"""Detectors of `physics.chain` whose noise is drawn."""
+COMPARED = (1.0, 8.0)
+"""Lowest and highest deviation at which methods are compared with the reference."""
+CLEAN = "clean"
+"""Label of the case without noise."""
+ROWS = ("noisy", "nlm", "gat-bm3d", "gat-bm3d" + registry.ORACLE, "bm3d" + registry.ORACLE, AUTO)
+"""Rows where the user names none. Told a profile, BM3D uses deviation and spectrum, methods for white noise the
+deviation alone."""
+REFERENCE = "bm3d" + registry.ORACLE
+"""The row that the others are compared with."""
+METRICS_USED = ("gain", "shift", "deviation_error", *BANDS_FOUND, "exact_psnr", "seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorTable:
+    """Which noise is drawn on what, and how the results are laid out."""
+
+    whole: bool = False
+    """Leave images as they are instead of averaging 2x2."""
+    own_curve: bool = False
+    """Let the deviation depend on the grey level as it does for the detector."""
+    measured: tuple[tuple[str, NoiseProfile], ...] = ()
+    """Names and profiles of further detectors, each scaled to the deviations."""
+
+    def noises(self, quick: bool = False) -> list[tuple[str, float, NoiseProfile]]:
+        """Spectrum, deviation and profile of every case with noise."""
+        made: list[tuple[str, Callable[[float], NoiseProfile]]] = [
+            (name, partial(detector_profile, name)) for name in (QUICK_SPECTRA if quick else SPECTRA)
+        ]
+        made += [(name, _scaled(profile)) for name, profile in self.measured]
+        deviations = QUICK_DEVIATIONS if quick else DEVIATIONS
+        return [(name, one, self._curve(of(one), one)) for name, of in made for one in deviations]
+
+    def cases(self, image: CleanImage, _seed: int, quick: bool) -> Iterator[Case]:
+        """The image without noise, then with each; a quick run does not average its small images."""
+        grey = image.grey if self.whole or quick else averaged(image.grey)
+        clean = CleanImage(image.name, grey)
+        yield Case(clean, NoiseProfile.white(0.0), CLEAN)
+        for name, deviation, profile in self.noises(quick):
+            yield Case(clean, profile, _label(name, deviation))
+
+    def per_image(self, quick: bool) -> int:
+        """How many cases an image has."""
+        return 1 + len(self.noises(quick))
+
+    def layout(self, run: "Run") -> list[Table]:
+        """Gains of each spectrum, the same against the reference, then shift, estimates, and what has no noise."""
+        known = [(name, deviation) for name, deviation, _ in self.noises(run.quick)]
+        spectra = list(dict.fromkeys(name for name, _ in known))
+        deviations = list(dict.fromkeys(deviation for _, deviation in known))
+        tables = [
+            self._means(run, "gain", f"PSNR gain, {name}", [[_label(name, one)] for one in deviations], deviations)
+            for name in spectra
+        ]
+        tables += _against_reference(run, spectra, [one for one in deviations if COMPARED[0] <= one <= COMPARED[1]])
+        groups = [[_label(name, one) for name in spectra] for one in deviations]
+        tables.append(self._means(run, "shift", METRICS["shift"].title, groups, deviations))
+        for metrics, title in ((("deviation_error",), "deviation_error"), (BANDS_FOUND, BANDS_FOUND[0])):
+            found = tuple(Row(row.title, _sizes(run, row.title, metrics, groups)) for row in run.rows)
+            if any(value is not None for row in found for value in row.values):
+                text = f"{METRICS[title].definition} The median of its size over images and spectra."
+                columns = tuple(_column(one) for one in deviations)
+                tables.append(Table(METRICS[title].title, text, columns, found, METRICS[title].digits))
+        clean = self._means(run, "exact_psnr", "PSNR without noise, dB", [[CLEAN]], [0.0], mean_column=False)
+        return [*tables, clean]
+
+    def _means(
+        self,
+        run: "Run",
+        metric: str,
+        title: str,
+        groups: Sequence[Sequence[str]],
+        deviations: Sequence[float],
+        *,
+        mean_column: bool = True,
+    ) -> Table:
+        columns = [_column(one) for one in deviations]
+        if mean_column:
+            groups, columns = [*groups, [name for group in groups for name in group]], [*columns, Column()]
+        found = []
+        for row in run.rows:
+            cells = run.results.means(row.title, metric, groups)
+            found.append(Row(row.title, cells.values, spreads=cells.spreads))
+        curve = "that of the detector, given at mid-grey" if self.own_curve else "the same at every grey level"
+        text = f"{METRICS[metric].definition} Columns: deviation of the noise in grey levels, {curve}."
+        return Table(title, text, tuple(columns), tuple(found), METRICS[metric].digits)
+
+    def _curve(self, profile: NoiseProfile, deviation: float) -> NoiseProfile:
+        if self.own_curve:
+            return profile
+        return NoiseProfile(np.array([MID_GREY]), np.array([deviation]), profile.kernel)
+
+
+def averaged(grey: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Means of 2x2 pixels in floating point: half the size, and half of the noise that a radiograph holds itself."""
+    even = np.asarray(grey[: grey.shape[0] // 2 * 2, : grey.shape[1] // 2 * 2], dtype=np.float64)
+    return ((even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4).astype(np.float32)
+
+
+def _scaled(profile: NoiseProfile) -> Callable[[float], NoiseProfile]:
+    """Noise of a measured profile against its deviation at mid-grey."""
+    known = float(profile.deviation_at(MID_GREY))
+    return lambda deviation: profile.scaled(deviation / known)
+
+
+def _label(spectrum: str, deviation: float) -> str:
+    return f"{spectrum} {deviation:g}"
+
+
+def _column(deviation: float) -> Column:
+    return Column(title=f"{deviation:g}")
+
+
+def _sizes(run: "Run", row: str, metrics: Sequence[str], groups: Sequence[Sequence[str]]) -> tuple[float | None, ...]:
+    """Median of the size of metrics, one column for each group of noises."""
+    found = []
+    for noises in groups:
+        values = [abs(value) for metric in metrics for value in run.results.values(row, metric, noises).values()]
+        found.append(statistics.median(values) if values else None)
+    return tuple(found)
+
+
+def _against_reference(run: "Run", spectra: Sequence[str], deviations: Sequence[float]) -> list[Table]:
+    """Mean gain over that of the reference for each spectrum, over all cells, and in the cell where it is least."""
+    reference = registry.title(REFERENCE)
+    cells = [(name, _label(name, one)) for name in spectra for one in deviations]
+    found = []
+    for row in run.rows:
+        if row.title == reference:
+            continue
+        gaps = {
+            (name, noise): mean(run.results.differences(row.title, reference, "gain", [noise])) for name, noise in cells
+        }
+        known = [gap for gap in gaps.values() if gap is not None]
+        if len(known) == len(cells):
+            means = [
+                mean([gap for (name, _), gap in gaps.items() if name == one and gap is not None]) for one in spectra
+            ]
+            found.append(Row(row.title, (*means, mean(known), min(known))))
+    text = (
+        f"Gain of the method less that of {reference} on the same noisy images, dB, over deviations from "
+        f"{deviations[0]:g} to {deviations[-1]:g} grey levels: mean for each spectrum, over all cells, and in the cell "
+        "where it is least."
+    )
+    columns = (*(Column(title=name) for name in spectra), Column(), Column(title="lowest, cell"))
+    return [Table(f"PSNR gain against {reference}, dB", text, columns, tuple(found), 2)] if found else []

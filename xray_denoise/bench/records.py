@@ -1,0 +1,128 @@
+"""Records of what was measured, in a file of JSON lines, so that an interrupted run keeps what it has."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import xray_denoise
+from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
+
+LINE_START = b'{"row": "'
+"""How each line of a log begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one row gave for one case."""
+
+    row: str
+    """Its title."""
+    image: str
+    noise: str
+    """Label of the case."""
+    values: Mapping[str, float | None]
+    """By the names of metrics; None where the method has no such value."""
+    repeat: int = 0
+    """Number of the round, where a case is measured in several."""
+    failure: str = ""
+    """Why there are no values."""
+    key: str = field(default="", compare=False)
+    """What decides the values: equal keys, equal values (but for the time)."""
+
+    def line(self) -> str:
+        """The record as one line of JSON; infinite values are the texts "inf" and "-inf"."""
+        values = {name: _writable(value) for name, value in self.values.items()}
+        return json.dumps({
+            "row": self.row, "image": self.image, "noise": self.noise, "repeat": self.repeat, "values": values,
+            "failure": self.failure, "key": self.key,
+        })  # fmt: skip
+
+    @classmethod
+    def from_line(cls, line: str | bytes) -> "Record":
+        """The record that `line` wrote.
+
+        Raises:
+            AttributeError, KeyError, TypeError, ValueError: it is none.
+        """
+        found = json.loads(line)
+        values = {name: None if value is None else float(value) for name, value in found["values"].items()}
+        texts = [str(found[name]) for name in ("row", "image", "noise")]
+        return cls(texts[0], texts[1], texts[2], values, int(found["repeat"]), found["failure"], found["key"])
+
+
+def _writable(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def key(*parts: str) -> str:
+    """The key of a record: what was measured, and the version of this program."""
+    return "; ".join((*parts, f"xray-denoise {xray_denoise.__version__}"))
+
+
+class Log:
+    """Records in a file of JSON lines, each appended as it comes, whichever table it is for.
+
+    A last line that was cut off by a kill is dropped.
+
+    Args:
+        path: the file; None keeps nothing.
+        resume: continue a file that exists.
+        replace: empty a file that exists.
+
+    Raises:
+        UsageError: the file exists, and it is neither to be resumed nor to be replaced.
+        UnreadableFileError: a line that is not the last is no record.
+        UnwritableFileError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path | None = None, *, resume: bool = False, replace: bool = False) -> None:
+        self._path = path
+        self._known: dict[str, Record] = {}
+        if path is None:
+            return
+        if path.exists() and not (resume or replace):
+            raise UsageError(f"{path} exists", hint="add --resume to continue it, or name another file")
+        try:
+            if path.exists() and resume:
+                self._read(path)
+            elif path.exists():
+                path.write_bytes(b"")
+            path.touch()
+        except OSError as error:
+            raise UnwritableFileError(f"cannot write {path}: {error.strerror}") from error
+
+    def get(self, wanted: str, metrics: Iterable[str] = ()) -> Record | None:
+        """The record of a key, if the file has it with a value for each of `metrics`."""
+        found = self._known.get(wanted)
+        return found if found and not found.failure and found.values.keys() >= set(metrics) else None
+
+    def count(self, start: str) -> int:
+        """How many keys begin with `start`."""
+        return sum(one.startswith(start) for one in self._known)
+
+    def add(self, record: Record) -> None:
+        """Append one line."""
+        if self._path is None:
+            return
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(record.line() + "\n")
+        except OSError as error:
+            raise UnwritableFileError(f"cannot write {self._path}: {error.strerror}") from error
+
+    def _read(self, path: Path) -> None:
+        *lines, rest = path.read_bytes().split(b"\n")
+        if not LINE_START.startswith(rest[: len(LINE_START)]):
+            lines.append(rest)
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = Record.from_line(line)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise UnreadableFileError(
+                    f"line {number} of {path} is not a record of this benchmark", hint="name another file"
+                ) from error
+            self._known[record.key] = record
+        with path.open("r+b") as file:
+            file.truncate(sum(len(line) + 1 for line in lines))

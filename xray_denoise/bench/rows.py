@@ -1,0 +1,230 @@
+"""Which methods are measured, and how each of them is run.
+
+A row is written NAME (blind: the method estimates the noise itself) or NAME+level (oracle: it is given the true noise).
+`KNOWN` is the registry. A method is added by one line there; a model in the weights folder that has no line is
+measured under its own name by `--methods all`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise import denoisers
+from xray_denoise.bench.cases import Noise
+from xray_denoise.denoisers import AUTO, Denoised, Denoiser, Runtime
+from xray_denoise.errors import CannotRunError, UsageError
+from xray_denoise.physics.estimate import estimate_level
+from xray_denoise.physics.profile import as_level
+
+ORACLE = "+level"
+"""Follows the name of a method that is given the true noise level."""
+ALL, PAPER, NETWORKS, SPEED, GROWTH, FIGURE = "all", "paper", "networks", "speed", "growth", "figure"
+"""Sets of rows. `PAPER` is Table II as the paper has it and the default model of `denoise`."""
+ESTIMATOR = "estimate"
+"""The row of the classical noise estimator, in the table of noise levels only."""
+REFERENCE = "x-bdcnn"
+"""The row that the others are compared with in quality."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A method that tables know: its `title` there, and the `sets` of rows that it belongs to.
+
+    In a full table it has a row for each of `rows`: what follows its name there. A quick run leaves out a `slow` one:
+    its oracle row in tables of quality, every row in tables of speed.
+    """
+
+    name: str
+    title: str
+    sets: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ("",)
+    slow: bool = False
+
+
+KNOWN = (
+    Known("noisy", "noisy", (PAPER, SPEED)),
+    Known("tv", "TV", (SPEED,), (ORACLE,)),
+    Known("nlm", "NLM", (SPEED,), (ORACLE,)),
+    Known("gat-tv", "GAT + TV", rows=(ORACLE,)),
+    Known("gat-nlm", "GAT + NLM", rows=(ORACLE,)),
+    Known("nl-pca", "Poisson NL-PCA", rows=(ORACLE,), slow=True),
+    Known("bm3d", "BM3D", (SPEED, FIGURE), ("", ORACLE), slow=True),
+    Known("gat-bm3d", "GAT + BM3D", (SPEED,), ("", ORACLE), slow=True),
+    Known("ivst-bm3d", "Iterative VST", rows=(ORACLE,), slow=True),
+    Known("dncnn", "DnCNN", (PAPER, NETWORKS, SPEED, FIGURE)),
+    Known("x-recnn", "X-ReCNN (reconstructed)", (PAPER, NETWORKS, SPEED, FIGURE)),
+    Known("skidnet", "SkiDNet (second-hand)", (NETWORKS,)),
+    Known("cbdnet", "CBDNet", (NETWORKS,)),
+    Known("x-bdcnn-no-nle", "X-BDCNN without NLE", (NETWORKS,)),
+    Known("x-bdcnn-no-ssim", "X-BDCNN without SSIM", (NETWORKS,)),
+    Known("x-bdcnn-short", "X-BDCNN, short training", (NETWORKS,)),
+    Known("x-bdcnn", "X-BDCNN", (PAPER, NETWORKS, SPEED, GROWTH, FIGURE)),
+    Known("x-bdcnn-wide", "X-BDCNN, wide", (NETWORKS,)),
+    Known("lite", "lite", (NETWORKS, SPEED, GROWTH)),
+    Known(AUTO, "default of denoise", (PAPER,), ()),
+    Known(ESTIMATOR, "classical estimator", rows=()),
+)
+"""Every method that tables know, in the order of their rows."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table: a method, by the `name` that `--model` takes, and how it is run.
+
+    `make` loads it, and can be pickled, so that another process can call it. An `oracle` is given the true noise. A
+    network whose speed is measured has an `engine` (torch or openvino) and a `precision` (fp32, bf16 or fp16).
+    """
+
+    title: str
+    name: str
+    make: Callable[[], Denoiser]
+    oracle: bool = False
+    engine: str = ""
+    precision: str = ""
+
+    @cached_property
+    def denoiser(self) -> Denoiser:
+        """The method, loaded when it is first asked for."""
+        return self.make()
+
+    def __call__(self, noisy: NDArray[np.floating], noise: Noise) -> Denoised:
+        """Denoise an image, (H, W), grey levels, whose true noise is `noise`.
+
+        Raises:
+            UsageError: the method cannot be told such a noise.
+        """
+        return self.denoiser(noisy, noise if self.oracle else None)
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides the result besides the name: weights, device and precision, or the parameters."""
+        version = getattr(self.denoiser, "version", "")
+        return f"{version} {getattr(self.denoiser, 'settings', '')}" if version else repr(self.denoiser)
+
+    @property
+    def identity(self) -> str:
+        """Equal for rows whose results are interchangeable."""
+        return f"{self.denoiser.name}, {'oracle' if self.oracle else 'blind'}, {self.fingerprint}"
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it has weights."""
+        return bool(getattr(self.denoiser, "version", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A row that cannot be measured here; the `hint` says how to install what it needs."""
+
+    title: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """Estimates the noise level classically and leaves the image as it is."""
+
+    name: str = field(default=ESTIMATOR, init=False)
+
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
+        """See `Denoiser`."""
+        return Denoised(np.asarray(noisy, dtype=np.float32), as_level(level) or estimate_level(noisy))
+
+
+def split(row: str) -> tuple[str, bool]:
+    """The name of a row's method, and whether the row is an oracle."""
+    name = row.removesuffix(ORACLE)
+    return name, name != row
+
+
+def title(row: str) -> str:
+    """What tables call a row."""
+    name, oracle = split(row)
+    titles = {known.name: known.title for known in KNOWN}
+    return titles.get(name, name) + (" (true level)" if oracle else "")
+
+
+def of_set(wanted: str) -> list[str]:
+    """The rows of a set, as far as their methods are known here; `ALL` and `NETWORKS` take new models too."""
+    networks = denoisers.network_names()
+    available = [*networks, *denoisers.classical_names(), AUTO]
+    if wanted == FIGURE:
+        available = [name for name in available if not denoisers.missing(name)]
+    found = [
+        known.name + suffix
+        for known in KNOWN
+        if known.name in available and (wanted == ALL or wanted in known.sets)
+        for suffix in (known.rows if wanted == ALL else ("",))
+    ]
+    if wanted == FIGURE and "bm3d" not in found:
+        found.insert(0, "tv" + ORACLE)
+    listed = {known.name for known in KNOWN}
+    return found + [name for name in networks if wanted in (ALL, NETWORKS) and name not in listed]
+
+
+def is_slow(row: str) -> bool:
+    """Whether a quick run leaves out the method of a row."""
+    return any(known.name == split(row)[0] and known.slow for known in KNOWN)
+
+
+def named(text: str, *, estimator: bool = False) -> list[str]:
+    """The rows of `A,B+level`, or every row for `all`.
+
+    Args:
+        text: what the user wrote.
+        estimator: whether the classical noise estimator makes sense as a row.
+
+    Raises:
+        UsageError: a row is named twice, or removes no noise.
+        CannotRunError: a row needs a package that is not installed.
+    """
+    if text.strip() == ALL:
+        return of_set(ALL)
+    rows = [row.strip() for row in text.split(",")]
+    if len({title(row) for row in rows}) < len(rows):
+        raise UsageError("a method is named twice", hint=f"choose from {', '.join(denoisers.names())}")
+    if ESTIMATOR in rows and not estimator:
+        raise UsageError(f"'{ESTIMATOR}' removes no noise", hint="use it with --table noise-level")
+    for row in rows:
+        if pip := denoisers.missing(split(row)[0]):
+            raise CannotRunError(f"'{row}' needs a package that is not installed", hint=pip)
+    return rows
+
+
+def make(rows: Iterable[str], runtime: Runtime) -> tuple[list[Row], list[Absent]]:
+    """The rows ready to run, and those that lack a package.
+
+    Raises:
+        UsageError: no method of that name.
+        CannotRunError: the device is missing, or the weights cannot be used.
+    """
+    found, absent = [], []
+    for row in rows:
+        name, oracle = split(row)
+        if pip := denoisers.missing(name):
+            absent.append(Absent(title(row), pip))
+            continue
+        opened: Callable[[], Denoiser] = Estimator if name == ESTIMATOR else partial(denoisers.get, name, runtime)
+        found.append(Row(title(row), name, opened, oracle))
+        _ = found[-1].denoiser  # loaded here, so that what is wrong is reported before anything is measured
+    return found, absent
+
+
+def device(rows: Sequence[Row]) -> str:
+    """Where the networks among `rows` run; classical methods run on the CPU."""
+    found = {str(row.denoiser.device) for row in rows if hasattr(row.denoiser, "device")}
+    return ", ".join(sorted(found)) or "cpu"
+
+
+def models(rows: Sequence[Row]) -> str:
+    """The networks among `rows`, the hashes of their weights, and how long they were trained."""
+    found = []
+    for row in rows:
+        if row.is_network:
+            training = getattr(row.denoiser, "training", "")
+            name = getattr(row.denoiser, "title", row.denoiser.name)
+            found.append(f"{name} {row.fingerprint[:12]}" + (f" ({training})" if training else ""))
+    return ", ".join(found)

@@ -1,0 +1,123 @@
+"""Every file appears whole or not at all."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from xray_denoise.errors import ExistingFileError, UnwritableFileError
+
+PARTIAL_PREFIX, PARTIAL_SUFFIX = ".xray-denoise-", ".part"
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file has the name of one that was not finished: a kill leaves it where files need a name."""
+    return name.startswith(PARTIAL_PREFIX) and name.endswith(PARTIAL_SUFFIX)
+
+
+@contextmanager
+def atomic_write(
+    target: Path,
+    *,
+    source: Path | None,
+    before_rename: Callable[[Path], None] | None = None,
+    replace: bool = True,
+) -> Iterator[BinaryIO]:
+    """Open `target` for writing; it takes its name only when the block ends without an error.
+
+    Args:
+        target: the file to make or replace; its folder must exist.
+        source: the file that must never be written over.
+        before_rename: called with a path to read the finished file by, just before it takes its name.
+        replace: whether it may take the place of a file of that name, also of one that appears meanwhile.
+
+    Raises:
+        UnwritableFileError: the folder is missing, the disk refuses, or `target` is the source.
+        ExistingFileError: there is a file of that name, and `replace` is false.
+    """
+    if source is not None and _same_file(source, target):
+        raise UnwritableFileError(
+            f"{target} is the image being read",
+            hint="choose another name or folder: originals are never overwritten",
+        )
+    partial = target.with_name(f"{PARTIAL_PREFIX}{os.getpid()}-{threading.get_ident()}{PARTIAL_SUFFIX}")
+    try:
+        if target.is_dir():
+            raise UnwritableFileError(f"{target} is a folder", hint="name a file inside it")
+        if not target.parent.is_dir():
+            raise UnwritableFileError(
+                f"cannot write {target}: there is no folder {target.parent}",
+                hint="make the folder, or choose another",
+            )
+        nameless = _nameless(target.parent)
+        with nameless or partial.open("w+b") as stream:
+            yield stream
+            stream.flush()
+            if before_rename:
+                before_rename(Path(f"/proc/self/fd/{stream.fileno()}") if nameless else partial)
+            if nameless:
+                _give_name(nameless, partial)
+        if replace:
+            partial.replace(target)
+        else:
+            _take_free_name(partial, target)
+    except OSError as error:
+        raise UnwritableFileError(
+            f"cannot write {target}: {error.strerror or type(error).__name__}",
+            hint="check the name, the permissions of the folder and the space on the disk",
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(content: bytes, target: Path) -> None:
+    """Make or replace a file of our own, whole or not at all.
+
+    Raises:
+        UnwritableFileError: the folder is missing or the disk refuses.
+    """
+    with atomic_write(target, source=None) as stream:
+        stream.write(content)
+
+
+def _nameless(folder: Path) -> BinaryIO | None:
+    """A new file without a name, which vanishes if this process is killed; None where the system has none."""
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is None or not Path("/proc/self/fd").is_dir():
+        return None
+    try:
+        return os.fdopen(os.open(folder, flag | os.O_RDWR, 0o666), "w+b")
+    except OSError:  # many network file systems; what else is wrong will show when the named file is opened
+        return None
+
+
+def _give_name(stream: BinaryIO, name: Path) -> None:
+    name.unlink(missing_ok=True)
+    # src_dir_fd, though the path is absolute, makes Python call linkat, which alone follows this link
+    os.link(f"/proc/self/fd/{stream.fileno()}", name, src_dir_fd=stream.fileno())
+
+
+def _take_free_name(partial: Path, target: Path) -> None:
+    """Rename a file, unless another one has the new name: a link is made only where there is no file."""
+    taken = ExistingFileError(
+        "{path} exists already", path=target, hint="skip or overwrite it, or choose another output", option="existing"
+    )
+    try:
+        os.link(partial, target, follow_symlinks=False)
+    except FileExistsError:
+        raise taken from None
+    except (OSError, NotImplementedError):  # a file system without links: an empty file reserves the name
+        try:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            raise taken from None
+        partial.replace(target)
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except OSError:
+        return False

@@ -1,0 +1,215 @@
+"""Read radiographs from DICOM files, frame by frame, and refuse with a reason what is none.
+
+In this order: is it a radiograph, are its pixels grey integers, can they be decoded.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from xray_denoise.errors import UnreadableFileError
+from xray_denoise.files.damage import as_unreadable
+from xray_denoise.files.dicom import codecs, codestream, render
+from xray_denoise.files.dicom.codestream import BadCodestreamError
+from xray_denoise.files.dicom.fragments import by_frame
+from xray_denoise.files.dicom.guard import OpenedFile, PixelElement, opened, refuse_wrong_length, sop_class
+from xray_denoise.files.dicom.layout import Layout, fact, layout_of, number
+from xray_denoise.files.dicom.overlays import embedded_overlays, with_overlays_moved
+from xray_denoise.radiograph import Radiograph, robust_span
+
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+RADIOGRAPHS = {
+    _STORAGE + "1": "CR",
+    _STORAGE + "1.1": "DX for presentation",
+    _STORAGE + "1.1.1": "DX for processing",
+    _STORAGE + "1.2": "MG for presentation",
+    _STORAGE + "1.2.1": "MG for processing",
+    _STORAGE + "1.3": "intra-oral for presentation",
+    _STORAGE + "1.3.1": "intra-oral for processing",
+    _STORAGE + "12.1": "XA",
+    _STORAGE + "12.2": "RF",
+    _STORAGE + "7": "secondary capture",
+    _STORAGE + "7.2": "secondary capture, multi-frame byte",
+    _STORAGE + "7.3": "secondary capture, multi-frame word",
+}
+"""SOP classes that are read: projection radiographs and secondary captures."""
+
+COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT", "ARGB", "CMYK")
+PIXEL_GROUP, EXTENDED_OFFSETS = 0x7FE00000, 0x7FE00001
+FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
+
+
+def is_radiograph_class(path: Path) -> bool:
+    """Whether the file's head names one of the classes that are read, or none that is known: that file is damaged.
+
+    The private classes of manufacturers are other objects.
+    """
+    with as_unreadable(path):
+        uid = UID(sop_class(path))
+    return uid in RADIOGRAPHS or (uid.name == uid and not (uid.is_valid and uid.is_private))
+
+
+def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiograph]:
+    """Yield the frames of a grey DICOM image; one decoded frame is in memory at a time.
+
+    Args:
+        path: the file.
+        span: stored values that map to grey levels 0 and 255; by default each frame's robust range.
+
+    Raises:
+        UnreadableFileError: the file is damaged, is no grey radiograph, or has no decoder here.
+    """
+    with as_unreadable(path), opened(path) as file:
+        header, facts = file.header, file.header[:PIXEL_GROUP]  # a shallow copy: the header stays undecoded
+        _refuse_other_objects(facts, path)
+        pixels = _refuse_without_grey_pixels(file, facts)
+        layout = layout_of(facts, path)
+        _refuse_without_decoder(file.syntax, path)
+        frames = _encoded_frames(file, pixels, layout)
+        if embedded_overlays(facts):
+            words = b"" if file.syntax.is_encapsulated else next(frames)
+            order = "<u2" if file.little_endian else ">u2"
+            header = with_overlays_moved(header, np.frombuffer(words, order), layout, path)
+            frames = _encoded_frames(file, pixels, layout)
+        for data in frames:
+            stored = _decoded(data, file, layout)
+            radiograph = Radiograph(
+                stored,
+                span or (0.0, 1.0),
+                inverted=layout.inverted,
+                padding_range=layout.padding_range,
+                bits=layout.bits,
+                signed=layout.signed,
+                header=header,
+                source=path,
+            )
+            yield radiograph if span else radiograph.with_span(*robust_span(stored, radiograph.padding))
+
+
+def _refuse_other_objects(facts: Dataset, path: Path) -> None:
+    sop_class = UID(str(fact(facts, "SOPClassUID") or ""))
+    name = sop_class.name if sop_class.name != sop_class else "of no known class"
+    functional = sop_class in RADIOGRAPHS and any(tag in facts for tag in FUNCTIONAL_GROUPS)
+    if functional or "Enhanced" in name:
+        raise UnreadableFileError(
+            f"{path} is an enhanced multi-frame object ({name})",
+            hint="export it as classic CR, DX, MG, XA or RF images",
+        )
+    if sop_class not in RADIOGRAPHS:
+        raise UnreadableFileError(
+            f"{path} is not a radiograph ({name})",
+            hint="only CR, DX, MG, intra-oral, XA, RF and secondary capture images are denoised",
+        )
+    if not fact(facts, "SOPInstanceUID"):
+        raise UnreadableFileError(f"{path} has no SOP Instance UID", hint="fetch the file again from its source")
+
+
+def _refuse_without_grey_pixels(file: OpenedFile, facts: Dataset) -> PixelElement:
+    path = file.path
+    if file.has_float_pixels:
+        raise UnreadableFileError(f"{path} has floating-point pixels", hint="export it with integer pixels")
+    if file.pixels is None:
+        raise UnreadableFileError(f"{path} has no pixels", hint="the file may be incomplete, or no image")
+    photometric = str(fact(facts, "PhotometricInterpretation") or "")
+    if photometric in COLOURS or number(facts, "SamplesPerPixel", path, 1) != 1:
+        raise UnreadableFileError(
+            f"{path} is a colour image ({photometric if photometric in COLOURS else 'several samples a pixel'})",
+            hint="only grey images (MONOCHROME1 or 2) are denoised",
+        )
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise UnreadableFileError(
+            f"{path} has no known photometric interpretation", hint="only MONOCHROME1 and 2 are grey"
+        )
+    return file.pixels
+
+
+def _refuse_without_decoder(syntax: UID, path: Path) -> None:
+    if syntax not in codecs.NATIVE and not codecs.library(syntax):
+        raise UnreadableFileError(
+            f"{path} is compressed as {_named(syntax)}, which is not read",
+            hint="export it in Explicit VR Little Endian, or decompress it with DCMTK's dcmdjpeg",
+        )
+
+
+def _named(syntax: UID) -> str:
+    """The name of a transfer syntax and its UID; of a damaged one only that it is none, for it may hold anything."""
+    if not re.fullmatch(r"[0-9.]{1,64}", syntax):
+        return "no valid transfer syntax"
+    return f"{syntax.name} ({syntax})" if syntax.name != syntax else f"an unknown transfer syntax ({syntax})"
+
+
+def _encoded_frames(file: OpenedFile, pixels: PixelElement, layout: Layout) -> Iterator[bytes]:
+    """The bytes of each frame, words or a codestream, read when their turn comes."""
+    if file.syntax in codecs.NATIVE:
+        refuse_wrong_length(pixels, layout, file.path)
+        return _native_frames(file, pixels, layout)
+    if pixels.encapsulated is None:
+        raise UnreadableFileError(
+            f"{file.path} has uncompressed pixels, but its transfer syntax is {_named(file.syntax)}",
+            hint="fetch the file again from its source",
+        )
+    return _codestreams(file, pixels, layout)
+
+
+def _native_frames(file: OpenedFile, pixels: PixelElement, layout: Layout) -> Iterator[bytes]:
+    for frame in range(layout.frames):
+        file.stream.seek(pixels.at + frame * layout.frame_bytes)
+        yield file.stream.read(layout.frame_bytes)
+
+
+def _codestreams(file: OpenedFile, pixels: PixelElement, layout: Layout) -> Iterator[bytes]:
+    def value(at: int, length: int) -> bytes:
+        file.stream.seek(at)
+        return file.stream.read(length)
+
+    table = file.header.get_item(EXTENDED_OFFSETS) if EXTENDED_OFFSETS in file.header else None
+    assert pixels.encapsulated is not None  # noqa: S101 - for the type checker
+    for fragments in by_frame(
+        pixels.encapsulated,
+        layout.frames,
+        extended=bytes(table.value) if table is not None and isinstance(table.value, bytes) else b"",
+        begins=(lambda one: value(one.at, 8).startswith(codestream.STARTS)) if codecs.has_marks(file.syntax) else None,
+        path=file.path,
+    ):
+        yield b"".join(value(*one) for one in fragments)
+
+
+def _decoded(data: bytes, file: OpenedFile, layout: Layout) -> NDArray[Any]:
+    """The stored values of one frame, in the byte order of this machine."""
+    if file.syntax in codecs.NATIVE:
+        order = "<" if file.little_endian else ">"
+        words = np.frombuffer(data, f"{order}u{layout.allocated // 8}").reshape(layout.rows, layout.columns)
+        return codecs.stored_values(words.astype(words.dtype.newbyteorder("=")), layout)
+    try:
+        return codecs.decoded(data, file.syntax, layout)
+    except BadCodestreamError as error:
+        raise UnreadableFileError(f"{file.path} {error}", hint="fetch the file again from its source") from error
+    except RuntimeError as error:  # what imagecodecs raises
+        raise UnreadableFileError(
+            f"{file.path} is compressed as {_named(file.syntax)}, and {codecs.library(file.syntax)} cannot read it",
+            hint="fetch the file again from its source",
+        ) from error
+
+
+def frame_count(header: Dataset) -> int:
+    """(0028,0008) *Number of Frames*, 1 where it is absent."""
+    return int(fact(header[:PIXEL_GROUP], "NumberOfFrames") or 1)
+
+
+def caveats(header: Dataset) -> tuple[str, ...]:
+    """What a user should know about this image before trusting its result."""
+    facts = header[:PIXEL_GROUP]
+    found = []
+    if fact(facts, "SamplesPerPixel") is None:
+        found.append("Samples per Pixel (0028,0002) is missing and taken for 1")
+    if facts.get("BurnedInAnnotation") == "YES":
+        found.append("text is burned into its pixels and may identify the patient")
+    if facts.get("LossyImageCompression") == "01":
+        found.append("it was compressed with loss, so its noise is not that of the detector")
+    return (*found, *render.caveats(header))

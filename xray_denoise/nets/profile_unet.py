@@ -1,0 +1,99 @@
+"""A light U-Net that is told the noise of an image: its deviation at every pixel and the powers of its spectrum."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xray_denoise.nets.blind import DenoisingNet, conv3, conv3_relu
+from xray_denoise.nets.level import WHITE
+
+BANDS = 4
+"""Powers that describe a spectrum (`physics.profile.BANDS`)."""
+KNOTS = 33
+"""Grey levels, evenly from black to white, at which the variance of the noise is told."""
+BOX = 9
+"""Side of the square whose mean stands for the grey level of a pixel, pixels."""
+FLOOR = 0.05 / WHITE
+"""The lowest deviation that the network works with; told of less, it changes an image by hardly more than this."""
+
+
+def local_mean(image: Tensor, box: int = BOX) -> Tensor:
+    """Mean over `box` x `box` pixels around each, of those that there are; (B, 1, H, W) like `image`."""
+    return F.avg_pool2d(image, box, 1, box // 2, count_include_pad=False)
+
+
+def noise_maps(noisy: Tensor, variance: Tensor, powers: Tensor) -> Tensor:
+    """What `ProfileUNet` is told of the noise of each image.
+
+    Args:
+        noisy: (B, 1, H, W), grey level / 255.
+        variance: (B, KNOTS), of the noise in units of 255^2, at grey levels evenly from 0 to 255; linear in between,
+            constant beyond.
+        powers: (B, BANDS), mean power of the noise in each band relative to white noise, > 0.
+
+    Returns:
+        (B, 1 + BANDS, H, W): standard deviation of the noise in units of 255 where the grey level is the local mean,
+        then the logarithms of the powers, the same at every pixel.
+    """
+    place = local_mean(noisy).clamp(0, 1) * (variance.shape[1] - 1)
+    below = place.long().clamp_max(variance.shape[1] - 2)
+    curve = variance[:, :, None, None].expand(-1, -1, *noisy.shape[2:])
+    low, high = (curve.gather(1, index) for index in (below, below + 1))
+    deviation = torch.lerp(low, high, place - below).sqrt()
+    return torch.cat([deviation, powers.log()[:, :, None, None].expand(-1, -1, *noisy.shape[2:])], dim=1)
+
+
+class ProfileUNet(DenoisingNet):
+    """Remove noise of a given deviation and spectrum.
+
+    The image less its local mean, in units of the noise, is rearranged into four sub-images of half the size; a U-Net
+    of four scales predicts the correction in units of the noise. So weak noise and strong noise look alike to it.
+    The first convolution and the last sum are computed in 32 bits: near white, bfloat16 has steps of one grey level.
+
+    Args:
+        widths: channels at a half, a quarter, an eighth and a sixteenth of the size.
+        convs: 3x3 convolutions at each scale on the way down, and at the three upper scales on the way up; at the
+            lowest scale there are twice as many.
+    """
+
+    stride = 16
+    shrink = 2
+
+    def __init__(self, widths: tuple[int, int, int, int] = (64, 128, 192, 256), convs: int = 2) -> None:
+        super().__init__()
+        a, b, c, d = widths
+        self.first = conv3(4 + 2 + BANDS, a)
+        self.down = nn.ModuleList(
+            [conv3_relu(a, a, convs - 1), conv3_relu(a, b, convs), conv3_relu(b, c, convs), conv3_relu(c, d, 2 * convs)]
+        )
+        self.enlarge = nn.ModuleList([nn.ConvTranspose2d(x, y, 2, stride=2) for x, y in ((d, c), (c, b), (b, a))])
+        self.up = nn.ModuleList([conv3_relu(x, x, convs) for x in (c, b, a)])
+        self.correction = conv3(a, 4)
+        nn.init.zeros_(self.correction.weight)  # a fresh network changes nothing
+        seen = (
+            1 + 2 * convs * (1 + 2 + 4 + 8) + 7
+        )  # of the sub-images: convolutions, and the eight-pixel blocks of the pooling
+        self.radius = -(-(2 * seen + 1 + BOX // 2) // self.stride) * self.stride
+
+    def forward(self, noisy: Tensor, maps: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, 1, H, W), grey level / 255, and its `noise_maps` -> the denoised images, (B, 1, H, W), in 32 bits."""
+        deviation = maps[:, :1].clamp_min(FLOOR)
+        with torch.autocast(noisy.device.type, enabled=False):
+            mean = local_mean(noisy)
+            known = torch.cat(
+                [
+                    F.pixel_unshuffle((noisy - mean) / (4 * deviation), 2),
+                    F.avg_pool2d(torch.cat([mean, deviation.log() / 4 + 1, maps[:, 1:] / 2], dim=1), 2),
+                ],
+                dim=1,
+            )
+            features = F.relu(self.first(known))
+        kept = []
+        for level, layers in enumerate(self.down):
+            features = layers(F.avg_pool2d(features, 2) if level else features)
+            kept.append(features)
+        features = kept.pop()
+        for enlarge, layers in zip(self.enlarge, self.up, strict=True):
+            features = layers(enlarge(features) + kept.pop())
+        correction = F.pixel_shuffle(self.correction(features), 2)
+        return noisy + correction.float() * deviation

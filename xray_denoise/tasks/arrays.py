@@ -1,0 +1,213 @@
+"""`denoise` and `estimate_noise` for numpy arrays: any integer or float type, one image or a stack of them.
+
+grey = (value - low) * 255 / (high - low)      low, high: the value range
+result = value + strength * (denoised - grey) * (high - low) / 255
+"""
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xray_denoise import denoisers
+from xray_denoise.denoisers import Denoiser
+from xray_denoise.errors import UsageError, XrayDenoiseError
+from xray_denoise.physics.estimate import estimate_level
+from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.tasks import method
+from xray_denoise.tasks.denoise import load
+from xray_denoise.tasks.method import Noise
+
+COLOURS = (3, 4)
+"""Length of a last axis that is colours rather than columns."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DenoisedArray:
+    """What `denoise` gives."""
+
+    image: NDArray[Any]
+    """The denoised image or stack: shape and type of the input."""
+    noises: tuple[Noise | None, ...]
+    """The noise of each image, given or estimated, over grey levels (0..255 over the value range); None where the
+    method estimates none."""
+    removed: tuple[float, ...]
+    """Root mean square of the change of each image, in values of the input."""
+    model: str
+    """Name of the model that was used; of the first image, where "auto" chose."""
+
+    @property
+    def noise(self) -> Noise | None:
+        """The noise of the first image, or of the only one."""
+        return self.noises[0]
+
+
+def denoise(
+    image: ArrayLike,
+    *,
+    value_range: tuple[float, float] | None = None,
+    model: str | os.PathLike[str] | Denoiser = denoisers.AUTO,
+    profile_or_level: Noise | None = None,
+    strength: float = 1.0,
+    device: str = "auto",
+) -> DenoisedArray:
+    """Denoise an array: one image, or each image of a stack.
+
+    Args:
+        image: (H, W) or (N, H, W), integers or floats of any size; bright is dense, as a viewer shows it.
+        value_range: values that are shown black and white. By default the range of an integer type: (0, 65535) for
+            uint16, whatever the values. Give (0, 4095) for 12 bits in 16, and (0, 1) for floats from 0 to 1.
+        model: a name of `models()`, "auto", a .safetensors file with its card beside it, or what `load` gave.
+        profile_or_level: the noise where it is known, over grey levels (0..255 over the value range); None has it
+            estimated from each image.
+        strength: share of the predicted change that is made, 0..1; 0 gives the input back bit by bit.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; not for a model that is loaded.
+
+    Returns:
+        The result, with the type and shape of the input, and the noise. Integers are rounded. No value lies further
+        outside the value range than the values of the input do.
+
+    Raises:
+        UsageError: a shape or type that is no image, values that are not finite, floats without a value range, or
+            another wrong argument.
+        CannotRunError: the device, a package or readable weights are missing.
+
+    Examples:
+        >>> import numpy as np, xray_denoise as xd
+        >>> clean = np.full((64, 64), 2000.0)
+        >>> rng = np.random.default_rng(0)
+        >>> noisy = np.rint(clean + rng.normal(0, 100, clean.shape)).astype(np.uint16)
+        >>> denoised = xd.denoise(noisy, value_range=(0, 4095), model="tv")
+        >>> denoised.image.dtype, denoised.image.shape
+        (dtype('uint16'), (64, 64))
+        >>> bool(denoised.image.std() < noisy.std() / 5)
+        True
+        >>> xd.denoise(clean, model="tv")
+        Traceback (most recent call last):
+            ...
+        xray_denoise.errors.UsageError: floats have no value range of their own
+    """
+    values = _image(image, stacks=True)
+    if not 0 <= strength <= 1:
+        raise UsageError(
+            f"the strength must lie in 0..1, got {strength:g}", hint="0 changes nothing", option="strength"
+        )
+    span = _value_range(values, value_range)
+    if isinstance(model, str | os.PathLike):
+        model = load(model, device=device)
+    stack = values if values.ndim == 3 else values[None]
+    result, noises, removed = np.empty_like(stack), [], []
+    for index, one in enumerate(stack):
+        changed, noise = _denoised(one, span, model, profile_or_level, strength)
+        result[index] = changed
+        noises.append(noise)
+        removed.append(math.sqrt(np.mean(np.subtract(changed, one, dtype=np.float64) ** 2)))
+    used = method.for_shape(model, (stack.shape[1], stack.shape[2]))
+    return DenoisedArray(result.reshape(values.shape), tuple(noises), tuple(removed), used.name)
+
+
+def estimate_noise(image: ArrayLike, *, value_range: tuple[float, float] | None = None) -> NoiseLevel:
+    """Estimate photons per grey level and electronic noise from one image, without a network.
+
+    Args:
+        image: (H, W), integers or floats of any size.
+        value_range: values that are shown black and white; see `denoise`.
+
+    Returns:
+        The noise over grey levels (0..255 over the value range). It is taken for white.
+
+    Raises:
+        UsageError: as for `denoise`.
+
+    Examples:
+        >>> import numpy as np, xray_denoise as xd
+        >>> clean = np.tile(np.linspace(20, 230, 512), (512, 1))
+        >>> noisy = xd.add_noise(clean, xd.NoiseLevel(eta=0.6, sigma=10), np.random.default_rng(0))
+        >>> level = xd.estimate_noise(noisy, value_range=(0, 255))
+        >>> round(level.effective_sigma(127.5) / xd.NoiseLevel(0.6, 10).effective_sigma(127.5), 1)
+        1.0
+    """
+    values = _image(image, stacks=False)
+    return estimate_level(_grey(values, _value_range(values, value_range)))
+
+
+def _denoised(
+    values: NDArray[Any], span: tuple[float, float], denoiser: Denoiser, given: Noise | None, strength: float
+) -> tuple[NDArray[Any], Noise | None]:
+    """One image, denoised in its own values, and its noise."""
+    grey = _grey(values, span)
+    found = denoiser(grey, given)  # refuse_noise has looked
+    change = np.subtract(found.image, grey, dtype=np.float64) * strength
+    if not np.isfinite(change).all():
+        raise XrayDenoiseError(
+            f"'{denoiser.name}' gives values that are not numbers for this image",
+            hint="try 32-bit arithmetic; if that does not help, please report it",
+            option="precision",
+        )
+    untouched = change == 0
+    change *= (span[1] - span[0]) / GREY_MAX
+    change += values
+    if values.dtype.kind != "f":
+        np.rint(change, out=change)
+    limits: Any = np.finfo(values.dtype) if values.dtype.kind == "f" else np.iinfo(values.dtype)
+    highest = np.nextafter(float(limits.max), 0) if values.dtype.itemsize == 8 else float(limits.max)
+    low, high = min(span[0], float(values.min())), max(span[1], float(values.max()))
+    np.clip(change, max(low, float(limits.min)), min(high, highest), out=change)
+    result = change.astype(values.dtype)
+    np.copyto(result, values, where=untouched)
+    return result, given or found.profile or found.level
+
+
+def _grey(values: NDArray[Any], span: tuple[float, float]) -> NDArray[np.float32]:
+    low, high = span
+    if values.dtype.itemsize <= 2:  # what a Radiograph does to its stored values, to the last bit
+        return (values.astype(np.float32) - np.float32(low)) * np.float32(GREY_MAX / (high - low))
+    return np.asarray((values.astype(np.float64) - low) * (GREY_MAX / (high - low)), dtype=np.float32)
+
+
+def _image(image: ArrayLike, *, stacks: bool) -> NDArray[Any]:
+    """The array, if it can be an image.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    values = np.asarray(image)
+    shapes = "(H, W) or (N, H, W)" if stacks else "(H, W)"
+    if values.dtype.kind not in "iuf":
+        raise UsageError(
+            f"an image has integers or floats, not values of the type {values.dtype}", hint="convert it first"
+        )
+    if values.ndim not in ((2, 3) if stacks else (2,)):
+        raise UsageError(f"an image has the shape {shapes}, not {values.shape}", hint="reshape it first")
+    if not values.size:
+        raise UsageError(f"an image of the shape {values.shape} has no pixels", hint="give at least one")
+    if values.ndim == 3 and values.shape[2] in COLOURS and min(values.shape[:2]) > max(COLOURS):
+        raise UsageError(
+            f"an array of the shape {values.shape} looks like a colour image", hint=f"give grey levels, {shapes}"
+        )
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise UsageError("the image has values that are not finite (NaN or infinity)", hint="replace them first")
+    return values
+
+
+def _value_range(values: NDArray[Any], given: tuple[float, float] | None) -> tuple[float, float]:
+    if given is not None:
+        low, high = (float(end) for end in given)
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise UsageError(
+                f"a value range must go from a lower to a higher value, got ({low:g}, {high:g})",
+                hint="for example (0, 4095)",
+                option="value_range",
+            )
+        return low, high
+    if values.dtype.kind == "f":
+        raise UsageError(
+            "floats have no value range of their own",
+            hint="give value_range=(0, 1), (0, 255) or what else stands for black and white",
+            option="value_range",
+        )
+    limits = np.iinfo(values.dtype)
+    return float(limits.min), float(limits.max)
