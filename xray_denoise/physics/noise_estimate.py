@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 
 from xray_denoise.physics.block_spectra import BlockSpectra, Rings, block_spectra, rings_of
 from xray_denoise.physics.estimate import Saturation, estimate_level
-from xray_denoise.physics.profile import NoiseProfile, kernel_of
+from xray_denoise.physics.noise import GREY_MAX
+from xray_denoise.physics.profile import LARGEST_LEVEL, NoiseProfile, kernel_of
 
 Values = NDArray[np.float64]
 
@@ -106,9 +107,10 @@ def estimate_profile(image: NDArray[np.floating]) -> ProfileEstimate:
 
 def _too_little(image: Values) -> ProfileEstimate:
     """White noise as `estimate_level` finds it, not stronger than the image allows."""
-    white = NoiseProfile.of_level(estimate_level(image))
-    most = 2 * float(image.std())
-    return ProfileEstimate(NoiseProfile(white.grey, np.minimum(white.deviation, most), white.kernel), 0.0)
+    ends = np.array([0.0, GREY_MAX])
+    most = min(2 * float(image.std()), LARGEST_LEVEL)
+    deviation = np.minimum(np.sqrt(estimate_level(image).variance(ends)), most)
+    return ProfileEstimate(NoiseProfile(ends, deviation, np.ones((1, 1))), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
