@@ -88,7 +88,7 @@ def test_denoise_a_dicom_file_to_png_and_to_dicom(here: Path) -> None:
     result = call("denoise", noisy, "-o", "out.png")
     assert result.exit_code == 0, result.stderr
     assert result.stdout == ""
-    assert "denoising with x-bdcnn-wide (above 0.25 megapixels lite) on " in result.stderr
+    assert "denoising with x-profile on " in result.stderr
     shown = np.asarray(Image.open(here / "out.png"))
     assert shown.shape == (128, 128)
     clean = files.read(here / "phantom-0_clean.dcm").grey
@@ -97,7 +97,7 @@ def test_denoise_a_dicom_file_to_png_and_to_dicom(here: Path) -> None:
     result = call("denoise", noisy, "-o", "out.dcm", "--json")
     record = json.loads(result.stdout)
     assert record["status"] == "written"
-    assert record["model"] == "x-bdcnn-wide"
+    assert record["model"] == "x-profile"
     assert len(record["model_sha256"]) == 64
     assert 0.3 < record["eta"] < 2
     assert files.read(here / "out.dcm").bits == 12
@@ -189,8 +189,7 @@ def test_version_and_info() -> None:
     assert call("--version").stdout.startswith("xray-denoise ")
     sections = json.loads(call("info", "--json").stdout)
     assert "x-bdcnn" in sections["models"]
-    for name in ("x-bdcnn-wide", "lite"):
-        assert "the default" in sections["models"][name]
+    assert "the default" in sections["models"]["x-profile"]
     assert "cpu" in sections["devices"]
 
 

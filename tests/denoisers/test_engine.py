@@ -45,7 +45,7 @@ def test_engines_agree_with_a_given_level_and_with_tiles(name: str) -> None:
         np.testing.assert_allclose(other.image, one.image, atol=PARITY, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["x-bdcnn-wide", "lite"])
+@pytest.mark.parametrize("name", ["x-bdcnn", "lite"])
 def test_shipped_models_give_the_same_picture(name: str) -> None:
     level = NoiseLevel(0.6, 10.0)
     noisy = add_noise(chest_phantom(200, rng=np.random.default_rng(0)), level, np.random.default_rng(1))

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xray_denoise import nets
-from xray_denoise.denoisers.network import BlindDenoiser, choose_device, choose_precision
+from xray_denoise.denoisers.network import BlindDenoiser, ToldDenoiser, choose_device, choose_precision
 from xray_denoise.denoisers.tiles import windows
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.nets.blind import DenoisingNet, conv3, conv3_relu
+from xray_denoise.nets.profile_unet import ProfileUNet
 from xray_denoise.nets.unet import UNet
 from xray_denoise.physics.levels import Calibration
 from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import NoiseProfile
 
 CPU = torch.device("cpu")
 
@@ -247,3 +249,65 @@ def test_a_large_image_stays_below_two_gibibytes() -> None:
     root = Path(__file__).resolve().parents[2]
     ran = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
     assert int(ran.stdout) + 40 * (4096**2 - 768 * 1432) < 2 * 2**30
+
+
+def told_denoiser(**options: Any) -> ToldDenoiser:
+    """A small network of random weights that is told the noise."""
+    torch.manual_seed(0)
+    net = ProfileUNet((4, 6, 8, 10), 1).eval()
+    with torch.no_grad():
+        net.correction.weight.normal_(0, 0.3)
+    return ToldDenoiser(net, "told", "", CPU, **options)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_tiling_changes_nothing_where_the_noise_is_told(batch_size: int) -> None:
+    """The noise is estimated once for the whole image, so that tiles agree on it."""
+    whole, tiled = told_denoiser(), told_denoiser(tile=2 * told_denoiser().halo + 64, batch_size=batch_size)
+    noisy = (100 + 20 * np.sin(np.arange(301) / 20) + 4 * np.random.default_rng(0).standard_normal((273, 301))).astype(
+        np.float32
+    )
+    expected, found = whole(noisy), tiled(noisy)
+    assert abs(expected.image - noisy).max() > 1, "the network does something"
+    np.testing.assert_allclose(found.image, expected.image, atol=2e-3)
+    assert found.profile is not None
+    assert expected.profile is not None
+    np.testing.assert_array_equal(found.profile.deviation, expected.profile.deviation)
+
+
+def test_a_halo_one_stride_short_is_seen_where_the_noise_is_told() -> None:
+    whole = told_denoiser()
+    short = told_denoiser(tile=2 * whole.halo + 64, halo=16)
+    noisy = image(273, 301)
+    assert abs(short(noisy).image - whole(noisy).image).max() > 0.01
+
+
+def test_told_noise_replaces_the_estimate() -> None:
+    denoise, noisy = told_denoiser(), image(48, 64)
+    profile = NoiseProfile.white(3.0)
+    given = denoise(noisy, profile)
+    assert given.profile is profile
+    assert given.noise_map is not None
+    np.testing.assert_allclose(given.noise_map, 3.0)
+    level = NoiseLevel(0.6, 10.0)
+    as_level, as_profile = denoise(noisy, level), denoise(noisy, NoiseProfile.of_level(level))
+    np.testing.assert_array_equal(as_level.image, as_profile.image)
+    assert as_level.level == level
+    assert as_profile.level is not None
+    assert as_profile.level.eta == pytest.approx(0.6, rel=1e-3)
+    assert as_profile.level.sigma == pytest.approx(10.0, rel=1e-3)
+
+
+def test_an_image_that_is_told_to_have_no_noise_hardly_changes() -> None:
+    noisy = image(48, 64)
+    none, some = (told_denoiser()(noisy, NoiseProfile.white(deviation)).image - noisy for deviation in (0.0, 5.0))
+    assert abs(some).max() > 1
+    assert abs(none).max() < abs(some).max() / 10
+
+
+def test_values_outside_of_the_scale_are_seen_as_they_are() -> None:
+    """A network that is told the noise is shown grey levels below 0 and above 255: what is added does not matter."""
+    noisy = image(48, 64)
+    found = told_denoiser()(noisy + 300, NoiseProfile.white(3.0)).image
+    assert np.isfinite(found).all()
+    assert abs(found - noisy - 300).max() < 60

@@ -185,7 +185,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and print, one table after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path)
-    parser.add_argument("--models", default="lite,x-bdcnn-wide")
+    parser.add_argument("--models", default="lite,x-profile")
     parser.add_argument("--parts", default="process,folder,memory")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--repeat", type=int, default=3)

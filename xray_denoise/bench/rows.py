@@ -62,7 +62,6 @@ KNOWN = (
     Known("x-bdcnn-no-ssim", "X-BDCNN without SSIM", (NETWORKS,)),
     Known("x-bdcnn-short", "X-BDCNN, short training", (NETWORKS,)),
     Known("x-bdcnn", "X-BDCNN", (PAPER, NETWORKS, SPEED, GROWTH, FIGURE)),
-    Known("x-bdcnn-wide", "X-BDCNN, wide", (NETWORKS,)),
     Known("lite", "lite", (NETWORKS, SPEED, GROWTH)),
     Known(AUTO, "default of denoise", (PAPER,), ()),
     Known(ESTIMATOR, "classical estimator", rows=()),

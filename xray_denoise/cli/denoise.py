@@ -45,8 +45,7 @@ def denoise(
             "--model",
             "-m",
             autocompletion=complete_model,
-            help="A model, a classical method, or a .safetensors file; auto takes x-bdcnn-wide, on a CPU lite "
-            "above 512x512.",
+            help="A model, a classical method, or a .safetensors file; auto takes x-profile.",
         ),
     ] = "auto",
     existing: Annotated[

@@ -18,10 +18,11 @@ from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import NoiseProfile
 
-FULL, LIGHT = "x-bdcnn-wide", "lite"
-"""The models for exposures of any noise, down to none (docs/decisions/0007): the paper's network, and a faster one."""
+DEFAULT = "x-profile"
+"""The network that `denoise` uses: for noise from none to that of the paper, white or correlated, in images of any size
+(docs/decisions/0011)."""
 AUTO = "auto"
-"""What `denoise` uses: `FULL`, and on a CPU `LIGHT` for all but small images (docs/decisions/0008)."""
+"""Another name of `DEFAULT`."""
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 """Parameters of mallopt(3), as malloc.h numbers them."""
@@ -107,8 +108,7 @@ def get(name: str, runtime: Runtime | None = None) -> Denoiser:
         UsageError: no method of that name.
         CannotRunError: the device is missing, or the weights cannot be used.
     """
-    if name == AUTO:
-        return _auto(runtime)
+    name = DEFAULT if name == AUTO else name
     classical = _classical().get(name)
     if classical is not None:
         return classical
@@ -120,13 +120,6 @@ def get(name: str, runtime: Runtime | None = None) -> Denoiser:
     from xray_denoise.denoisers.network import load
 
     return load(weights.find(name), runtime or Runtime())
-
-
-def _auto(runtime: Runtime | None) -> Denoiser:
-    from xray_denoise.denoisers.by_size import BySize
-
-    full = get(FULL, runtime)
-    return BySize(full, get(LIGHT, runtime)) if str(getattr(full, "device", "")) == "cpu" else full
 
 
 def missing(name: str) -> str:

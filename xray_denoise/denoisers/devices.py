@@ -34,8 +34,20 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
-    """The arithmetic for `auto`, `fp32`, `bf16` or `fp16`; `auto` is fp16 on CUDA and fp32 elsewhere.
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 takes less time than 32 bits: on CUDA, and on processors with AMX.
+
+    AVX-512 alone does not make it faster: 42 against 70 GMAC/s for a 3x3 convolution of 64 channels on one core.
+    """
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return device.type == "cuda" or (device.type == "cpu" and bool(has_amx()))
+
+
+def choose_precision(wanted: str, device: torch.device, *, bf16: bool = False) -> torch.dtype:
+    """The arithmetic for `auto`, `fp32`, `bf16` or `fp16`.
+
+    `auto` is fp16 on CUDA and fp32 elsewhere; with `bf16`, for a network that was made for it, bfloat16 where that is
+    fast (`has_fast_bf16`).
 
     fp16 is as fast as bf16 and rounds eight times finer: it loses 0.001 dB where bf16 loses 0.02. No feature of our
     networks comes near its limit of 65504; what does is told (`NetworkDenoiser`).
@@ -43,7 +55,9 @@ def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
     Raises:
         UsageError: no such precision.
     """
-    if wanted == "auto":
+    if wanted == "auto" and bf16:
+        wanted = "bf16" if has_fast_bf16(device) else "fp32"
+    elif wanted == "auto":
         wanted = "fp16" if device.type == "cuda" else "fp32"
     if wanted not in PRECISIONS:
         raise UsageError(f"no precision is called '{wanted}'", hint=f"use auto, {', '.join(PRECISIONS)}")

@@ -47,10 +47,10 @@ def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
         CannotRunError: the device is missing, or the weights cannot be used.
     """
     device = choose_device(runtime.device)
-    dtype = choose_precision(runtime.precision, device)
+    net = weights.load(card)
+    dtype = choose_precision(runtime.precision, device, bf16=isinstance(net, ProfileUNet))
     if device.type == "cuda" and dtype == torch.float32:
         torch.backends.cudnn.allow_tf32 = False  # fp32 means 32 bits
-    net = weights.load(card)
     if isinstance(net, ProfileUNet):
         if runtime.engine == "openvino":
             raise UsageError(f"'{card.name}' runs by PyTorch only", hint="use auto", option="engine")

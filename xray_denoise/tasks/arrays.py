@@ -17,7 +17,6 @@ from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError, XrayDenoiseError
 from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
-from xray_denoise.tasks import method
 from xray_denoise.tasks.denoise import load
 from xray_denoise.tasks.method import Noise
 
@@ -105,8 +104,7 @@ def denoise(
         result[index] = changed
         noises.append(noise)
         removed.append(math.sqrt(np.mean(np.subtract(changed, one, dtype=np.float64) ** 2)))
-    used = method.for_shape(model, (stack.shape[1], stack.shape[2]))
-    return DenoisedArray(result.reshape(values.shape), tuple(noises), tuple(removed), used.name)
+    return DenoisedArray(result.reshape(values.shape), tuple(noises), tuple(removed), model.name)
 
 
 def estimate_noise(image: ArrayLike, *, value_range: tuple[float, float] | None = None) -> NoiseLevel:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor as Pool
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -93,10 +93,6 @@ class Options:
                 hint="for example 0,4095",
                 option="value_range",
             )
-
-    def for_shape(self, shape: tuple[int, int]) -> "Options":
-        """These options with the denoiser for images of so many rows and columns."""
-        return replace(self, denoiser=method.for_shape(self.denoiser, shape))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -288,7 +284,7 @@ def _read(job: Job, options: Options) -> _Source:
     held = list(islice(frames, READ_AHEAD))
     shape = (held[0].stored.shape[0], held[0].stored.shape[1])
     content = fingerprint(job.source) if options.manifest else None
-    return _Source(decision, chain(held, frames), options.for_shape(shape), shape, content)
+    return _Source(decision, chain(held, frames), options, shape, content)
 
 
 def decide(job: Job, options: Options) -> Decision:
@@ -309,9 +305,7 @@ def decide(job: Job, options: Options) -> Decision:
         )  # fmt: skip
     manifest.refresh()  # another run may have made it
     noise_map = job.noise_map if options.save_noise_map else None
-    if job.target in there and manifest.is_current(
-        job.target, noise_map, job.source, lambda shape: options.for_shape(shape).recipe
-    ):
+    if job.target in there and manifest.is_current(job.target, noise_map, job.source, options.recipe):
         return "skip"
     for target in there:
         ours = manifest.is_ours(target) if target == job.target else manifest.is_our_map(job.target, target)

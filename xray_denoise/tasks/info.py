@@ -7,10 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from xray_denoise import __version__, denoisers, weights
 from xray_denoise.errors import CannotRunError
 
-DEFAULTS = {
-    denoisers.FULL: ", the default of denoise",
-    denoisers.LIGHT: ", the default of denoise on a CPU, above 512x512",
-}
 PACKAGES = (
     "torch",
     "numpy",
@@ -83,7 +79,7 @@ def _models() -> dict[str, str]:
         except CannotRunError as error:
             models[name] = f"unusable: {error}"
             continue
-        default = DEFAULTS.get(name, "")
+        default = ", the default of denoise" if name == denoisers.DEFAULT else ""
         trained = f"eta {card.eta[0]:g}..{card.eta[1]:g}, sigma {card.sigma[0]:g}..{card.sigma[1]:g}"
         models[name] = f"{card.net}, {trained}, SHA-256 {card.sha256[:12]}{default}"
     return models

@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -123,21 +123,19 @@ class Manifest:
                 hint="check its permissions, or choose another output folder",
             ) from error
 
-    def is_current(
-        self, target: Path, noise_map: Path | None, source: Path, recipe_for: Callable[[tuple[int, int]], Recipe]
-    ) -> bool:
+    def is_current(self, target: Path, noise_map: Path | None, source: Path, recipe: Recipe) -> bool:
         """Whether a result is what would be made again.
 
         Args:
             target: the result.
             noise_map: the noise map beside it, None where none is wanted.
             source: what it was made from.
-            recipe_for: what would decide a result for an image of so many rows and columns.
+            recipe: what would decide the result.
         """
         result, origin = _File(target), _File(source)
         beside = None if noise_map is None else _File(noise_map)
         return any(
-            entry.recipe == recipe_for(entry.shape)
+            entry.recipe == recipe
             and result.holds(entry.written)
             and (beside is None or beside.holds(entry.noise_map))
             and origin.holds(entry.source)

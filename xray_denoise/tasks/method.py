@@ -4,7 +4,6 @@ from hashlib import sha256
 from typing import Any
 
 from xray_denoise.denoisers import Denoiser
-from xray_denoise.denoisers.by_size import BySize, version_of
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import NoiseProfile
 
@@ -14,11 +13,6 @@ MID_GREY = 127.5
 """Grey level at which one number stands for the strength of noise."""
 
 
-def for_shape(denoiser: Denoiser, shape: tuple[int, int]) -> Denoiser:
-    """The denoiser for an image of so many rows and columns: an automatic one chooses between two."""
-    return denoiser.choose(shape) if isinstance(denoiser, BySize) else denoiser
-
-
 def title(denoiser: Denoiser) -> str:
     """What people call it."""
     return str(getattr(denoiser, "title", denoiser.name))
@@ -26,7 +20,7 @@ def title(denoiser: Denoiser) -> str:
 
 def weights_sha256(denoiser: Denoiser) -> str:
     """SHA-256 of its weights, hexadecimal; empty for a method without."""
-    return version_of(denoiser)
+    return str(getattr(denoiser, "version", ""))
 
 
 def device(denoiser: Denoiser) -> str:

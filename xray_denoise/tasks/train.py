@@ -20,7 +20,7 @@ import torch
 from lightning_fabric import Fabric
 
 from xray_denoise import __version__, nets, weights
-from xray_denoise.denoisers.devices import choose_device
+from xray_denoise.denoisers.devices import choose_device, has_fast_bf16
 from xray_denoise.denoisers.engine import OpenVino, choose_engine
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.files.atomic import write_bytes
@@ -248,7 +248,7 @@ def _fabric(plan: Plan) -> Fabric:
         )
     precision = plan.precision
     if precision == "auto":
-        precision = "bf16" if device.type == "cuda" or _fast_bf16_on_cpu(device) else "fp32"
+        precision = "bf16" if has_fast_bf16(device) else "fp32"
     names = {"fp32": "32-true", "bf16": "bf16-mixed"}
     if precision not in names:
         raise UsageError(f"no precision is called '{precision}'", hint=f"use auto, {', '.join(names)}")
@@ -266,11 +266,6 @@ def _fabric(plan: Plan) -> Fabric:
         strategy="ddp" if processes * nodes > 1 else "auto",
         precision=names[precision],  # type: ignore[arg-type]
     )
-
-
-def _fast_bf16_on_cpu(device: torch.device) -> bool:
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return device.type == "cpu" and bool(supported())
 
 
 def _source(images: GreyImages, plan: Plan, device: torch.device, teacher: weights.Card | None) -> Source:
