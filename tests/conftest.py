@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")  # read when numpy and torch are imported; inherited by subprocesses
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads wait in loops: 16 times as long on small matrices
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it; what they start, too
 
 

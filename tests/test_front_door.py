@@ -1,7 +1,9 @@
 """`import xray_denoise as xd`: arrays, files and errors as a Python user meets them."""
 
+import ast
 import doctest
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from typer.testing import CliRunner
 
 import xray_denoise as xd
+from xray_denoise.cli import app
 from xray_denoise.denoisers import Denoised
 
 ROOT = Path(__file__).resolve().parents[1]
+WIDE = {"COLUMNS": "200", "NO_COLOR": "1"}
 DOCUMENTED = ("tasks.arrays", "tasks.denoise", "tasks.images")
 
 
@@ -231,3 +236,47 @@ def test_noise_is_drawn_and_found_again() -> None:
     scaled = xd.estimate_noise(noisy * 16 + 100, value_range=(100, 100 + 16 * 255))
     assert scaled.effective_sigma(127.5) == pytest.approx(grey.effective_sigma(127.5), rel=1e-4)
     assert grey.effective_sigma(127.5) == pytest.approx(xd.NoiseLevel(0.6, 10).effective_sigma(127.5), rel=0.1)
+
+
+def test_no_hint_of_the_library_names_an_option_of_the_command_line() -> None:
+    package = Path(xd.__file__).parent
+    modules = [
+        package / "radiograph.py",
+        *(package / "denoisers").glob("*.py"),
+        *(package / "tasks" / f"{name}.py" for name in
+          ("arrays", "batch", "denoise", "denoise_log", "denoise_report", "images", "jobs", "manifest", "method")),
+    ]  # fmt: skip
+    hints = [
+        ast.unparse(keyword.value)
+        for module in modules
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "hint"
+    ]
+    assert len(hints) > 40
+    assert [hint for hint in hints if "--" in hint] == []
+
+
+def test_the_example_in_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The very lines, with an image and files of these names there."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert text[: text.index(example)].count("\nxray-denoise ") < 15
+    (tmp_path / "radiographs").mkdir()
+    for name in ("in.dcm", "radiographs/a.dcm"):
+        xd.write(xd.Radiograph.from_grey(noise((64, 64), "float32"), bits=12), name)
+    exec(example, {"image": noise((64, 64), "uint16", 0, 4095)})  # noqa: S102 - our own lines
+    assert xd.read("out.dcm").stored.shape == (64, 64)
+    assert xd.read("results/a.dcm").stored.shape == (64, 64)
+
+
+def test_every_command_in_the_readme_is_one() -> None:
+    """Each line parses: its commands and options exist."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [line.split("#")[0].split() for line in text.splitlines() if line.startswith("xray-denoise ")]
+    assert len(lines) > 8
+    for _, command, *words in lines:
+        options = set(re.findall(r"(?<!\S)--?[a-z-]+", CliRunner().invoke(app, [command, "--help"], env=WIDE).stdout))
+        assert {word for word in words if word.startswith("-")} <= options, command

@@ -56,7 +56,8 @@ class Radiograph:
         if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
             raise UsageError(
                 f"a range must go from a lower to a higher stored value, got {lo:g},{hi:g}",
-                hint="give it as --range LO,HI in stored values, or leave it out",
+                hint="give both in stored values, or leave it out",
+                option="value_range",
             )
         view = self.stored.view()
         view.flags.writeable = False
@@ -123,8 +124,10 @@ class Radiograph:
         change = np.subtract(denoised, self.grey, dtype=np.float64)
         if not np.isfinite(change).all():
             raise XrayDenoiseError(
-                f"the denoised image of {self.source} has values that are not numbers",
-                hint="try --precision fp32; if that does not help, please report it",
+                "the denoised image of {path} has values that are not numbers",
+                path=self.source,
+                hint="try 32-bit arithmetic; if that does not help, please report it",
+                option="precision",
             )
         untouched = change == 0
         lo, hi = self.span

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xray_denoise.bench.detection import DetectionTask, Regions, as_mosaic, in_pieces
+from xray_denoise.bench.detection import DetectionTask, Regions, as_mosaic, in_pieces, main
 
 REGIONS = Path(__file__).resolve().parents[3] / "shared" / "real" / "detection_rois.npz"
 
@@ -71,6 +71,18 @@ def test_a_lost_lesion_is_seen_where_the_error_is_not(task: DetectionTask) -> No
     assert perfect.figures()[2].value == pytest.approx(1)
     assert lost.figures()[2].value == pytest.approx(0)
     assert perfect.above(noisy)[1].low > 0
+
+
+def test_the_command_prints_every_method(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(made(tmp_path / "regions.npz", np.random.default_rng(0))), "nlm"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[0] for line in lines if "noi" in line or "nlm" in line] == [
+        "| noise-free",
+        "| noisy",
+        "| nlm",
+        "| noise-free",
+        "| nlm",
+    ]
 
 
 @pytest.mark.skipif(not REGIONS.exists(), reason="shared/real/detection_rois.npz is not here")

@@ -89,18 +89,19 @@ def test_a_shift_of_all_cases_of_a_fold_changes_nothing() -> None:
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    """At least 86 of 100 experiments, where 95 are expected."""
+    """At least 86 of 100 experiments, where 95 are expected. A template of 90 cases loses 2 %; 300 experiments gave
+    0.977 and 0.982 of the theory at d' of 2.2 and 8.7, and a standard deviation that the intervals tell within 3 %."""
     lesion = 0.5 * dots()
-    channels = for_lesion(lesion)
-    expected = in_theory(lesion, channels, np.ones((1, 1)))
-    held, n = 0, 100
-    absent, present = (seen(noise(np.ones((1, 1)), 100 * n, seed), channels) for seed in (2, 3))
-    present = present + seen(lesion[None], channels)
-    rng = np.random.default_rng(0)
-    for part in range(100):
-        cases = slice(part * n, (part + 1) * n)
-        figure = Figure.of(Scores.of(absent[cases], present[cases]).detectability(bootstrap(n, rng, 200)))
-        held += figure.low <= expected * 0.96 <= figure.high  # a template of 90 cases loses 4 %
+    channels, n = for_lesion(lesion), 100
+    expected = 0.98 * in_theory(lesion, channels, np.ones((1, 1)))
+    flat = channels.reshape(len(channels), -1)
+    rng, root = np.random.default_rng(0), np.linalg.cholesky(flat @ flat.T)  # what the channels see of white noise
+    held = 0
+    for _ in range(100):
+        absent, present = (rng.standard_normal((n, len(channels))) @ root.T for _ in range(2))
+        scores = Scores.of(absent, present + seen(lesion[None], channels))
+        figure = Figure.of(scores.detectability(bootstrap(n, rng, 200)))
+        held += figure.low <= expected <= figure.high
     assert held >= 86
 
 

@@ -117,10 +117,20 @@ def test_the_same_numbers_give_the_same_bytes_and_no_setting_stays(draw: object)
     assert dict(mpl.rcParams) == before
 
 
-def test_a_power_law_is_continued() -> None:
+def test_a_power_law_with_a_floor_is_the_lower_end() -> None:
     ahead = np.array([1e6, 9e6])
     found = training_plots.extrapolated(history(), ahead)
-    assert found == pytest.approx(-20 * np.log10(0.009 + 0.2 * ahead**-0.4), abs=0.01)
+    assert found is not None
+    low, high = found
+    assert low == pytest.approx(-20 * np.log10(0.009 + 0.2 * ahead**-0.4), abs=0.01)
+    assert (high > low).all()
+
+
+def test_a_power_law_without_a_floor_is_continued_by_both() -> None:
+    found = training_plots.extrapolated(history(floor=0.0), np.array([9e6]))
+    assert found is not None
+    for end in found:
+        assert end[0] == pytest.approx(-20 * math.log10(0.2 * 9e6**-0.4), abs=0.05)
 
 
 def test_noise_on_the_curve_moves_its_end_little() -> None:
@@ -130,7 +140,7 @@ def test_noise_on_the_curve_moves_its_end_little() -> None:
         noise = np.random.default_rng(seed).normal(0, 0.01, PATCHES.size)
         found = training_plots.extrapolated(History("net", PATCHES, history().psnr + noise), np.array([9e6]))
         assert found is not None
-        assert found[0] == pytest.approx(true, abs=0.3)
+        assert found[0][0] == pytest.approx(true, abs=0.3)
 
 
 def test_too_few_values_are_not_extrapolated() -> None:
@@ -141,10 +151,10 @@ def test_too_few_values_are_not_extrapolated() -> None:
 def test_learning_curves_name_every_network_and_label_what_was_not_measured() -> None:
     short = History("$few$", [10, 100], [30.0, 31.0])
     shown = texts(training_plots.learning_curves([history(), short], 9e6))
-    end = training_plots.extrapolated(history(), np.array([9e6]))
-    assert end is not None
-    assert {"net", "$few$", f"net, extrapolated: {end[0]:.2f} dB"} <= set(shown)
-    assert "dashed: extrapolation by a power law of the error, not measured" in shown
+    ends = training_plots.extrapolated(history(), np.array([9e6]))
+    assert ends is not None
+    assert {"net", "$few$", f"net, extrapolated: {ends[0][0]:.1f} to {ends[1][0]:.1f} dB"} <= set(shown)
+    assert "dashed: extrapolation by power laws of the error, not measured" in shown
     assert not any(text.startswith("$few$, extrapolated") for text in shown)
     assert not any("extrapolated:" in text for text in texts(training_plots.learning_curves([history()], 70_000)))
 

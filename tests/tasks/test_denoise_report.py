@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from xray_denoise import files
+from xray_denoise import denoisers, files
 from xray_denoise.cli import app
 from xray_denoise.errors import XrayDenoiseError
 from xray_denoise.radiograph import Radiograph
@@ -224,8 +224,6 @@ def test_too_little_memory_for_a_picture_costs_the_picture_only(here: Path, monk
 
 
 def test_show_gets_the_first_frame_of_a_file_that_streams(here: Path) -> None:
-    from xray_denoise import denoisers
-
     frames = [Image.fromarray(np.full((8, 9), 20 * frame + 20, np.uint8)) for frame in range(9)]
     frames[0].save(here / "in.tif", save_all=True, append_images=frames[1:])
     seen: list[tuple[float, float]] = []
@@ -236,3 +234,20 @@ def test_show_gets_the_first_frame_of_a_file_that_streams(here: Path) -> None:
     (outcome,) = run_jobs([Job(here / "in.tif", here / "out.tif")], options)
     assert outcome.status == "written"
     assert seen == [(20, 20)]
+
+
+def test_the_most_changed_files_are_pictured_first(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the numbers that the command line gives them, however the writers take turns."""
+    monkeypatch.setattr(denoise_report, "PICTURED", 3)
+    jobs = [Job(Path(f"{number}.png"), Path("out") / f"{number}.png") for number in range(6)]
+    report = DenoiseReport(Path("r.html"), jobs)
+    radiograph = Radiograph.from_grey(np.zeros((8, 8)), bits=8)
+    for job, removed in zip(jobs, (2.0, 0.5, 3.0, 1.0, 2.5, 0.1), strict=True):
+        outcome = Outcome(job, "written", removed_grey=removed, shape=(8, 8), frames=1)
+        report.show(outcome, radiograph, radiograph)
+        report.add(outcome)
+    report.write(Options(denoisers.get("noisy")), "cpu")
+    text = (here / "r.html").read_text()
+    titles = [text.index(f"Image {number}") for number in (3, 5, 1)]
+    assert titles == sorted(titles)
+    assert text.count("<article") == 3

@@ -1,5 +1,10 @@
 """The detection task: do lesions in regions of interest survive a method? Judged by `physics.observers`.
 
+    python -m xray_denoise.bench.detection REGIONS.npz MODEL... [--dose 50] [--one-by-one]
+
+prints the squared error, the detectability d' and the share of the lesion's contrast that is kept, with 95 % intervals,
+for the noise-free regions, the noisy ones, and each model; and the differences to the noisy ones, case by case.
+
 A file of regions holds, for each dose D in percent of a full exposure, the arrays
 
     doseD_noisy_absent  doseD_noisy_present  doseD_clean_absent  doseD_clean_present          (N, H, W), stored values
@@ -9,7 +14,9 @@ every case. Regions are denoised one by one, or laid out as one image, which giv
 whole image to look at. Grey levels 0 to 255 are the range of an image's values without outliers, as those of a file.
 """
 
-from collections.abc import Callable
+import argparse
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,15 +24,20 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_denoise import denoisers
+from xray_denoise.denoisers import Denoiser
 from xray_denoise.physics.noise import GREY_MAX
 from xray_denoise.physics.observers import Figure, Scores, bootstrap, contrast_kept, for_lesion, mean_in, seen
 from xray_denoise.radiograph import robust_span
+from xray_denoise.reports import tables as layout
+from xray_denoise.reports.tables import Column, Row, Table
 
 Images = NDArray[np.float32]
 GreyToGrey = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 
 COLUMNS = 10
 """Regions beside each other in a mosaic."""
+NOISY, CLEAN = "noisy", "noise-free"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +141,47 @@ def in_pieces(mosaic: Images, shape: tuple[int, ...]) -> Images:
     """Take a mosaic apart into images of `shape` (N, H, W)."""
     count, height, width = shape
     return np.ascontiguousarray(mosaic.reshape(count // COLUMNS, height, COLUMNS, width).swapaxes(1, 2).reshape(shape))
+
+
+def tables(judged: Mapping[str, Judgement]) -> tuple[Table, Table]:
+    """Figures of each method, and those less the figures of `NOISY`, with half of the width of their intervals."""
+    columns = tuple(Column(title=title) for title in ("error, stored^2", "d'", "contrast kept, share"))
+    rows = [Row(name, *_spread(one.figures())) for name, one in judged.items()]
+    gaps = [Row(name, *_spread(one.above(judged[NOISY]))) for name, one in judged.items() if name != NOISY]
+    text = (
+        "Mean squared error in stored values; detectability of the channelised Hotelling observer; contrast of the "
+        "lesion that is kept. ± half of the 95 % interval of a bootstrap over the cases."
+    )
+    return (
+        Table("Detection task", text, columns, tuple(rows), 3),
+        Table("Difference to the noisy regions, case by case", text, columns, tuple(gaps), 3),
+    )
+
+
+def _spread(figures: tuple[Figure, ...]) -> tuple[tuple[float, ...], bool, tuple[float, ...], tuple[float, ...]]:
+    return tuple(one.value for one in figures), False, (), tuple((one.high - one.low) / 2 for one in figures)
+
+
+def _grey_to_grey(denoise: Denoiser) -> GreyToGrey:
+    return lambda grey: denoise(grey).image
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the tables of some methods."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("regions", type=Path)
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--dose", type=int, default=50)
+    parser.add_argument("--one-by-one", action="store_true")
+    given = parser.parse_args(arguments)
+    task = DetectionTask.read(given.regions, given.dose)
+    results = {CLEAN: task.clean, NOISY: task.noisy}
+    for name in given.models:
+        results[name] = task.denoised(_grey_to_grey(denoisers.get(name)), mosaic=not given.one_by_one)
+    judged = {name: task.judge(result, np.random.default_rng(0)) for name, result in results.items()}
+    facts = (("regions", f"{len(task.noisy.absent)} cases of {given.regions.name}, dose {given.dose} %"),)
+    sys.stdout.write(layout.markdown(layout.Report("Detection task", facts, tables(judged))))
+
+
+if __name__ == "__main__":
+    main()

@@ -28,7 +28,8 @@ def choose_device(wanted: str) -> torch.device:
     if int(number or 0) >= available[kind]:
         raise CannotRunError(
             f"this machine has no device '{wanted}'",
-            hint="use --device auto or --device cpu; xray-denoise info lists the devices",
+            hint="use auto or cpu; xray-denoise info lists the devices",
+            option="device",
         )
     return torch.device(wanted)
 

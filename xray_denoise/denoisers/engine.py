@@ -52,7 +52,9 @@ def choose_engine(wanted: str, device: torch.device, dtype: torch.dtype, shrink:
         as_fast = shrink > 1 and dtype == torch.float32  # in 16 bits PyTorch takes ten times as long on most processors
         return "openvino" if able and there and not as_fast else "torch"
     if wanted == "openvino" and not able:
-        raise UsageError("OpenVINO runs on the CPU here, in fp32 or bf16", hint="use --engine torch, or --device cpu")
+        raise UsageError(
+            "OpenVINO runs on the CPU here, in fp32 or bf16", hint="use torch, or run on the CPU", option="engine"
+        )
     if wanted == "openvino" and not there:
         raise CannotRunError("the package openvino is not installed", hint=PIP_LINE)
     return wanted

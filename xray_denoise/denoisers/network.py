@@ -53,7 +53,7 @@ def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
     net = weights.load(card)
     if isinstance(net, ProfileUNet):
         if runtime.engine == "openvino":
-            raise UsageError(f"'{card.name}' runs by PyTorch only", hint="use --engine auto")
+            raise UsageError(f"'{card.name}' runs by PyTorch only", hint="use auto", option="engine")
         return ToldDenoiser(net, card.name, card.sha256, device, dtype, runtime.tile, training=card.training)
     return BlindDenoiser(
         net=net,
@@ -96,7 +96,8 @@ class NetworkDenoiser(abc.ABC):
         if self.tile is not None and self.tile < self._smallest_tile:
             raise UsageError(
                 f"a tile of {self.tile} pixels is smaller than what '{self.name}' sees around a pixel",
-                hint=f"use --tile {self._smallest_tile} or more, or --tile auto",
+                hint=f"use {self._smallest_tile} pixels or more, or let the image decide",
+                option="tile",
             )
         if self.engine == "torch":
             self.net = self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -132,7 +133,8 @@ class NetworkDenoiser(abc.ABC):
         if not np.isfinite(found.image).all():
             raise XrayDenoiseError(
                 f"'{self.name}' gives values in {self.arithmetic} that are not numbers",
-                hint="try --precision fp32; if that does not help, please report it",
+                hint="try 32-bit arithmetic; if that does not help, please report it",
+                option="precision",
             )
         return found
 
@@ -179,7 +181,8 @@ class NetworkDenoiser(abc.ABC):
         if tile // 2 < self._smallest_tile:
             raise CannotRunError(
                 f"{self.device} has too little free memory for a tile of {tile} pixels",
-                hint="close what else runs on it, or use --device cpu",
+                hint="close what else runs on it, or use the CPU",
+                option="device",
             )
         self.tile, self.batch_size = tile // 2, 1
 

@@ -24,7 +24,7 @@ MOST_BLOCKS = 2500
 """More blocks than these are thinned out evenly."""
 CELL = 8
 """A block with a constant square of this side, in a grid of such squares, is padding, shutter or text."""
-MOST_SATURATED = 0.25
+MOST_SATURATED = 0.1
 """Largest share of saturated pixels in a block."""
 SPIKE, SPIKE_PIXELS = 2.0, 16
 """An end of the values is saturation where so many times the pixels of the next value have it, and at least these."""

@@ -18,6 +18,8 @@ What is alike in all blocks may still be texture. Two signs tell:
                                 the median of the blocks, the least textured blocks are textured too
 
 The second says how much of v is texture (`_noise_share`), the first which part of the spectrum that is (`_separate`).
+Where the blocks are alike at low frequencies too, as in the clutter of a breast, the second sign says nothing, and
+the spectrum decides alone, as far as no plausible detector has it.
 """
 
 import math
@@ -29,7 +31,8 @@ from numpy.typing import NDArray
 
 from xray_denoise.physics.block_spectra import BlockSpectra, Rings, block_spectra, rings_of
 from xray_denoise.physics.estimate import Saturation, estimate_level
-from xray_denoise.physics.profile import NoiseProfile, kernel_of
+from xray_denoise.physics.noise import GREY_MAX
+from xray_denoise.physics.profile import LARGEST_LEVEL, NoiseProfile, kernel_of
 
 Values = NDArray[np.float64]
 
@@ -45,10 +48,19 @@ STRENGTHS, STRENGTH_SPREAD = 0.7, 2.5
 """Logarithmic distance of neighbouring strengths of texture, and how many such steps their prior is smoothed over."""
 MISFIT = 0.35
 """Relative error of a power law in a ring."""
+LOWEST = 3
+"""Rings of the lowest frequencies."""
+UNLIKE = 0.8
+"""Median texture over what is in common at the lowest frequencies, below which the blocks are alike there; radiographs
+have 2 and more even under strong noise, homogeneous clutter less than 0.2."""
+IMPLAUSIBLE = 25.0
+"""Squared misfit of all spectra of detectors, in standard deviations, that speaks for texture as much as against it."""
 REFERENCE = 0.12
 """Where the strength of a texture is told, cycles per pixel: in the ring at or above."""
 ROUNDS = 22
 """Rounds of expectation maximisation at most."""
+ENDS, REACH = 4, 0.25
+"""The curve goes on as at so many grey levels of each end, for this part of its range; beyond it is constant."""
 GRID = 64
 """Side of the grid of frequencies that spectra are evaluated on."""
 KERNEL_SIDE, KERNEL_ENERGY = 31, 0.9998
@@ -95,9 +107,10 @@ def estimate_profile(image: NDArray[np.floating]) -> ProfileEstimate:
 
 def _too_little(image: Values) -> ProfileEstimate:
     """White noise as `estimate_level` finds it, not stronger than the image allows."""
-    white = NoiseProfile.of_level(estimate_level(image))
-    most = 2 * float(image.std())
-    return ProfileEstimate(NoiseProfile(white.grey, np.minimum(white.deviation, most), white.kernel), 0.0)
+    ends = np.array([0.0, GREY_MAX])
+    most = min(2 * float(image.std()), LARGEST_LEVEL)
+    deviation = np.minimum(np.sqrt(estimate_level(image).variance(ends)), most)
+    return ProfileEstimate(NoiseProfile(ends, deviation, np.ones((1, 1))), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,8 @@ class Fit:
     """(J,), Fisher's information on `spectrum`."""
     texture: float
     """Median over blocks of texture over what is in common, at the highest frequencies."""
+    unlike: float
+    """The same at the lowest frequencies: how much the blocks differ there."""
     angular: Values
     """(J, 2), coefficients of cos 2 and cos 4 times the angle in the log power."""
 
@@ -145,14 +160,22 @@ def _fit(spectra: BlockSpectra) -> Fit | None:
             break
     angular = _angular(spectra, members, seen_round, np.exp(level[:, None] + spectrum) * unit)
     texture = float(np.median(seen_round.texture, axis=0)[-3:].min())
-    return Fit(grey, level + math.log(unit), spectrum, seen_round.information.sum(axis=0), texture, angular)
+    unlike = float(np.median(seen_round.texture[:, :LOWEST].mean(axis=1)))
+    return Fit(grey, level + math.log(unit), spectrum, seen_round.information.sum(axis=0), texture, unlike, angular)
 
 
 def _classes(mean: Values, rough: Values, seen: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
-    """The blocks of each class of grey level, all but the rough ones."""
+    """The blocks of each class of grey level, all but the rough ones.
+
+    The classes are a compromise between equally many blocks and equal ranges of grey level.
+    """
     order = np.argsort(mean, kind="stable")
     order = order[seen[order]]
-    classes = np.array_split(order, min(CLASSES, max(order.size // CLASS_BLOCKS, 1)))
+    grey, count = mean[order], order.size
+    along = np.arange(count) / count + (grey - grey[0]) / max(float(np.ptp(grey)), 1e-9)
+    number = min(CLASSES, max(count // CLASS_BLOCKS, 1))
+    ends = np.searchsorted(along, np.linspace(0, along[-1], number + 1)[1:-1])
+    classes = [some for some in np.split(order, ends) if some.size >= min(CLASS_BLOCKS // 2, count)]
     return [some[rough[some] <= np.quantile(rough[some], 0.15) + NOT_ROUGHER] for some in classes]
 
 
@@ -310,7 +333,7 @@ def _noise_share(texture: float) -> float:
     Args:
         texture: median over blocks of texture over what is in common, at the highest frequencies.
     """
-    return 1 / (1 + 5 * texture + 12 * texture**3)
+    return 1 / (1 + 5 * texture + 12 * texture**4)
 
 
 def _separate(fit: Fit, rings: Rings) -> tuple[Values, float]:
@@ -330,10 +353,14 @@ def _separate(fit: Fit, rings: Rings) -> tuple[Values, float]:
     misfit = rest**2 @ precision - level**2 * precision.sum()
     expected = math.log(_noise_share(fit.texture))
     best = np.unravel_index((misfit + ((level - expected) / 0.15) ** 2).argmin(), misfit.shape)
-    left = np.exp(-added[best])
     share = float((np.exp(_radial(fit.spectrum - added[best], rings)) / math.exp(scale)).mean())
     excess = min((1 - math.exp(expected)) / max(1 - share, 1e-9), 1.0)  # the likeness of the blocks allows no more
-    noise = fit.spectrum + np.log(1 - excess * (1 - left))
+    alike = excess * (1 - np.exp(-added[best]))
+    nearest = np.unravel_index((misfit + ratio / 2).argmin(), misfit.shape)  # the least texture that explains as much
+    doubt = np.clip((float(misfit[..., 0].min() - misfit.min()) - IMPLAUSIBLE) / 6, -30, 30)
+    certain = 1 / (1 + math.exp(-doubt)) / (1 + (fit.unlike / UNLIKE) ** 2)
+    left = 1 - (1 - certain) * alike - certain * (1 - np.exp(-added[nearest]))
+    noise = fit.spectrum + np.log(np.maximum(left, 1e-6))
     return noise, float(min(np.exp(_radial(noise, rings) - scale).mean(), 1.0))
 
 
@@ -384,7 +411,11 @@ def _plane(spectrum: Values, angular: Values, rings: Rings) -> Values:
     radius, angle = _grid()
     round_off = np.minimum(radius / rings.centre[0], 1.0) ** 2  # no direction at frequency 0
     second, fourth = (np.interp(radius, rings.centre, angular[:, i]) * round_off for i in range(2))
-    return np.asarray(np.exp(_radial(spectrum, rings) + second * np.cos(2 * angle) + fourth * np.cos(4 * angle)))
+    around = np.linspace(0, math.pi / 2, 33)
+    waves = np.exp(angular @ np.stack([np.cos(2 * around), np.cos(4 * around)]))
+    level = np.log(np.trapezoid(waves, around, axis=1) / (math.pi / 2))  # of the ring, which the waves must not change
+    mean = _radial(spectrum - level, rings)
+    return np.asarray(np.exp(mean + second * np.cos(2 * angle) + fourth * np.cos(4 * angle)))
 
 
 def _angular(spectra: BlockSpectra, members: list[NDArray[np.intp]], seen: Expectation, common: Values) -> Values:
@@ -397,22 +428,22 @@ def _angular(spectra: BlockSpectra, members: list[NDArray[np.intp]], seen: Expec
     level = np.repeat(common, [some.size for some in members], axis=0)
     trend = np.log(common).mean(axis=0)
     radial = np.exp(np.interp(rings.radius, rings.centre, trend - trend[-1]))
-    found = np.zeros((rings.centre.size, 2))
+    found, precision = np.zeros((2, rings.centre.size, 2))
     for ring, share in enumerate(rings.weight):
         inside = share > 0
         weight = seen.noise[:, ring]
-        total = weight.sum()
-        if inside.sum() < 4 or total < 1:
-            continue
+        total = max(float(weight.sum()), 1e-9)
         power = (weight / level[:, ring]) @ spectra.power[np.ix_(blocks, inside)] / radial[inside]
         angle = rings.angle[inside]
         basis = np.stack([np.ones(angle.size), np.cos(2 * angle), np.cos(4 * angle)], axis=1)
-        root = np.sqrt(share[inside])
-        mean, *wave = np.linalg.lstsq(basis * root[:, None], power * root, rcond=None)[0]
-        variance = 4 / (total * rings.freedom[ring])
-        purity = float((weight**2).sum() / total)
-        found[ring] = np.array(wave) / max(mean, 1e-12) * purity / (1 + variance / 0.1**2)
-    return np.clip(found, -1.5, 1.5)
+        covariance = np.linalg.pinv((basis * share[inside, None]).T @ basis, rcond=1e-4)
+        waves = covariance @ ((basis * share[inside, None]).T @ np.log(np.maximum(power, 1e-12)))
+        found[ring] = waves[1:] * float((weight**2).sum()) / total
+        precision[ring] = total * rings.freedom[ring] / 2 / np.maximum(np.diag(covariance)[1:], 1e-6)
+    octaves = np.log2(rings.centre)
+    smooth = _smoothness(octaves, second=8.0, first=np.full(octaves.size - 1, 2.0)) + np.eye(octaves.size)
+    waves = [np.linalg.solve(smooth + np.diag(precision[:, i]), precision[:, i] * found[:, i]) for i in range(2)]
+    return np.asarray(np.clip(np.stack(waves, axis=1), -1.5, 1.5))
 
 
 def _unsaturated(grey: Values, deviation: Values, spectra: BlockSpectra) -> tuple[Values, Values]:
@@ -424,8 +455,21 @@ def _unsaturated(grey: Values, deviation: Values, spectra: BlockSpectra) -> tupl
         mean, seen = saturation.moments(before, level)
         before, level = before + grey - mean, level * np.clip(deviation / np.maximum(seen, 1e-12), 0.5, 1.5)
         before = before.clip(saturation.low, saturation.high)
-    ascending = np.concatenate([[True], np.diff(before) > 1e-6])
-    return before[ascending], level[ascending]
+    ascending = np.concatenate([[True], np.diff(before) > 1e-9 * far])
+    return _extended(before[ascending], level[ascending])
+
+
+def _extended(grey: Values, deviation: Values) -> tuple[Values, Values]:
+    """One more grey level at both ends, where the logarithm of the deviation goes on as it does near that end."""
+    if grey.size < ENDS:
+        return grey, deviation
+    reach = REACH * float(np.ptp(grey))
+    ends = []
+    for some, outwards in ((slice(None, ENDS), -reach), (slice(-ENDS, None), reach)):
+        rise = float(np.polyfit(grey[some], np.log(deviation[some]), 1)[0]) * outwards
+        ends.append(math.exp(np.clip(rise, -0.5, 0.5)))
+    greys = np.concatenate([[grey[0] - reach], grey, [grey[-1] + reach]])
+    return greys, np.concatenate([[deviation[0] * ends[0]], deviation, [deviation[-1] * ends[1]]])
 
 
 def _trimmed(kernel: Values) -> Values:

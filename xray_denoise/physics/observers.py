@@ -2,10 +2,11 @@
 
     v = U^T g                               what the channels U see of an image g
     w = K^-1 (m1 - m0)                      m1, m0 means of v present and absent, K the mean of their covariances
-    t = w^T (v - (m0 + m1) / 2)             the score of an image, above 0 where it looks like one with the lesion
+    t = w^T (v - (m0 + m1) / 2) / w^T (m1 - m0)      the score of an image, on average 1/2 with the lesion, else -1/2
     d' = (mean t1 - mean t0) / sqrt((var t1 + var t0) / 2)
 
-w and the means that judge a case come from the cases of the other folds, so that no case judges itself. Intervals are
+w and the means that judge a case come from the cases of the other folds, so that no case judges itself; scores are
+normalised, so that those of all folds can be taken together. Intervals are
 percentiles of a bootstrap over the cases' scores; templates are not made anew, because a case that is drawn twice
 would make them worse than they are. Methods that saw the same cases are compared draw by draw, which takes the choice
 of cases out.
@@ -130,7 +131,8 @@ class Scores:
             spread = (np.cov(absent[known].T) + np.cov(present[known].T)) / 2
             template = np.linalg.pinv(np.atleast_2d(spread), hermitian=True) @ (means[1] - means[0])
             middle = (means[0] + means[1]) / 2
-            scores[:, judged] = [(features[judged] - middle) @ template for features in (absent, present)]
+            between = max(float(template @ (means[1] - means[0])), TINY)
+            scores[:, judged] = [(features[judged] - middle) @ template / between for features in (absent, present)]
         return cls(scores[0], scores[1])
 
     def detectability(self, counts: Values) -> Values:

@@ -43,7 +43,7 @@ def training_history(rows: Sequence[Mapping[str, float]]) -> bytes:
 def learning_curves(histories: Sequence[History], target: float) -> bytes:
     """PSNR on validation images against patches seen, and power laws extrapolated to `target` patches, as SVG.
 
-    Extrapolations are dashed, and labelled as such with the PSNR that they end in; see `extrapolated`.
+    Extrapolations are dashed, and labelled as such with the range of PSNR that they end in; see `extrapolated`.
     """
     looks = looks_of([Row(one.title, ()) for one in histories])
     with style():
@@ -54,36 +54,47 @@ def learning_curves(histories: Sequence[History], target: float) -> bytes:
             axes.plot(one.patches, one.psnr, color=colour, marker=marker, markersize=3, label=plain(one.title))
             if len(one.patches) and one.patches[-1] < target:
                 ahead = np.geomspace(one.patches[-1], target, 50)
-                law = extrapolated(one, ahead)
-                if law is not None:
-                    label = f"{one.title}, extrapolated: {law[-1]:.2f} dB"
-                    axes.plot(ahead, law, color=colour, linestyle="--", linewidth=1, label=plain(label))
+                laws = extrapolated(one, ahead)
+                if laws is not None:
+                    low, high = laws
+                    label = f"{one.title}, extrapolated: {low[-1]:.1f} to {high[-1]:.1f} dB"
+                    axes.plot(ahead, low, color=colour, linestyle="--", linewidth=1, label=plain(label))
+                    axes.plot(ahead, high, color=colour, linestyle="--", linewidth=1)
+                    axes.fill_between(ahead, low, high, color=colour, alpha=0.1, linewidth=0)
         axes.set(xscale="log", xlabel="training patches", ylabel="PSNR on validation images, dB")
-        axes.set_title("dashed: extrapolation by a power law of the error, not measured", size=10, loc="left")
+        axes.set_title("dashed: extrapolation by power laws of the error, not measured", size=10, loc="left")
         if histories:
             figure.legend(loc="outside lower center", ncols=2, frameon=False)
         return as_svg(figure)
 
 
-def extrapolated(history: History, patches: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """PSNR in dB at more patches, by a power law of the root of the mean squared error fitted to the later half.
+def extrapolated(
+    history: History, patches: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """PSNR in dB at more patches, by two power laws of the error e = 10^(-PSNR / 20), fitted to the later half.
 
-    10^(-PSNR / 20) = floor + scale * patches^-exponent, with the exponent in 0.05..2 and floor and scale >= 0 of the
-    least squares. None for fewer than four values in the later half (by the logarithm of the patches).
+    e = floor + scale * patches^-exponent is fitted by least squares with an exponent of 0.05 to 2, floor and scale at
+    least 0; the same without a floor, which ends higher, by least squares of the logarithms. Neither knows that the
+    learning rate falls towards the end of a training, which steepens the end of its curve.
+
+    Returns:
+        The lower and the higher PSNR, (N,) each; None for fewer than four values in the later half (by the logarithm of
+        the patches).
     """
     from scipy.optimize import nnls
 
     seen = np.asarray(history.patches, dtype=np.float64)
     error = 10 ** (-np.asarray(history.psnr, dtype=np.float64) / 20)
-    kept = (seen > 0) & np.isfinite(error)
-    seen, error = seen[kept], error[kept]
-    late = seen >= np.sqrt(seen[0] * seen[-1]) if seen.size else kept[:0]
+    late = seen >= np.sqrt(seen[0] * seen[-1]) if seen.size else np.zeros(0, dtype=bool)
     if late.sum() < 4:
         return None
+    known, error = seen[late] / seen[-1], error[late]
     fits = []
     for exponent in np.linspace(0.05, 2, 79):
-        power = (seen[late] / seen[-1]) ** -exponent
-        (floor, scale), residual = nnls(np.column_stack([np.ones_like(power), power]), error[late])
+        (floor, scale), residual = nnls(np.column_stack([np.ones_like(known), known**-exponent]), error)
         fits.append((residual, floor, scale, exponent))
     _, floor, scale, exponent = min(fits)
-    return np.asarray(-20 * np.log10(floor + scale * (patches / seen[-1]) ** -exponent))
+    slope, level = np.polyfit(np.log(known), np.log(error), 1)
+    ahead = patches / seen[-1]
+    laws = (-20 * np.log10(floor + scale * ahead**-exponent), -20 / np.log(10) * (level + slope * np.log(ahead)))
+    return np.minimum(*laws), np.maximum(*laws)

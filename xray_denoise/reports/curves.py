@@ -1,0 +1,100 @@
+"""Measured curves as one figure of several panels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise.reports.plots import COLOURS, MARKERS, as_svg, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Values = NDArray[np.float64]
+
+WIDTH, HEIGHT = 5.6, 3.8
+"""Of a panel, inches."""
+LEGEND_AT_MOST = 8
+"""Lines that a legend names; of more, only the first ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One curve; arrays (K,)."""
+
+    label: str
+    x: Values
+    y: Values
+    error: Values | None = None
+    """Half of an error bar."""
+    points: bool = False
+    """Draw markers in place of a line."""
+    colour: int | None = None
+    """Place in the palette; None takes that of the line among the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One pair of axes."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: tuple[Line, ...] = ()
+    log_x: bool = False
+    log_y: bool = False
+    image: Values | None = None
+    """(H, W), shown in shades of its logarithm in place of lines, zero frequency in the middle."""
+    extent: tuple[float, float, float, float] | None = None
+    """Of the image: left, right, bottom, top."""
+
+
+def panels(shown: Sequence[Panel]) -> bytes:
+    """The panels below each other, two a row, as SVG.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not shown:
+        raise ValueError("a figure needs at least one panel")
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
+    with style():
+        figure = new_figure(WIDTH * columns, HEIGHT * rows)
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid[len(shown) :]:
+            axes.set_axis_off()
+        for axes, panel in zip(grid, shown, strict=False):
+            _draw(figure, axes, panel)
+        return as_svg(figure)
+
+
+def _draw(figure: "Figure", axes: "Axes", panel: Panel) -> None:
+    axes.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
+    if panel.image is not None:
+        smallest = panel.image[panel.image > 0].min(initial=1.0)
+        picture = np.log10(np.maximum(panel.image, smallest))
+        drawn = axes.imshow(picture, cmap="viridis", extent=panel.extent, interpolation="nearest")
+        axes.grid(visible=False)
+        figure.colorbar(drawn, ax=axes, label="log10")
+        return
+    for number, line in enumerate(panel.lines):
+        _draw_line(axes, line, number)
+    axes.set(xscale="log" if panel.log_x else "linear", yscale="log" if panel.log_y else "linear")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _draw_line(axes: "Axes", line: Line, number: int) -> None:
+    place = number if line.colour is None else line.colour
+    colour = COLOURS[place % len(COLOURS)]
+    label = line.label if number < LEGEND_AT_MOST else None
+    if line.points:
+        marker = MARKERS[place % len(MARKERS)]
+        axes.errorbar(line.x, line.y, line.error, color=colour, marker=marker, linestyle="none", label=label)
+        return
+    axes.plot(line.x, line.y, color=colour, label=label)
+    if line.error is not None and np.isfinite(line.error).all():
+        axes.fill_between(line.x, line.y - line.error, line.y + line.error, color=colour, alpha=0.2, linewidth=0)
