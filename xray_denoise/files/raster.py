@@ -464,11 +464,11 @@ def _segments(page: "TiffPage", image: int, path: Path) -> tuple[list[int], list
         ):
             raise _truncated(path, "it says that it holds more images than it has")
         offsets = [offset + image * whole for offset in offsets]
-    size = page.parent.filehandle.size
+    size, head = page.parent.filehandle.size, 16 if page.parent.is_bigtiff else 8
     for number, (offset, count) in enumerate(zip(offsets, counts, strict=True)):
         height = tall if page.is_tiled else min(tall, rows - number % down * tall)
         needed = height * row_bytes if page.compression == UNCOMPRESSED else 1
-        if offset < 8 or count < needed or offset + count > size:
+        if offset < head or count < needed or offset + count > size:
             raise _truncated(path, f"a part of its pixels is not in it ({number + 1} of {len(offsets)})")
     return offsets, counts
 

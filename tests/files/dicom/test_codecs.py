@@ -232,6 +232,16 @@ def test_junk_before_the_size_hides_no_other_size(tmp_path: Path, junk: bytes) -
                 files.read(path)
 
 
+def test_a_segment_of_jpeg_ls_changes_no_size(tmp_path: Path) -> None:
+    sample = Sample("CR", shape=(64, 80))
+    whole = codecs.encoded(pixels(sample)[0] // 8, JPEGLSLossless, bits=12)
+    at = whole.find(b"\xff\xda")
+    oversize = b"\xff\xf8" + struct.pack(">HBBLL", 12, 4, 4, 30000, 30000)
+    path = compressed(tmp_path / "a.dcm", sample, JPEGLSLossless, [whole[:at] + oversize + whole[at:]])
+    with pytest.raises(UnreadableFileError, match="two sizes"):
+        files.read(path)
+
+
 def _boxed(inner: bytes, *before: bytes) -> bytes:
     """A JP2 file (T.800 annex I) with other boxes before its codestream."""
     return b"".join((codestream.JP2_START, b"\r\n\x87\n", *before, _box(b"jp2c", inner)))

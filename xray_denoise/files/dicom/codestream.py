@@ -19,6 +19,8 @@ START_OF_SCAN, END_OF_IMAGE, RESTART_INTERVAL = 0xDA, 0xD9, 0xDD
 FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """The markers of JPEG and JPEG-LS that a size follows."""
 LOSSLESS_FRAME, LS_FRAME = 0xC3, 0xF7
+LS_PARAMETERS, LS_OVERSIZE = 0xF8, 4
+"""A segment of JPEG-LS, and the kind of it that gives another size (T.87 C.2.4.1.4)."""
 ALONE = {0x01, *range(0xD0, 0xD8)}
 """Markers of JPEG without a length."""
 ONE_SCAN = {0xC0, 0xC1, LOSSLESS_FRAME, LS_FRAME}
@@ -68,9 +70,10 @@ def jpeg(codestream: bytes) -> Frame:
         raise BadCodestreamError("has a compressed frame that is no JPEG codestream")
     head: tuple[int, ...] = ()
     for marker, at in _jpeg_markers(codestream):
+        oversize = marker == LS_PARAMETERS and codestream[at + 2] == LS_OVERSIZE
+        if oversize or (head and marker in FRAME_HEADERS):
+            raise BadCodestreamError("has a compressed frame of two sizes")
         if marker in FRAME_HEADERS:
-            if head:
-                raise BadCodestreamError("has a compressed frame of two sizes")
             head = (marker, *struct.unpack_from(">BHHB", codestream, at + 2))
         elif marker == START_OF_SCAN:
             break

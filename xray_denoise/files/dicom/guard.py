@@ -35,9 +35,9 @@ PREAMBLE = 132
 """Bytes of a PS3.10 file before (0002,0000): 128 of anything, and `DICM`."""
 MOST_INFLATED_BYTES = 256 << 20
 """Largest data set in the deflated syntax, which has to be held in memory."""
-MOST_READS = 50_000
+MOST_READS = 30_000
 """Most calls of `read` while the elements of a file are parsed. An element takes one to three, an empty item three:
-at least 16 000 of either, where radiographs have some hundreds. An item costs 60 us and 1.5 kB."""
+at least 10 000 of either, where radiographs have some hundreds. An item costs 60 us and 1.5 kB."""
 LONGEST_CHARACTER_SET = 1024
 """Bytes of (0008,0005) *Specific Character Set*: pydicom spends 0.1 ms on each name that it does not know."""
 PIXELS, FLOAT_PIXELS, DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009

@@ -17,8 +17,7 @@ PIXEL_GROUP = 0x7FE00000
 MOST_LUT_INDEX = 2**31
 """Beyond all tables: their first value and their length take 16 bits each."""
 MOST_LUT_BYTES = 2 * 0x10000
-BI_PLANE = "1.2.840.10008.5.1.4.1.1.12.3"
-WITHOUT_MODALITY = (XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage, BI_PLANE)
+WITHOUT_MODALITY = (XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage)
 """Classes whose Modality LUT and rescale are not for display (PS3.4 N.2.1.2)."""
 DARK = 4
 """A table whose largest entry is this many times below what its bits can hold shows the image dark."""
