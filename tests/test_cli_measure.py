@@ -65,6 +65,9 @@ def test_a_broken_file_does_not_stop_the_others(here: Path) -> None:
     assert result.exit_code == 1
     assert "error: " in result.stderr
     assert result.stdout.startswith("blind: dark.png")
+    first, second = (json.loads(line) for line in call("measure --json broken.png dark.png").stdout.splitlines())
+    assert (first["files"], first["error_kind"]) == (["broken.png"], "unreadable-file")
+    assert (second["number"], second["kind"]) == (1, "blind")
 
 
 @pytest.mark.parametrize(
