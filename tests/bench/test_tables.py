@@ -1,5 +1,6 @@
 """Means, standard deviations and paired intervals are what their definitions say, and stand where they belong."""
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from xray_denoise.bench import cases, paper, tables
+from xray_denoise.bench.figure import FIGURES
 from xray_denoise.bench.metrics import METRICS
 from xray_denoise.bench.pivot import Results, margin, spread
 from xray_denoise.bench.quality import versions
@@ -230,6 +232,12 @@ def test_every_table_names_metrics_that_exist() -> None:
         for quick in (True, False):
             image = cases.CleanImage("image", np.full((150, 150), 99.0, np.float32))
             assert len(list(spec.cases(image, 0, quick))) == spec.per_image(quick)
+
+
+def test_help_names_every_table_and_figure() -> None:
+    command = importlib.import_module("xray_denoise.cli.bench")
+    assert all(f"{name}:" in command.TABLE for name in TABLES)
+    assert all(name in command.FIGURE for name in FIGURES)
 
 
 def test_versions_are_named() -> None:

@@ -3,7 +3,7 @@
     python -m tests.fuzz --inputs 20000 [--seed 0] [--keep FOLDER]
 
 Prints what became of them, the slowest and the peak memory; exits with 1 if one raised anything else, took more than
-5 s or made the process larger than 1 GiB, and leaves it in FOLDER.
+5 s of processor time or made the process larger than 1 GiB, and leaves it in FOLDER.
 """
 
 import argparse
@@ -21,14 +21,17 @@ from pathlib import Path
 from random import Random
 
 from tests.fuzz import corpus
-from tests.fuzz.mutate import mutated
-from xray_denoise import denoisers
+from tests.fuzz.mutate import mutated, mutated_card
+from xray_denoise import denoisers, weights
+from xray_denoise.errors import CannotRunError
 from xray_denoise.tasks.batch import Options, run_jobs
 from xray_denoise.tasks.jobs import plan_jobs
 
 SLOWEST_SECONDS = 5.0
 MOST_BYTES = 1 << 30
-SEVERAL = ("frames.dcm", "pages.tif")
+SEVERAL = ("frames.dcm", "frames-whole.dcm", "frames-halves.dcm", "pages.tif", "stack.tif")
+CARDS = 20
+"""One of so many inputs is a model card."""
 """Sound files of several images, which become no PNG."""
 
 
@@ -63,15 +66,38 @@ def fuzz(inputs: int, seed: int, keep: Path | None = None) -> Found:
         found.outcomes.clear()
         for number in range(inputs):
             random = Random(f"{seed} {number}")
+            if number % CARDS == 0:
+                feed_card(random, folder, found, keep, number)
+                continue
             source = random.choice(sound)
             feed(mutated(source.read_bytes(), random), source.suffix, folder, found, keep, f"{source.name} {number}")
     return found
 
 
+def feed_card(random: Random, folder: Path, found: Found, keep: Path | None, number: int) -> None:
+    """Read a card that is not what it should be, beside weights that are."""
+    name = random.choice(weights.names())
+    text = mutated_card((weights.folder() / f"{name}.md").read_text(encoding="utf-8"), random)
+    (folder / "card.md").write_text(text, encoding="utf-8")
+    (folder / "card.safetensors").touch()
+    start = time.process_time()
+    try:
+        found.outcomes[
+            "card read" if weights.find(str(folder / "card.safetensors")).calibration else "card without"
+        ] += 1
+    except CannotRunError as error:
+        found.outcomes[_reason(str(error))] += 1
+    except Exception:
+        found.bad.append(f"card {number}: {traceback.format_exc()}")
+        if keep:
+            (keep / f"card-{number}.md").write_text(text, encoding="utf-8")
+    found.slowest = max(found.slowest, time.process_time() - start)
+
+
 def feed(data: bytes, suffix: str, folder: Path, found: Found, keep: Path | None, name: str) -> None:
     source = folder / f"in{suffix}"
     source.write_bytes(data)
-    before, start = peak(), time.perf_counter()
+    before, start = peak(), time.process_time()
     faulthandler.dump_traceback_later(60, exit=True)
     problem = ""
     try:
@@ -87,7 +113,7 @@ def feed(data: bytes, suffix: str, folder: Path, found: Found, keep: Path | None
     except Exception:
         problem = traceback.format_exc()
     faulthandler.cancel_dump_traceback_later()
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     if seconds > found.slowest:
         found.slowest, found.slowest_name = seconds, name
     if seconds > SLOWEST_SECONDS:

@@ -6,6 +6,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pydicom
+import tifffile
 from PIL import Image, PngImagePlugin
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -73,6 +74,13 @@ def _compressed(folder: Path) -> Iterator[Path]:
     }
     for syntax, stream in streams.items():
         yield _around(folder, Sample("CR", shape=frame.shape), syntax, stream)
+    sample = Sample("XA", frames=3, shape=(40, 50))
+    streams = [imagecodecs.jpeg8_encode(one, lossless=True, predictor=1, bitspersample=12) for one in pixels(sample)]
+    for name, parts in (("whole", 1), ("halves", 2)):
+        ds = dataset(sample)
+        ds.PixelData = encapsulate([bytes(one) for one in streams], fragments_per_frame=parts, has_bot=parts == 2)
+        ds["PixelData"].VR = "OB"
+        yield save(folder / f"frames-{name}.dcm", ds, JPEGLosslessSV1)
     eight = Sample("CR", bits=8, allocated=8, shape=(120, 160))
     yield _around(folder, eight, JPEGBaseline8Bit, imagecodecs.jpeg8_encode(pixels(eight)[0]))
 
@@ -109,5 +117,17 @@ def _images(folder: Path) -> Iterator[Path]:
     exif[0x010E] = "a radiograph"
     Image.fromarray(deep).save(folder / "about.png", dpi=(127, 254), pnginfo=about, exif=exif, icc_profile=b"icc" * 50)
     yield folder / "about.png"
+    for name, image, options in (
+        ("tiles", deep, {"tile": (16, 16), "compression": "zlib"}),
+        ("strips", deep, {"rowsperstrip": 5, "byteorder": ">", "compression": "lzw", "predictor": True}),
+        ("big", deep, {"bigtiff": True}),
+        ("colour", np.stack([deep] * 3, 2), {"photometric": "rgb"}),
+        ("turned", eight, {"extratags": [(274, "H", 1, 6, True)]}),
+        ("text", eight, {"description": "a chest", "metadata": None, "resolution": (100, 200)}),
+    ):
+        tifffile.imwrite(folder / f"{name}.tif", image, **options)
+        yield folder / f"{name}.tif"
+    tifffile.imwrite(folder / "stack.tif", np.stack([deep, deep[::-1]]), truncate=True)
+    yield folder / "stack.tif"
     pages[0].save(folder / "pages.tif", save_all=True, append_images=pages[1:], compression="tiff_adobe_deflate")
     yield folder / "pages.tif"

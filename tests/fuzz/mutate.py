@@ -106,6 +106,117 @@ def big_word(data: bytes, random: Random) -> bytes:
     )  # fmt: skip
 
 
+ITEM, SEQUENCE_END = struct.pack("<HH", 0xFFFE, 0xE000), struct.pack("<HH", 0xFFFE, 0xE0DD)
+
+
+def fragments(data: bytes, random: Random) -> bytes:
+    """Another structure of encapsulated pixels: items cut, emptied, doubled, lengthened; no end; another table."""
+    places = [at for at in _all(data, ITEM) if at > 132]
+    if not places:
+        return data
+    at = random.choice(places)
+    length = int.from_bytes(data[at + 4 : at + 8], "little")
+    value = data[at + 8 : at + 8 + min(length, len(data))]
+    kind = random.randrange(7)
+    if kind == 0 and len(value) > 2:
+        cut = random.randrange(len(value) // 2) * 2
+        items = (value[:cut], value[cut:])
+    elif kind == 1:
+        items = (value, b"")
+    elif kind == 2:
+        items = (value, value)
+    elif kind == 3:
+        items = ()
+    elif kind == 4:
+        return data[: data.rfind(SEQUENCE_END)] + data[data.rfind(SEQUENCE_END) + 8 :] if SEQUENCE_END in data else data
+    elif kind == 5:
+        numbers = [random.choice((0, 0, 1, at, len(value), 0xFFFFFFFF)) for _ in range(random.choice((1, 2, 3, 8)))]
+        items = (struct.pack(f"<{len(numbers)}L", *numbers),)
+    else:
+        return _put(data, at + 4, "<L", random.choice((*LONG_EXTREMES, length + 2, max(0, length - 2))))
+    return data[:at] + b"".join(ITEM + struct.pack("<L", len(one)) + one for one in items) + data[at + 8 + len(value) :]
+
+
+def extended_offsets(data: bytes, random: Random) -> bytes:
+    """An Extended Offset Table, most often a wrong one, before the pixels."""
+    at = data.rfind(struct.pack("<HH", 0x7FE0, 0x0010))
+    numbers = [random.choice((0, 0, 8, 100, 2**63)) for _ in range(random.choice((1, 2, 3)))]
+    value = struct.pack(f"<{len(numbers)}Q", *numbers)
+    tables = b"".join(struct.pack("<HH2sHL", 0x7FE0, one, b"OV", 0, len(value)) + value for one in (1, 2))
+    return data[:at] + tables + data[at:] if at > 0 else data
+
+
+def nested_pixels(data: bytes, random: Random) -> bytes:
+    """Pixels in an icon, native or encapsulated, and more elements behind them or at the end of the file."""
+    at = random.choice((_find(data, random), len(data)))
+    native = struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, 8) + bytes(8)
+    fragment = ITEM + struct.pack("<L", 0) + ITEM + struct.pack("<L", 4) + b"\xff\xd8\xff\xd9"
+    encapsulated = struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF) + fragment + SEQUENCE_END + bytes(4)
+    behind = random.choice((b"", struct.pack("<HH2sH", 8, 8, b"CS", 0))) * random.choice((1, 100, 60_000))
+    item = random.choice((native, encapsulated)) + behind
+    length = random.choice((len(item), 0xFFFFFFFF))
+    end = struct.pack("<HHL", 0xFFFE, 0xE00D, 0) if length == 0xFFFFFFFF else b""
+    icon = struct.pack("<HH2sHL", 0x0088, 0x0200, b"SQ", 0, 0xFFFFFFFF) + ITEM + struct.pack("<L", length) + item + end
+    return data[:at] + icon + random.choice((SEQUENCE_END + bytes(4), b"")) + data[at:]
+
+
+def marker(data: bytes, random: Random) -> bytes:
+    """Junk, or another segment, before a marker of a JPEG or JPEG 2000 codestream."""
+    start = max(data.find(b"\xff\xd8\xff"), data.find(b"\xff\x4f\xff"), 0)
+    places = [start + at for at in _all(data[start : start + 300], b"\xff")]
+    at = random.choice(places or [len(data) // 2])
+    junk = random.choice((b"\0\0", b"\xff\xff", b"\xff\0", b"\xff\xd0", random.randbytes(3), data[at : at + 12]))
+    return data[:at] + junk + data[at:]
+
+
+def tiff_entry(data: bytes, random: Random) -> bytes:
+    """One entry of a TIFF directory: another tag, type, count or value; or another link to the next directory."""
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None or len(data) < 16:
+        return flip_bits(data, random)
+    place = struct.unpack_from(f"{order}L", data, 4)[0]
+    if place + 2 > len(data):
+        return data
+    entries = struct.unpack_from(f"{order}H", data, place)[0]
+    at = place + 2 + 12 * random.randrange(entries + 1)
+    if at + 12 > len(data):
+        return data
+    tags = (
+        254,
+        256,
+        257,
+        258,
+        259,
+        262,
+        266,
+        270,
+        273,
+        274,
+        277,
+        278,
+        279,
+        284,
+        317,
+        320,
+        322,
+        323,
+        324,
+        325,
+        338,
+        339,
+    )
+    form, offset, choices = random.choice(
+        (
+            ("H", 0, tags),
+            ("H", 2, (1, 2, 3, 4, 5, 7, 12, 16, 99)),
+            ("L", 4, (0, 1, 2, 1000, 2**31, 2**32 - 1)),
+            ("L", 8, (0, 1, 2, 3, 4, 5, 7, 8, 16, 100, len(data), 2**31, 2**32 - 1, random.randrange(len(data)))),
+            ("H", 8, (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 32, 65535)),
+        )
+    )
+    return _put(data, at + offset, f"{order}{form}", random.choice(choices))
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     truncate,
     truncate_at_a_tag,
@@ -118,7 +229,51 @@ MUTATIONS: tuple[Mutation, ...] = (
     wrong_vr,
     nested,
     big_word,
+    fragments,
+    extended_offsets,
+    nested_pixels,
+    marker,
+    tiff_entry,
+    tiff_entry,
 )
+
+VALUES = (
+    "1",
+    "-1",
+    "nan",
+    "inf",
+    "true",
+    '"x"',
+    '""',
+    "[]",
+    "[1]",
+    "[[1]]",
+    "{}",
+    "{ a = 1 }",
+    "1e999",
+    "2026-01-01",
+    "9" * 400,
+)
+
+
+def mutated_card(text: str, random: Random) -> str:
+    """A model card with a field of another type, a line lost or doubled, or bytes changed."""
+    lines = text.splitlines()
+    at = random.randrange(min(len(lines), 30))
+    kind = random.randrange(5)
+    if kind == 0:
+        lines[at] = f"{lines[at].partition('=')[0]}= {random.choice(VALUES)}"
+    elif kind == 1:
+        del lines[at]
+    elif kind == 2:
+        lines.insert(at, lines[random.randrange(min(len(lines), 30))])
+    elif kind == 3:
+        lines[at] = lines[at].replace(
+            random.choice('0123456789.,"[]{}= '), random.choice(('"', "]", "{", "", "e9", "\0"))
+        )
+    else:
+        return text.encode()[: random.randrange(2000)].decode("utf-8", "ignore")
+    return "\n".join(lines) + "\n"
 
 
 def mutated(data: bytes, random: Random) -> bytes:
@@ -126,6 +281,15 @@ def mutated(data: bytes, random: Random) -> bytes:
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         data = random.choice(MUTATIONS)(data, random) or b"\0"
     return data
+
+
+def _all(data: bytes, part: bytes) -> list[int]:
+    """Every place of `part`."""
+    places, at = [], data.find(part)
+    while at >= 0:
+        places.append(at)
+        at = data.find(part, at + 1)
+    return places
 
 
 def _find(data: bytes, random: Random) -> int:

@@ -18,6 +18,8 @@ What is alike in all blocks may still be texture. Two signs tell:
                                 the median of the blocks, the least textured blocks are textured too
 
 The second says how much of v is texture (`_noise_share`), the first which part of the spectrum that is (`_separate`).
+Where the blocks are alike at low frequencies too, as in the clutter of a breast, the second sign says nothing, and
+the spectrum decides alone, as far as no plausible detector has it.
 """
 
 import math
@@ -29,7 +31,8 @@ from numpy.typing import NDArray
 
 from xray_denoise.physics.block_spectra import BlockSpectra, Rings, block_spectra, rings_of
 from xray_denoise.physics.estimate import Saturation, estimate_level
-from xray_denoise.physics.profile import NoiseProfile, kernel_of
+from xray_denoise.physics.noise import GREY_MAX
+from xray_denoise.physics.profile import LARGEST_LEVEL, NoiseProfile, kernel_of
 
 Values = NDArray[np.float64]
 
@@ -45,6 +48,13 @@ STRENGTHS, STRENGTH_SPREAD = 0.7, 2.5
 """Logarithmic distance of neighbouring strengths of texture, and how many such steps their prior is smoothed over."""
 MISFIT = 0.35
 """Relative error of a power law in a ring."""
+LOWEST = 3
+"""Rings of the lowest frequencies."""
+UNLIKE = 0.8
+"""Median texture over what is in common at the lowest frequencies, below which the blocks are alike there; radiographs
+have 2 and more even under strong noise, homogeneous clutter less than 0.2."""
+IMPLAUSIBLE = 25.0
+"""Squared misfit of all spectra of detectors, in standard deviations, that speaks for texture as much as against it."""
 REFERENCE = 0.12
 """Where the strength of a texture is told, cycles per pixel: in the ring at or above."""
 ROUNDS = 22
@@ -97,9 +107,10 @@ def estimate_profile(image: NDArray[np.floating]) -> ProfileEstimate:
 
 def _too_little(image: Values) -> ProfileEstimate:
     """White noise as `estimate_level` finds it, not stronger than the image allows."""
-    white = NoiseProfile.of_level(estimate_level(image))
-    most = 2 * float(image.std())
-    return ProfileEstimate(NoiseProfile(white.grey, np.minimum(white.deviation, most), white.kernel), 0.0)
+    ends = np.array([0.0, GREY_MAX])
+    most = min(2 * float(image.std()), LARGEST_LEVEL)
+    deviation = np.minimum(np.sqrt(estimate_level(image).variance(ends)), most)
+    return ProfileEstimate(NoiseProfile(ends, deviation, np.ones((1, 1))), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,8 @@ class Fit:
     """(J,), Fisher's information on `spectrum`."""
     texture: float
     """Median over blocks of texture over what is in common, at the highest frequencies."""
+    unlike: float
+    """The same at the lowest frequencies: how much the blocks differ there."""
     angular: Values
     """(J, 2), coefficients of cos 2 and cos 4 times the angle in the log power."""
 
@@ -147,7 +160,8 @@ def _fit(spectra: BlockSpectra) -> Fit | None:
             break
     angular = _angular(spectra, members, seen_round, np.exp(level[:, None] + spectrum) * unit)
     texture = float(np.median(seen_round.texture, axis=0)[-3:].min())
-    return Fit(grey, level + math.log(unit), spectrum, seen_round.information.sum(axis=0), texture, angular)
+    unlike = float(np.median(seen_round.texture[:, :LOWEST].mean(axis=1)))
+    return Fit(grey, level + math.log(unit), spectrum, seen_round.information.sum(axis=0), texture, unlike, angular)
 
 
 def _classes(mean: Values, rough: Values, seen: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
@@ -339,10 +353,14 @@ def _separate(fit: Fit, rings: Rings) -> tuple[Values, float]:
     misfit = rest**2 @ precision - level**2 * precision.sum()
     expected = math.log(_noise_share(fit.texture))
     best = np.unravel_index((misfit + ((level - expected) / 0.15) ** 2).argmin(), misfit.shape)
-    left = np.exp(-added[best])
     share = float((np.exp(_radial(fit.spectrum - added[best], rings)) / math.exp(scale)).mean())
     excess = min((1 - math.exp(expected)) / max(1 - share, 1e-9), 1.0)  # the likeness of the blocks allows no more
-    noise = fit.spectrum + np.log(1 - excess * (1 - left))
+    alike = excess * (1 - np.exp(-added[best]))
+    nearest = np.unravel_index((misfit + ratio / 2).argmin(), misfit.shape)  # the least texture that explains as much
+    doubt = np.clip((float(misfit[..., 0].min() - misfit.min()) - IMPLAUSIBLE) / 6, -30, 30)
+    certain = 1 / (1 + math.exp(-doubt)) / (1 + (fit.unlike / UNLIKE) ** 2)
+    left = 1 - (1 - certain) * alike - certain * (1 - np.exp(-added[nearest]))
+    noise = fit.spectrum + np.log(np.maximum(left, 1e-6))
     return noise, float(min(np.exp(_radial(noise, rings) - scale).mean(), 1.0))
 
 
