@@ -92,6 +92,7 @@ def measure(
 ) -> None:
     """Measure noise, spectrum and MTF: of a detector from test images, or of one radiograph by itself."""
     from xray_denoise.tasks import measure as task
+    from xray_denoise.tasks import measure_output as output
     from xray_denoise.tasks.jobs import expand_lists
 
     kind = _kind(flat=flat, repeated=repeated, dark=dark, edge=edge)
@@ -113,6 +114,8 @@ def measure(
         for one in task.measure(expand_lists(inputs, sys.stdin), settings):
             if isinstance(one, task.Failure):
                 failed += 1
+                if as_json:
+                    typer.echo(json.dumps(output.failure_record(one, kind)))
                 complain_of(one.error)
                 continue
             found.append(one)

@@ -65,23 +65,22 @@ class Unevenness:
     to_signal: float
     """Relative to the mean signal."""
     to_noise: float
-    """Relative to the deviation of the pixels within a block."""
+    """Relative to the root mean square difference of neighbouring pixels over sqrt(2), in the median block."""
 
 
 def unevenness(frame: NDArray[np.floating], offset: float = 0.0) -> Unevenness:
-    """How uneven a frame is; white noise alone has a `to_noise` of 1/32.
+    """How uneven a frame is; white noise alone has a `to_noise` of 1.25/32.
 
     Args:
         frame: (H, W), stored values.
         offset: stored value without exposure.
     """
     residual = detrended(frame)
-    means = block_means(residual, BLOCK)
-    within = math.sqrt(max(float(np.median(block_means(residual**2, BLOCK) - means**2)), 1e-12))
-    means = block_medians(residual, BLOCK)
+    steps = np.diff(residual, axis=1) if residual.shape[1] > 1 else residual
+    noise = math.sqrt(max(float(np.median(block_means(steps**2, BLOCK))) / 2, 1e-12))
     signal = abs(float(np.mean(frame)) - offset)
-    spread = float(np.std(means))
-    return Unevenness(spread / max(signal, 1e-12), spread / within)
+    spread = float(np.std(block_medians(residual, BLOCK)))
+    return Unevenness(spread / max(signal, 1e-12), spread / noise)
 
 
 class FieldSeries:

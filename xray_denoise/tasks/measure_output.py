@@ -12,7 +12,7 @@ import numpy as np
 from xray_denoise.physics.noise_power import NoisePower
 from xray_denoise.reports import page
 from xray_denoise.reports.curves import Line, Panel, panels
-from xray_denoise.tasks.measure import Curve, Measurement, Number
+from xray_denoise.tasks.measure import Curve, Failure, Measurement, Number
 
 COLUMNS = ("number", "kind", "file", "quantity", "x", "x_unit", "value", "unit", "standard_error")
 """Of the CSV file: one number, or one point of a curve, a row."""
@@ -84,6 +84,18 @@ def record(found: Measurement, number: int) -> dict[str, Any]:
         },
         "defects": found.places,
         "notes": list(found.notes),
+    }
+
+
+def failure_record(failed: Failure, kind: str) -> dict[str, Any]:
+    """A file that could not be measured as a JSON object."""
+    error = failed.error
+    return {
+        "kind": kind,
+        "files": [str(failed.source)],
+        "error": str(error),
+        "error_kind": error.kind,
+        "hint": error.hint,
     }
 
 

@@ -1,0 +1,109 @@
+"""`measure` as a user meets it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.tasks.test_measure import exposure, save
+from xray_denoise.cli import app
+from xray_denoise.files.profiles import read_profile
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for dose in (300, 3000):
+        for seed in range(2):
+            save(Path(f"flat/{dose}-{seed}.png"), exposure(dose, seed, (96, 96)))
+    save(Path("dark.png"), exposure(0, 0, (96, 96)))
+    return tmp_path
+
+
+def call(line: str) -> Result:
+    return CliRunner().invoke(app, line.split())
+
+
+def test_everything_at_once(here: Path) -> None:
+    pytest.importorskip("matplotlib")
+    line = "measure --flat flat --offset dark.png --json --csv a.csv --profile p.json --plot a.svg"
+    result = call(line)
+    assert result.exit_code == 0, result.stderr
+    records = [json.loads(text) for text in result.stdout.splitlines()]
+    assert [record["kind"] for record in records] == ["dark", "flat", "flat", "photon-transfer"]
+    assert records[-1]["numbers"]["total_quantum_gain"]["value"] == pytest.approx(2, abs=0.3)
+    assert (here / "a.csv").read_text().startswith("number,kind,file,quantity")
+    assert (here / "a.svg").read_bytes().startswith(b"<?xml")
+    assert read_profile(here / "p.json").grey.size == 35
+    assert "note: photon-transfer: the profile is for stored values 0 to 65535" in result.stderr
+    again = call(line)
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
+    assert call(f"{line} --existing overwrite").exit_code == 0
+
+
+def test_the_profile_is_taken_by_synth_and_denoise(here: Path) -> None:
+    assert call("measure --flat flat --offset 50 --range 50,4000 --profile p.json").exit_code == 0
+    assert call("synth --detector p.json --size 64 --bits 16 -o s").exit_code == 0
+    denoised = call("denoise flat/3000-0.png --range 50,4000 --profile p.json --model bm3d --dry-run -o out.png")
+    assert denoised.exit_code == 0, denoised.stderr
+
+
+def test_text_for_people() -> None:
+    result = call("measure --dark dark.png")
+    assert result.exit_code == 0
+    first, *numbers = result.stdout.splitlines()
+    assert first == "dark: dark.png"
+    assert any(line.split()[:2] == ["total", "deviation"] for line in numbers)
+
+
+def test_a_broken_file_does_not_stop_the_others(here: Path) -> None:
+    (here / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    result = call("measure broken.png dark.png")
+    assert result.exit_code == 1
+    assert "error: " in result.stderr
+    assert result.stdout.startswith("blind: dark.png")
+    first, second = (json.loads(line) for line in call("measure --json broken.png dark.png").stdout.splitlines())
+    assert (first["files"], first["error_kind"]) == (["broken.png"], "unreadable-file")
+    assert (second["number"], second["kind"]) == (1, "blind")
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "message"),
+    [
+        ("--flat --dark dark.png", 2, "--flat and --dark are different measurements"),
+        ("--edge dark.png --profile p.json", 2, "cannot be made from --edge"),
+        ("--edge dark.png --offset 5", 2, "--offset is for"),
+        ("--repeated dark.png --offset dark.png", 2, "takes a stored value"),
+        ("--flat flat --region 1,2,3", 2, "TOP,LEFT,HEIGHT,WIDTH"),
+        ("--flat flat --plot a.pdf", 2, ".svg or .html"),
+        ("--flat flat --csv a --profile a", 2, "one file"),
+        ("--flat flat --pixel-pitch 0", 2, "above 0"),
+        ("--repeated dark.png", 2, "at least two frames"),
+        ("dark.png flat/300-0.png --profile p.json", 2, "2 were measured"),
+        ("missing.png", 1, "cannot read missing.png"),
+    ],
+)
+def test_what_is_refused(here: Path, line: str, status: int, message: str) -> None:
+    result = call(f"measure {line}")
+    assert result.exit_code == status
+    error, hint = result.stderr.splitlines()[-2:]
+    assert message in error
+    assert hint.startswith("hint:")
+    assert not list(here.glob("*.json"))
+
+
+def test_a_list_of_files(here: Path) -> None:
+    (here / "list.txt").write_text("flat/300-0.png\nflat/300-1.png\n")
+    result = call("measure --flat @list.txt --json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout.splitlines()[0])["numbers"]["frames"]["value"] == 2
+
+
+def test_constant_images_are_measured_or_refused_in_two_lines(here: Path) -> None:
+    save(here / "constant.png", np.full((64, 64), 500.0))
+    for option in ("", "--flat", "--dark", "--edge", "--repeated"):
+        result = call(f"measure {option} constant.png constant.png")
+        assert result.exception is None or isinstance(result.exception, SystemExit), option
