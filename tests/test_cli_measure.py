@@ -41,7 +41,8 @@ def test_everything_at_once(here: Path) -> None:
     again = call(line)
     assert again.exit_code == 1
     assert "exists already" in again.stderr
-    assert call(f"{line} --existing overwrite").exit_code == 0
+    assert call("measure --dark dark.png --csv a.csv --existing overwrite").exit_code == 0
+    assert "photon-transfer" not in (here / "a.csv").read_text()
 
 
 def test_the_profile_is_taken_by_synth_and_denoise(here: Path) -> None:

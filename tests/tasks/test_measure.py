@@ -269,10 +269,9 @@ def test_plots_and_page(flats: Path) -> None:
     pytest.importorskip("matplotlib")
     pytest.importorskip("jinja2")
     found = done([flats / "flat"], Settings("flat", offset=flats / "dark", pitch=0.1))
-    picture = output.svg(found)
-    assert picture == output.svg(found)
+    picture = output.svg(found[-2:])
     for text in ("Variance against signal", "NNPS, mm^2", "frequency, 1/mm", "Correlation of pixels", "two dimensions"):
         assert text in picture.decode()
-    page = output.html(found).decode()
+    page = output.html(found[-1:]).decode()
     assert "total quantum gain" in page
     assert flats.name not in page, "names of files may tell who a patient is"
