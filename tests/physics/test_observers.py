@@ -120,6 +120,18 @@ def test_pairing_takes_the_choice_of_cases_out() -> None:
     assert paired.value == pytest.approx(first[0] - second[0])
 
 
+def test_who_has_to_measure_the_lesion_sees_less_of_it() -> None:
+    """In strong noise; where there is hardly any, both see the same, and a lesion told is not looked for."""
+    lesion, n = 0.5 * dots(), 60
+    for strength, similar in ((1.0, False), (0.02, True)):
+        absent, present = (strength * noise(np.ones((1, 1)), n, seed) for seed in (0, 1))
+        measured, known = (
+            Scores.of_images(absent, present + lesion, lesion=one).detectability(np.ones((1, n)))[0]
+            for one in (None, lesion)
+        )
+        assert bool(measured > 0.9 * known) is similar
+
+
 def test_channels_are_orthonormal_where_they_are_wide() -> None:
     channels = laguerre_gauss((65, 65), 5, 9.0).reshape(5, -1)
     np.testing.assert_allclose(channels @ channels.T, np.eye(5), atol=1e-3)

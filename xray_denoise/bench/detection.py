@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.physics.noise import GREY_MAX
-from xray_denoise.physics.observers import Figure, Scores, bootstrap, contrast_kept, for_lesion, mean_in, seen
+from xray_denoise.physics.observers import Figure, Scores, bootstrap, contrast_kept, mean_in
 from xray_denoise.radiograph import robust_span
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Column, Row, Table
@@ -38,6 +38,8 @@ GreyToGrey = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 COLUMNS = 10
 """Regions beside each other in a mosaic."""
 NOISY, CLEAN = "noisy", "noise-free"
+TITLES = ("error, stored^2", "d', lesion measured", "d', lesion known", "contrast kept, share")
+"""Of the columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +89,17 @@ class DetectionTask:
         """Error, detectability and contrast of denoised regions; equal generators draw equal cases."""
         counts = bootstrap(len(self.clean.absent), rng)
         lesion = (self.clean.present.astype(np.float64) - self.clean.absent).mean(axis=0)
-        channels = for_lesion(lesion)
-        scores = Scores.of(seen(result.absent, channels), seen(result.present, channels))
+        measured, known = (Scores.of_images(result.absent, result.present, lesion=one) for one in (None, lesion))
         errors = [
             ((images.astype(np.float64) - clean) ** 2).mean(axis=(1, 2))
             for images, clean in ((result.absent, self.clean.absent), (result.present, self.clean.present))
         ]
         kept = contrast_kept(result.absent, result.present, self.clean.absent, self.clean.present)
         return Judgement(
-            mean_in((errors[0] + errors[1]) / 2, counts), scores.detectability(counts), mean_in(kept, counts)
+            mean_in((errors[0] + errors[1]) / 2, counts),
+            measured.detectability(counts),
+            known.detectability(counts),
+            mean_in(kept, counts),
         )
 
 
@@ -106,21 +110,24 @@ class Judgement:
     squared_error: NDArray[np.float64]
     """Mean squared error, stored values squared."""
     detectability: NDArray[np.float64]
-    """d' of the observer."""
+    """The d' of the published observer, which measures the lesion in the images that it learns from."""
+    detectability_known: NDArray[np.float64]
+    """The d' of an observer that knows the lesion without noise."""
     contrast: NDArray[np.float64]
     """Share of the lesion's contrast that is kept."""
 
-    def figures(self) -> tuple[Figure, Figure, Figure]:
-        """Error, d' and contrast with their intervals."""
-        return Figure.of(self.squared_error), Figure.of(self.detectability), Figure.of(self.contrast)
+    @property
+    def draws(self) -> tuple[NDArray[np.float64], ...]:
+        """All of them, in the order of `TITLES`."""
+        return self.squared_error, self.detectability, self.detectability_known, self.contrast
 
-    def above(self, other: "Judgement") -> tuple[Figure, Figure, Figure]:
+    def figures(self) -> tuple[Figure, ...]:
+        """Error, both d' and contrast, with their intervals."""
+        return tuple(map(Figure.of, self.draws))
+
+    def above(self, other: "Judgement") -> tuple[Figure, ...]:
         """This less `other`, draw by draw: intervals of the differences between two methods."""
-        return (
-            Figure.of(self.squared_error - other.squared_error),
-            Figure.of(self.detectability - other.detectability),
-            Figure.of(self.contrast - other.contrast),
-        )
+        return tuple(Figure.of(one - another) for one, another in zip(self.draws, other.draws, strict=True))
 
 
 def in_stored_values(denoise: GreyToGrey, image: Images) -> Images:
@@ -145,12 +152,13 @@ def in_pieces(mosaic: Images, shape: tuple[int, ...]) -> Images:
 
 def tables(judged: Mapping[str, Judgement]) -> tuple[Table, Table]:
     """Figures of each method, and those less the figures of `NOISY`, with half of the width of their intervals."""
-    columns = tuple(Column(title=title) for title in ("error, stored^2", "d'", "contrast kept, share"))
+    columns = tuple(Column(title=title) for title in TITLES)
     rows = [Row(name, *_spread(one.figures())) for name, one in judged.items()]
     gaps = [Row(name, *_spread(one.above(judged[NOISY]))) for name, one in judged.items() if name != NOISY]
     text = (
-        "Mean squared error in stored values; detectability of the channelised Hotelling observer; contrast of the "
-        "lesion that is kept. ± half of the 95 % interval of a bootstrap over the cases."
+        "Mean squared error in stored values; detectability d' of two channelised Hotelling observers, one that "
+        "measures the lesion in the images it learns from and one that knows it; contrast of the lesion that is kept. "
+        "± half of the 95 % interval of a bootstrap over the cases."
     )
     return (
         Table("Detection task", text, columns, tuple(rows), 3),

@@ -12,8 +12,13 @@ would make them worse than they are. Methods that saw the same cases are compare
 of cases out.
 
 Laguerre-Gauss channels are made for a round lesion in the middle. For lesions of any shape, here clusters of dots,
-each is convolved with the mean lesion. Published for clusters of microcalcifications: five channels of width 2.5
-pixels (`COUNT`, `WIDTH`; LAVI-USP, IWBI 2026; pixels of 0.1 mm).
+each is convolved with the lesion, and once more with itself (convolution channels), so that a channel is the lesion
+filtered by the power of the Laguerre-Gauss function. Published for clusters of microcalcifications: five channels of
+width 2.5 pixels (`COUNT`, `WIDTH`; LAVI-USP, IWBI 2026; pixels of 0.1 mm).
+
+Where the lesion is not told (`Scores.of_images`), it is the mean difference of the cases that make the template, and
+the noise of their images is in the channels: what is published. An observer that knows the lesion beforehand makes
+better use of noisy images, and gains less, or nothing, from a method that removes their noise.
 
 References:
     Barrett, Yao, Rolland, Myers, Model observers for assessment of image quality, PNAS 90, 1993 (the observer).
@@ -37,7 +42,7 @@ FOLDS = 10
 DRAWS = 1000
 """Of a bootstrap."""
 TINY = 1e-18
-"""Variance of scores that are all alike: no lesion then has d' = 0."""
+"""What is divided by is at least this: where no lesion is left, d' = 0."""
 
 
 def laguerre_gauss(shape: tuple[int, int], count: int = COUNT, width: float = WIDTH) -> Values:
@@ -62,21 +67,22 @@ def laguerre_gauss(shape: tuple[int, int], count: int = COUNT, width: float = WI
 
 
 def for_lesion(lesion: Values, count: int = COUNT, width: float = WIDTH) -> Values:
-    """Laguerre-Gauss channels, each convolved with a lesion.
+    """Convolution channels: a lesion filtered by the power of each Laguerre-Gauss function.
 
     Args:
-        lesion: (H, W), mean image of the lesion without noise and background.
+        lesion: (H, W), mean image of the lesion without background.
         count: number of channels.
-        width: of the channels before the convolution, pixels.
+        width: of the Laguerre-Gauss functions, pixels.
 
     Returns:
-        (count, H, W), each with squares that sum to 1.
+        (count, H, W), each with squares that sum to 1, or all 0 without a lesion.
     """
     from scipy.signal import fftconvolve
 
     side = 2 * int(np.ceil(1.5 * width * np.sqrt(count))) + 1
-    channels = np.array([fftconvolve(lesion, u, mode="same") for u in laguerre_gauss((side, side), count, width)])
-    return np.asarray(channels / np.sqrt((channels**2).sum(axis=(1, 2), keepdims=True)))
+    functions = laguerre_gauss((side, side), count, width)
+    channels = np.array([fftconvolve(lesion, fftconvolve(u, u), mode="same") for u in functions])
+    return np.asarray(channels / np.sqrt(np.maximum((channels**2).sum(axis=(1, 2), keepdims=True), TINY)))
 
 
 def seen(images: NDArray[np.number], channels: Values) -> Values:
@@ -123,16 +129,31 @@ class Scores:
             present: with it, (N, C); row i is the same case, so that both fall into one fold.
             folds: number of parts that the cases are split into, case i to part i modulo `folds`.
         """
-        fold = np.arange(len(absent)) % folds
-        scores = np.empty((2, len(absent)))
+        parts = np.arange(len(absent)) % folds
+        scores = np.sum([_judged(absent, present, parts == part) for part in range(folds)], axis=0)
+        return cls(scores[0], scores[1])
+
+    @classmethod
+    def of_images(
+        cls, absent: NDArray[np.number], present: NDArray[np.number], folds: int = FOLDS, lesion: Values | None = None
+    ) -> Self:
+        """Judge each image by what those of other folds look like through `for_lesion` of their mean difference.
+
+        Args:
+            absent: cases without the lesion, (N, H, W).
+            present: with it; the same cases.
+            folds: as for `of`.
+            lesion: (H, W), where the observer knows it; None has it measured, in each fold anew.
+        """
+        if lesion is not None:
+            channels = for_lesion(lesion)
+            return cls.of(seen(absent, channels), seen(present, channels), folds)
+        parts = np.arange(len(absent)) % folds
+        difference = np.asarray(present, dtype=np.float64) - absent
+        scores = np.zeros((2, len(absent)))
         for part in range(folds):
-            judged, known = fold == part, fold != part
-            means = [features[known].mean(axis=0) for features in (absent, present)]
-            spread = (np.cov(absent[known].T) + np.cov(present[known].T)) / 2
-            template = np.linalg.pinv(np.atleast_2d(spread), hermitian=True) @ (means[1] - means[0])
-            middle = (means[0] + means[1]) / 2
-            between = max(float(template @ (means[1] - means[0])), TINY)
-            scores[:, judged] = [(features[judged] - middle) @ template / between for features in (absent, present)]
+            channels = for_lesion(difference[parts != part].mean(axis=0))
+            scores += _judged(seen(absent, channels), seen(present, channels), parts == part)
         return cls(scores[0], scores[1])
 
     def detectability(self, counts: Values) -> Values:
@@ -148,6 +169,17 @@ class Scores:
         ]
         spread = np.sqrt(np.maximum(sum(variances) / 2, TINY))
         return np.asarray((means[1] - means[0]) / spread)
+
+
+def _judged(absent: Values, present: Values, judged: NDArray[np.bool_]) -> Values:
+    """(2, N), scores of the cases that are judged, by a template of the others; 0 for these."""
+    known = ~judged
+    means = [features[known].mean(axis=0) for features in (absent, present)]
+    spread = (np.cov(absent[known].T) + np.cov(present[known].T)) / 2
+    template = np.linalg.pinv(np.atleast_2d(spread), hermitian=True) @ (means[1] - means[0])
+    between = max(float(template @ (means[1] - means[0])), TINY)
+    middle = (means[0] + means[1]) / 2
+    return np.array([(features - middle) @ template / between * judged for features in (absent, present)])
 
 
 def contrast_kept(
