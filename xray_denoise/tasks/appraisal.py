@@ -97,14 +97,14 @@ def levels_of(net: BlindNet, images: GreyImages, noise: NoiseRange | WideRange, 
             if denoised.level is not None:
                 estimated.append(denoised.level.effective_sigma(MID_GREY))
                 true.append(level.effective_sigma(MID_GREY))
-    measured = Calibration.of(np.array(estimated), np.array(true), knots=min(4, len(true)))
-    return {
-        "val_level_error": round(float(np.mean(np.abs(np.divide(estimated, true) - 1))), 4),
-        "level_calibration": {
-            "estimated": [round(value, 3) for value in measured.estimated],
-            "factors": [round(value, 4) for value in measured.factors],
-        },
-    }
+    head: dict[str, Any] = {"val_level_error": round(float(np.mean(np.abs(np.divide(estimated, true) - 1))), 4)}
+    for knots in range(min(4, len(true)), 0, -1):  # a fresh network may estimate alike everywhere
+        measured = Calibration.of(np.array(estimated), np.array(true), knots=knots)
+        rounded = [round(value, 3) for value in measured.estimated]
+        if all(np.diff(rounded) > 0) and 0.01 < min(measured.factors) <= max(measured.factors) < 100:
+            factors = [round(value, 4) for value in measured.factors]
+            return head | {"level_calibration": {"estimated": rounded, "factors": factors}}
+    return head
 
 
 def _drawn(noise: NoiseRange | WideRange, rng: np.random.Generator) -> NoiseLevel:
