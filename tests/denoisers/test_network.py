@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xray_denoise import nets
-from xray_denoise.denoisers.network import BlindDenoiser, ToldDenoiser, choose_device, choose_precision
+from xray_denoise.denoisers.network import (
+    BlindDenoiser,
+    ToldDenoiser,
+    choose_device,
+    choose_precision,
+    without_bias,
+)
 from xray_denoise.denoisers.tiles import windows
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.nets.blind import DenoisingNet, conv3, conv3_relu
@@ -304,3 +310,18 @@ def test_values_outside_of_the_scale_are_seen_as_they_are() -> None:
     found = told_denoiser()(noisy + 300, NoiseProfile.white(3.0)).image
     assert np.isfinite(found).all()
     assert abs(found - noisy - 300).max() < 60
+
+
+def test_nothing_is_darkened_or_brightened_where_the_noise_is_told() -> None:
+    """A network that takes a grey level off everywhere: its mean comes back, where noise is not cut off."""
+    rng = np.random.default_rng(0)
+    profile = NoiseProfile.white(2.0)
+    noisy = (np.repeat([0.0, 100.0], 128)[None] + profile.draw(np.zeros((200, 256)), rng)).clip(0, 255)
+    noisy = noisy.astype(np.float32)
+    darker = (noisy - 1).astype(np.float32)
+    found = without_bias(noisy, darker, profile)
+    np.testing.assert_allclose(found[:, 170:], noisy[:, 170:], atol=1e-3)
+    dark = darker < 2 * 2.0  # within two standard deviations of black
+    np.testing.assert_array_equal(found[dark], darker[dark])
+    beyond = noisy - 30  # values below 0: nothing was cut off
+    np.testing.assert_allclose(without_bias(beyond, beyond - 1, profile), beyond, atol=1e-3)

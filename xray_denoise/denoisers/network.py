@@ -26,7 +26,7 @@ from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.nets.level import WHITE
 from xray_denoise.nets.profile_unet import KNOTS, ProfileUNet, noise_maps
 from xray_denoise.physics.levels import Calibration, Sums, scaled
-from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
 from xray_denoise.physics.noise_estimate import estimate_profile
 from xray_denoise.physics.profile import NoiseProfile, as_level
 
@@ -35,6 +35,10 @@ WHOLE, WHOLE_ON_GPU = 1024, 2048
 the side for a network of full size, and longer where all is computed on less (`DenoisingNet.shrink`)."""
 AUTO_TILE, AUTO_TILE_ON_GPU = 768, 2048
 """Side of the windows of a larger image; networks then stay below 2 GiB at 4096x4096 on the CPU."""
+NEIGHBOURHOOD = 65
+"""Side of the square over which what was removed must have the mean 0, pixels."""
+CUT_OFF = (2.0, 4.0)
+"""Distances from black and white, in standard deviations: nearer noise is cut off there, farther away it is not."""
 LARGEST_ON_GPU = 2**26
 """Pixels; a larger image stays on the CPU, and its windows go to the GPU one by one."""
 
@@ -295,9 +299,34 @@ class ToldDenoiser(NetworkDenoiser):
             progress.tell(first + len(batch), len(tiles))
             for index, window in enumerate(batch):
                 restored[window.kept] = clean[index, 0, *window.inside].to(whole.device) * WHITE
-        image = restored[:height, :width].cpu().numpy()
+        image = without_bias(noisy, restored[:height, :width].cpu().numpy(), profile)
         shown = level if isinstance(level, NoiseLevel) else profile.nearest_level()
         return Denoised(image, shown, profile.deviation_at(image).astype(np.float32), profile)
+
+
+def without_bias(
+    noisy: NDArray[np.float32], restored: NDArray[np.float32], profile: NoiseProfile
+) -> NDArray[np.float32]:
+    """The restored image with the local mean of the noisy one: noise has none, so that none may be removed.
+
+    What a network removed is averaged over squares of `NEIGHBOURHOOD` pixels, and that mean is added back. Where noise is
+    cut off at black or at white its mean is not 0, and what the network does about it stays.
+
+    Args:
+        noisy: (H, W), grey levels.
+        restored: likewise.
+        profile: the noise that was removed.
+    """
+    from scipy.ndimage import uniform_filter
+
+    low = 0.0 if noisy.min() >= 0 else -np.inf
+    high = GREY_MAX if noisy.max() <= GREY_MAX else np.inf
+    deviation = np.maximum(profile.deviation_at(restored), 1e-6)
+    distance = np.minimum(restored - low, high - restored) / deviation
+    free = np.clip((distance - CUT_OFF[0]) / (CUT_OFF[1] - CUT_OFF[0]), 0.0, 1.0).astype(np.float32)
+    removed = uniform_filter(free * (noisy - restored), NEIGHBOURHOOD, mode="nearest")
+    share = uniform_filter(free, NEIGHBOURHOOD, mode="nearest")
+    return np.asarray(restored + free * removed / np.maximum(share, 1e-3), dtype=np.float32)
 
 
 def told_of(profile: NoiseProfile) -> tuple[Tensor, Tensor]:
