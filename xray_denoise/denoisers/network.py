@@ -309,8 +309,8 @@ def without_bias(
 ) -> NDArray[np.float32]:
     """The restored image with the local mean of the noisy one: noise has none, so that none may be removed.
 
-    What a network removed is averaged over squares of `NEIGHBOURHOOD` pixels, and that mean is added back. Where noise is
-    cut off at black or at white its mean is not 0, and what the network does about it stays.
+    What a network removed is averaged over squares of `NEIGHBOURHOOD` pixels, and that mean is added back. Where noise
+    is cut off at black or at white its mean is not 0, and what the network does about it stays.
 
     Args:
         noisy: (H, W), grey levels.
