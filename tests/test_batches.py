@@ -207,7 +207,6 @@ def test_errors_take_two_lines_whatever_libraries_print(tmp_path: Path) -> None:
     first, *rest = ran.stderr.splitlines()
     assert first == "denoising with noisy on cpu"
     assert [line[:7] for line in rest] == ["error: ", "hint:  "]
-    assert "Decode: " in run("-v", "denoise", source, "-o", tmp_path / "out.png", "--model", "noisy").stderr
 
 
 def test_nothing_of_the_patient_is_told(tmp_path: Path) -> None:
