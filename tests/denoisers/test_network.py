@@ -325,3 +325,11 @@ def test_nothing_is_darkened_or_brightened_where_the_noise_is_told() -> None:
     np.testing.assert_array_equal(found[dark], darker[dark])
     beyond = noisy - 30  # values below 0: nothing was cut off
     np.testing.assert_allclose(without_bias(beyond, beyond - 1, profile), beyond, atol=1e-3)
+
+
+def test_the_mean_of_the_whole_image_stays_where_nothing_is_cut_off() -> None:
+    rng = np.random.default_rng(0)
+    noisy = rng.normal(100, 5, (70, 91)).astype(np.float32)
+    changed = (noisy - rng.normal(1, 3, noisy.shape)).astype(np.float32)
+    found = without_bias(noisy, changed, NoiseProfile.white(3.0))
+    assert found.mean(dtype=np.float64) == pytest.approx(noisy.mean(dtype=np.float64), abs=1e-4)

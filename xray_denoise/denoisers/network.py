@@ -309,8 +309,9 @@ def without_bias(
 ) -> NDArray[np.float32]:
     """The restored image with the local mean of the noisy one: noise has none, so that none may be removed.
 
-    What a network removed is averaged over squares of `NEIGHBOURHOOD` pixels, and that mean is added back. Where noise
-    is cut off at black or at white its mean is not 0, and what the network does about it stays.
+    What a network removed is averaged over squares of `NEIGHBOURHOOD` pixels, mirrored at the rim so that the mean of
+    the whole image is kept too, and that mean is added back. Where noise is cut off at black or at white its mean is
+    not 0, and what the network does about it stays.
 
     Args:
         noisy: (H, W), grey levels.
@@ -324,8 +325,8 @@ def without_bias(
     deviation = np.maximum(profile.deviation_at(restored), 1e-6)
     distance = np.minimum(restored - low, high - restored) / deviation
     free = np.clip((distance - CUT_OFF[0]) / (CUT_OFF[1] - CUT_OFF[0]), 0.0, 1.0).astype(np.float32)
-    removed = uniform_filter(free * (noisy - restored), NEIGHBOURHOOD, mode="nearest")
-    share = uniform_filter(free, NEIGHBOURHOOD, mode="nearest")
+    removed = uniform_filter(free * (noisy - restored), NEIGHBOURHOOD, mode="reflect")
+    share = uniform_filter(free, NEIGHBOURHOOD, mode="reflect")
     return np.asarray(restored + free * removed / np.maximum(share, 1e-3), dtype=np.float32)
 
 
