@@ -48,7 +48,7 @@ def test_everything_at_once(here: Path) -> None:
 def test_the_profile_is_taken_by_synth_and_denoise(here: Path) -> None:
     assert call("measure --flat flat --offset 50 --range 50,4000 --profile p.json").exit_code == 0
     assert call("synth --detector p.json --size 64 --bits 16 -o s").exit_code == 0
-    denoised = call("denoise flat/3000-0.png --range 50,4000 --profile p.json --model bm3d --dry-run -o out.png")
+    denoised = call("denoise flat/3000-0.png --range 50,4000 --profile p.json --model x-profile --dry-run -o out.png")
     assert denoised.exit_code == 0, denoised.stderr
 
 
