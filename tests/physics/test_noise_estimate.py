@@ -1,15 +1,14 @@
 """Planted noise is found again, and structure is not taken for noise."""
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from xray_denoise.physics import phantom
 from xray_denoise.physics.chain import detector_profile
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.noise_estimate import estimate_profile
+from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.physics.profile import NoiseProfile, kernel_of
 
 CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -63,10 +62,7 @@ def grainless() -> Callable[[int, int], np.ndarray]:
 
     def draw(size: int, seed: int) -> np.ndarray:
         if (size, seed) not in drawn:
-            with pytest.MonkeyPatch.context() as patch:
-                patient = phantom.draw_patient
-                patch.setattr(phantom, "draw_patient", lambda rng: dataclasses.replace(patient(rng), mottle=0.0))
-                drawn[size, seed] = phantom.chest_phantom(size, rng=np.random.default_rng(seed)).astype(float)
+            drawn[size, seed] = chest_phantom(size, rng=np.random.default_rng(seed), mottle=False).astype(float)
         return drawn[size, seed]
 
     return draw

@@ -39,6 +39,12 @@ def test_a_seed_repeats_a_phantom_and_another_does_not() -> None:
     assert np.abs(phantom(256, 3) - phantom(256, 4)).mean() > 8
 
 
+def test_mottle_is_noise_of_about_one_grey_level_around_the_same_patient() -> None:
+    grain = phantom(512, 3) - phantom(512, 3, mottle=False)
+    assert 0.5 < grain[100:400, 100:400].std() < 1.5
+    assert abs(grain.mean()) < 0.02
+
+
 def test_global_random_state_is_neither_read_nor_changed() -> None:
     state = np.random.get_state()[1]  # noqa: NPY002
     phantom(64)

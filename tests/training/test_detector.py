@@ -14,7 +14,7 @@ from xray_denoise.nets.profile_unet import BANDS, KNOTS
 from xray_denoise.physics import profile
 from xray_denoise.training import detector
 from xray_denoise.training.detector import DetectorRange, DetectorSource, Draw, Noise, detector_noise, misjudged
-from xray_denoise.training.loss import SMALLEST_ERROR, VISIBLE, decibel_loss
+from xray_denoise.training.loss import SMALLEST_ERROR, STRONG, VISIBLE, decibel_loss
 
 CPU = torch.device("cpu")
 SIDE = 128
@@ -192,9 +192,17 @@ def test_a_lost_detail_is_counted_by_its_share() -> None:
 def test_what_noise_hides_need_not_be_kept() -> None:
     """Noise of a sixth of the root of the energy of the fine structure gives d' = 6, and a weight of one half."""
     detail = torch.zeros(1, 1, 32, 32)
-    detail[0, 0, 14:17, 14:17] = 0.2
-    energy = 9 * 0.2 * (0.2 - 9 * 0.2 / 81)
-    for times, share in ((1.0, 0.5), (1e3, 0.0), (1e-3, 1.0)):
+    detail[0, 0, 14:17, 14:17] = peak = 0.002
+    energy = 9 * peak * (peak - 9 * peak / 81)
+    for times, share in ((1.0, 0.5), (30.0, 0.0), (1e-2, 1.0)):
         noise = torch.tensor([times * math.sqrt(energy) / VISIBLE])
         found = decibel_loss(torch.zeros_like(detail), detail, detail, noise, 1.0)
+        assert float(found.asymmetric) == pytest.approx(share, abs=1e-3)
+
+
+def test_lost_details_hardly_count_under_strong_noise() -> None:
+    detail = torch.zeros(1, 1, 32, 32)
+    detail[0, 0, 8:24, 8:24] = 1e3  # visible under any noise
+    for deviation, share in ((STRONG / 10, 1.0), (STRONG, 0.5), (3 * STRONG, 1 / 82)):
+        found = decibel_loss(torch.zeros_like(detail), detail, detail, torch.tensor([deviation]), 1.0)
         assert float(found.asymmetric) == pytest.approx(share, abs=1e-3)

@@ -6,8 +6,8 @@
     grey = black + (white - black) display(-ln I / I0)              logistic characteristic curve
 
 t is in cm, mu in 1/cm at the effective energy of a chest exposure, n a unit Gaussian texture; bright = dense.
-The noise-free image of a denoising experiment is a full-dose radiograph, which carries a faint mottle of its
-own, and so does the phantom. docs/phantom.md shows how near the result is to radiographs.
+A full-dose radiograph carries a faint mottle of its own, and so does the phantom unless told otherwise.
+docs/phantom.md shows how near the result is to radiographs.
 """
 
 import numpy as np
@@ -44,12 +44,13 @@ def chest_phantom(
     nodules: int = 0,
     tubes: bool = False,
     marker: bool = True,
+    mottle: bool = True,
 ) -> NDArray[np.float32]:
     """Draw the posteroanterior chest radiograph of a random patient.
 
     Anatomy is in centimetres, so one seed at two sizes is one patient. An image that is not square shows the
-    middle of the square field of view of its longer side. `nodules`, `tubes` and `marker` leave the patient
-    unchanged.
+    middle of the square field of view of its longer side. `nodules`, `tubes`, `marker` and `mottle` leave the
+    patient unchanged.
 
     Args:
         size: height and width in pixels, or one number for both; at least 16.
@@ -57,6 +58,7 @@ def chest_phantom(
         nodules: round opacities of 6..26 mm in the lungs, >= 0.
         tubes: add a tracheal tube, a feeding tube, a venous line and leads with electrodes.
         marker: add a lead side marker.
+        mottle: add the quantum noise of the full-dose film, 0.7 to 1.5 grey levels; without it nothing is noise.
 
     Returns:
         Grey levels in [0, 255], (height, width), not rounded, bright = dense.
@@ -77,7 +79,7 @@ def chest_phantom(
     attenuation = _attenuation(film, patient, streams, nodules=nodules, tubes=tubes)
     if marker:
         attenuation += np.float32(MU_LEAD) * draw_marker(film, streams[5])
-    grey = _develop(film, attenuation, patient, streams[6])
+    grey = _develop(film, attenuation, patient, streams[6] if mottle else None)
     if finer > 1:
         grey = grey.reshape(shape[0], finer, shape[1], finer).mean(axis=(1, 3))
     return grey
@@ -138,8 +140,8 @@ def _texture(film: Film, rng: np.random.Generator, exponent: float, lowest: floa
     return square[top : top + film.shape[0], left : left + film.shape[1]]
 
 
-def _develop(film: Film, attenuation: Image, patient: Patient, rng: np.random.Generator) -> Image:
-    """Expose the film and display it: attenuation to grey levels."""
+def _develop(film: Film, attenuation: Image, patient: Patient, rng: np.random.Generator | None) -> Image:
+    """Expose the film and display it: attenuation to grey levels, with mottle drawn from `rng` where there is one."""
     from scipy.ndimage import gaussian_filter
 
     beam = np.exp(-attenuation)
@@ -148,9 +150,10 @@ def _develop(film: Film, attenuation: Image, patient: Patient, rng: np.random.Ge
         beam = gaussian_filter(beam, blur, truncate=3)
     scatter = np.float32(patient.scatter) * _spread(film, beam * attenuation.clip(0, 8))  # of single scatter
     beam = beam + scatter
-    grain = _texture(film, rng, 0.0, 1.0, 390.0)
-    reached = np.maximum(beam, np.float32(1e-4))
-    beam = np.maximum(beam * (1 + np.float32(patient.mottle) * grain / np.sqrt(reached)), np.float32(1e-4))
+    beam = np.maximum(beam, np.float32(1e-4))
+    if rng is not None:
+        grain = _texture(film, rng, 0.0, 1.0, 390.0)
+        beam = np.maximum(beam * (1 + np.float32(patient.mottle) * grain / np.sqrt(beam)), np.float32(1e-4))
     dense = -np.log(beam)
     if patient.sharpness > 0:
         dense += np.float32(patient.sharpness) * (dense - gaussian_filter(dense, 0.11 / film.pixel, truncate=3))

@@ -327,7 +327,7 @@ class DetectorSource:
         self.patch, self.kinds, self.device = patch, kinds, device
         self._radiographs = PatchSource(images, 2 * patch, NoiseRange(), device)
         size = max(PHANTOM_SIZE, 2 * patch)
-        drawn = [chest_phantom(size, rng=np.random.default_rng((77, seed))) for seed in range(phantoms)]
+        drawn = [chest_phantom(size, rng=np.random.default_rng((77, seed)), mottle=False) for seed in range(phantoms)]
         self._phantoms = PatchSource(drawn, 2 * patch, NoiseRange(), device)
 
     def draw(self, step: int, count: int, generator: torch.Generator) -> ToldBatch:  # noqa: ARG002

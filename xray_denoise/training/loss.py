@@ -20,6 +20,10 @@ DETAIL = 9
 VISIBLE = 6.0
 """Detectability d' at which a detail counts half."""
 
+STRONG = 8.0 / 255
+"""Deviation of the noise at which lost details count half, grey level / 255: under stronger noise a network that is
+punished for what it loses invents bright specks."""
+
 ALPHA = 0.3
 """Weight of the squared error where a level is over-estimated; 1 - ALPHA where it is under-estimated."""
 
@@ -116,7 +120,7 @@ def decibel_loss(restored: Tensor, target: Tensor, details: Tensor, deviation: T
         deviation: (B,), of the noise of each patch, grey level / 255.
         lost: weight of the share of an inserted detail that is lost: the square of what a matched filter for its fine
             structure finds of it in the error, next to 1. Details that white noise of this deviation would hide count
-            less: an ideal observer's d'^2 / (d'^2 + `VISIBLE`^2).
+            less: an ideal observer's d'^2 / (d'^2 + `VISIBLE`^2); and all do under noise stronger than `STRONG`.
     """
     error = restored - target
     squares = error.square().mean(dim=(1, 2, 3))
@@ -127,7 +131,8 @@ def decibel_loss(restored: Tensor, target: Tensor, details: Tensor, deviation: T
         energy = (details * fine).sum(dim=(1, 2, 3))
         share = (error * fine).sum(dim=(1, 2, 3)) / energy.clamp_min(1e-12)
         visible = energy / (energy + (VISIBLE * deviation).square() + 1e-12)
-        gone = (share.clamp(-1, 1).square() * visible).mean()
+        weak = 1 / (1 + (deviation / STRONG) ** 4)
+        gone = (share.clamp(-1, 1).square() * visible * weak).mean()
         total = total + lost * gone
     none = squares.new_zeros(())
     return Loss(total, squares.mean(), none, gone, none)
