@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from xray_denoise import denoisers
 from xray_denoise.denoisers.bm3d import Bm3d
 from xray_denoise.errors import CannotRunError
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.physics.profile import NoiseProfile
 
 LEVEL = NoiseLevel(0.6, 10.0)

@@ -32,8 +32,8 @@ from xray_denoise.bench.fresh_process import in_fresh_process
 from xray_denoise.bench.quality import versions
 from xray_denoise.denoisers import Runtime
 from xray_denoise.files.atomic import write_bytes
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import add_noise
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.reports.tables import Column, Report, Row, Table, markdown
 

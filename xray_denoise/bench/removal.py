@@ -20,7 +20,8 @@ from xray_denoise import denoisers, files
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.physics.chain import detector_profile
 from xray_denoise.physics.evenness import PERCENTILES, shares_removed, still_scene
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.physics.noise import MID_GREY
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Column, Row, Table
 

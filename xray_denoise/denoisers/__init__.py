@@ -1,4 +1,4 @@
-"""Noisy grey levels in, cleaner grey levels out: networks and classical methods behind one protocol.
+"""Noisy grey levels in, what is removed from them out: networks and classical methods with one base class.
 
 `names()` and the classical methods do without torch; only `get` of a network loads it.
 """
@@ -8,15 +8,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from xray_denoise import weights
+from xray_denoise.denoisers.base import Denoised as Denoised
+from xray_denoise.denoisers.base import Denoiser as Denoiser
 from xray_denoise.errors import UsageError
-from xray_denoise.physics.noise import NoiseLevel
-from xray_denoise.physics.profile import NoiseProfile
 
 DEFAULT = "x-profile"
 """The network that `denoise` uses: for noise from none to that of the paper, white or correlated, in images of any size
@@ -29,41 +25,6 @@ M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 BM3D_INSTALL = "pip install 'xray-denoise[bm3d]'"
 """BM3D is an optional extra: its licence allows non-commercial use only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Denoised:
-    """What a denoiser makes of one image."""
-
-    image: NDArray[np.float32]
-    """(H, W), grey levels, same scale as the input, not clipped."""
-    level: NoiseLevel | None = None
-    """The noise level that was removed: given or estimated; None where the method has no such notion."""
-    noise_map: NDArray[np.float32] | None = None
-    """(H, W), standard deviation of the noise that the method believes in at each pixel, grey levels."""
-    profile: NoiseProfile | None = None
-    """Deviation against grey level and spectrum of the noise that was removed, where the method has such a notion."""
-
-
-class Denoiser(Protocol):
-    """A method with its parameters set, ready for any number of images."""
-
-    @property
-    def name(self) -> str:
-        """The name that `--model` and tables use."""
-        ...
-
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
-        """Remove the noise of a 2-D image in grey levels.
-
-        Args:
-            noisy: (H, W), grey levels, any H and W of at least 1.
-            level: the true noise where it is known; None means blind. Methods for white noise take a `NoiseLevel` only.
-
-        Raises:
-            UsageError: this method cannot be told so much.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,31 +16,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xray_denoise import weights
-from xray_denoise.denoisers import Denoised, Runtime, progress
+from xray_denoise.denoisers import Runtime, progress
+from xray_denoise.denoisers.base import Denoised, Denoiser
 from xray_denoise.denoisers.devices import PRECISIONS, choose_device, choose_precision
 from xray_denoise.denoisers.engine import Graphs, OpenVino, choose_engine
-from xray_denoise.denoisers.pixels import as_seen, corrected, extended, level_sums, noise_deviation
+from xray_denoise.denoisers.pixels import as_seen, corrected, extended, level_sums, noise_deviation, without_bias
 from xray_denoise.denoisers.tiles import even_side, windows
 from xray_denoise.errors import CannotRunError, UsageError, XrayDenoiseError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.nets.level import WHITE
 from xray_denoise.nets.profile_unet import KNOTS, ProfileUNet, noise_maps
 from xray_denoise.physics.levels import Calibration, Sums, scaled
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.noise_estimate import estimate_profile
-from xray_denoise.physics.profile import NoiseProfile, as_level
+from xray_denoise.physics.profile import Noise, NoiseProfile, as_level
 
 WHOLE, WHOLE_ON_GPU = 1024, 2048
 """An image with no longer side goes whole where no tile is asked for: most radiographs do. Like the next one, this is
 the side for a network of full size, and longer where all is computed on less (`DenoisingNet.shrink`)."""
 AUTO_TILE, AUTO_TILE_ON_GPU = 768, 2048
 """Side of the windows of a larger image; networks then stay below 2 GiB at 4096x4096 on the CPU."""
-NEIGHBOURHOOD = 65
-"""Side of the square over which what was removed must have the mean 0, pixels."""
-CUT_OFF = (2.0, 4.0)
-"""Distances from black and white, in standard deviations: nearer noise is cut off there, farther away it is not."""
 LARGEST_ON_GPU = 2**26
 """Pixels; a larger image stays on the CPU, and its windows go to the GPU one by one."""
+CPU = torch.device("cpu")
 
 
 def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
@@ -55,33 +53,47 @@ def load(card: weights.Card, runtime: Runtime) -> "NetworkDenoiser":
     dtype = choose_precision(runtime.precision, device, bf16=isinstance(net, ProfileUNet))
     if device.type == "cuda" and dtype == torch.float32:
         torch.backends.cudnn.allow_tf32 = False  # fp32 means 32 bits
-    if isinstance(net, ProfileUNet):
-        if runtime.engine == "openvino":
-            raise UsageError(f"'{card.name}' runs by PyTorch only", hint="use auto", option="engine")
-        return ToldDenoiser(net, card.name, card.sha256, device, dtype, runtime.tile, training=card.training)
-    return BlindDenoiser(
-        net=net,
-        name=card.name,
-        version=card.sha256,
-        device=device,
-        dtype=dtype,
-        tile=runtime.tile,
+    return kind_of(net)(
+        net,
+        card.name,
+        card.sha256,
+        device,
+        dtype,
+        runtime.tile,
         batch_size=runtime.batch_size,
-        engine=choose_engine(runtime.engine, device, dtype, net.shrink),
-        calibration=card.calibration,
+        engine=engine_for(net, runtime.engine, device, dtype),
         training=card.training,
+        calibration=card.calibration,
     )
 
 
+def kind_of(net: DenoisingNet) -> "type[NetworkDenoiser]":
+    """The class that runs networks like this one, trained or being trained."""
+    return ToldDenoiser if isinstance(net, ProfileUNet) else BlindDenoiser
+
+
+def engine_for(net: DenoisingNet, wanted: str, device: torch.device, dtype: torch.dtype = torch.float32) -> str:
+    """What runs a network: see `choose_engine`.
+
+    Raises:
+        UsageError: it cannot be run by the engine that is asked for.
+        CannotRunError: that engine is not installed.
+    """
+    if not isinstance(net, ProfileUNet):
+        return choose_engine(wanted, device, dtype, net.shrink)
+    if wanted == "openvino":
+        raise UsageError("this network runs by PyTorch only", hint="let the engine be chosen", option="engine")
+    return choose_engine("torch", device, dtype)
+
+
 @dataclass(slots=True)
-class NetworkDenoiser(abc.ABC):
-    """A network as a `Denoiser`: what both kinds share."""
+class NetworkDenoiser(Denoiser):
+    """A network as a `Denoiser`, be it one whose training still runs: what both kinds share."""
 
     net: DenoisingNet
-    name: str
-    version: str
-    """Hash of the weights."""
-    device: torch.device
+    name: str = "network"
+    weights_sha256: str = ""
+    where: torch.device = CPU
     dtype: torch.dtype = torch.float32
     tile: int | None = None
     """Longest side of a window, pixels, its halo included; None chooses by the image."""
@@ -92,7 +104,8 @@ class NetworkDenoiser(abc.ABC):
     engine: str = "torch"
     """What runs the network: `torch` or `openvino`."""
     training: str = ""
-    """How long the network was trained, in words."""
+    calibration: Calibration | None = None
+    """Of the level that is reported; None reports it as it is estimated."""
 
     def __post_init__(self) -> None:
         if self.halo < 0:
@@ -104,21 +117,26 @@ class NetworkDenoiser(abc.ABC):
                 option="tile",
             )
         if self.engine == "torch":
-            self.net = self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.net = self.net.to(self.where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def device(self) -> str:
+        """See `Denoiser`."""
+        return str(self.where)
 
     @property
     def arithmetic(self) -> str:
-        """The precision by the name that `--precision` takes, and the engine if that is not torch: both round."""
+        """See `Denoiser`; the precision is one of `PRECISIONS`, the engine is told if it is not torch."""
         precision = next(name for name, dtype in PRECISIONS.items() if dtype == self.dtype)
         return precision if self.engine == "torch" else f"{precision} by {self.engine}"
 
     @property
     def settings(self) -> str:
-        """What decides the result and its time besides the weights."""
+        """See `Denoiser`."""
         return f"{self.device} {self.arithmetic}, tile {self.tile or 'auto'}, batch {self.batch_size}"
 
     @torch.inference_mode()
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels (see `Denoiser`).
 
         Raises:
@@ -134,7 +152,7 @@ class NetworkDenoiser(abc.ABC):
             except torch.cuda.OutOfMemoryError:
                 pass  # the tensors of the failed try are freed with the exception, before the next one
             self._halve_tile(max(self.window_for((noisy.shape[0], noisy.shape[1]))))
-        if not np.isfinite(found.image).all():
+        if not np.isfinite(found.removed).all():
             raise XrayDenoiseError(
                 f"'{self.name}' gives values in {self.arithmetic} that are not numbers",
                 hint="try 32-bit arithmetic; if that does not help, please report it",
@@ -143,7 +161,7 @@ class NetworkDenoiser(abc.ABC):
         return found
 
     @abc.abstractmethod
-    def _denoised(self, noisy: NDArray[np.float32], level: NoiseLevel | NoiseProfile | None) -> Denoised:
+    def _denoised(self, noisy: NDArray[np.float32], level: Noise | None) -> Denoised:
         """See `__call__`."""
 
     @property
@@ -153,7 +171,7 @@ class NetworkDenoiser(abc.ABC):
 
     def window_for(self, sides: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the windows for an image: as many as needed, and then as small as they can be."""
-        whole, auto = (WHOLE_ON_GPU, AUTO_TILE_ON_GPU) if self.device.type == "cuda" else (WHOLE, AUTO_TILE)
+        whole, auto = (WHOLE_ON_GPU, AUTO_TILE_ON_GPU) if self.where.type == "cuda" else (WHOLE, AUTO_TILE)
         shrink, stride = self.net.shrink, self.net.stride
         limit = self.tile or shrink * (whole if max(sides) <= whole * shrink else auto)
         height, width = (even_side(side, limit - limit % stride, self.halo, stride) for side in sides)
@@ -162,18 +180,18 @@ class NetworkDenoiser(abc.ABC):
     def _place(self, noisy: NDArray[np.float32]) -> Tensor:
         """The image on the device where its pixels are worked on, (H, W)."""
         image = torch.from_numpy(noisy)
-        return image.to(self.device) if noisy.size <= LARGEST_ON_GPU else image
+        return image.to(self.where) if noisy.size <= LARGEST_ON_GPU else image
 
     def _on_device(self, batch: list[Tensor]) -> Tensor:
         joined = torch.cat(batch) if len(batch) > 1 else batch[0]
-        if self.device.type == "cuda" and not joined.is_cuda:
+        if self.where.type == "cuda" and not joined.is_cuda:
             joined = joined.pin_memory()
-        return joined.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        return joined.to(self.where, non_blocking=True).contiguous(memory_format=torch.channels_last)
 
     def _arithmetic(self) -> AbstractContextManager[object]:
         if self.dtype == torch.float32 or self.engine == "openvino":
             return nullcontext()
-        return torch.autocast(self.device.type, self.dtype)
+        return torch.autocast(self.where.type, self.dtype)
 
     def _halve_tile(self, tile: int) -> None:
         """Use windows of half the side from here on, after the device ran out of memory.
@@ -195,8 +213,6 @@ class NetworkDenoiser(abc.ABC):
 class BlindDenoiser(NetworkDenoiser):
     """A blind network; give one that works with noise levels the true one and it is non-blind."""
 
-    calibration: Calibration | None = None
-    """Of the level that is reported; None reports it as it is estimated."""
     _graphs: Graphs = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -208,11 +224,11 @@ class BlindDenoiser(NetworkDenoiser):
 
     @property
     def settings(self) -> str:
-        """What decides the result and its time besides the weights."""
+        """See `Denoiser`."""
         calibrated = f", calibrated {self.calibration.factors}" if self.calibration else ""
         return f"{NetworkDenoiser.settings.fget(self)}{calibrated}"  # type: ignore[attr-defined]
 
-    def _denoised(self, noisy: NDArray[np.float32], level: NoiseLevel | NoiseProfile | None) -> Denoised:
+    def _denoised(self, noisy: NDArray[np.float32], level: Noise | None) -> Denoised:
         """What lies outside 0..255 is shown to the network as 0 or 255, and gets the correction made there."""
         level = as_level(level)
         if level is not None and not isinstance(self.net, BlindNet):
@@ -227,20 +243,20 @@ class BlindDenoiser(NetworkDenoiser):
         restored, deviation = self._restore(whole, self._encoded(level), tile)
         denoised = corrected(image, seen, restored[:height, :width])
         if deviation is None or not bool(denoised.isfinite().all()):
-            return Denoised(denoised.cpu().numpy())
+            return Denoised(noisy, (image - denoised).cpu().numpy())
         deviation = deviation[:height, :width]
         if level is None:
             sums = Sums(*level_sums(seen, denoised, deviation).tolist())
             factor = self.calibration.factor(sums.measured) if self.calibration else 1.0
             level = scaled(sums.measured, factor)
             deviation.mul_(float(np.float32(factor * sums.strength)))
-        return Denoised(denoised.cpu().numpy(), level, deviation.cpu().numpy())
+        return Denoised(noisy, (image - denoised).cpu().numpy(), level, deviation.cpu().numpy())
 
     def _encoded(self, level: NoiseLevel | None) -> Tensor | None:
         """A given level as the network wants it, (1, 2, 1, 1)."""
         if level is None or not isinstance(self.net, BlindNet):
             return None
-        return self.net.encoding.encode(torch.tensor([level.eta]), torch.tensor([level.sigma])).to(self.device)
+        return self.net.encoding.encode(torch.tensor([level.eta]), torch.tensor([level.sigma])).to(self.where)
 
     def _restore(self, image: Tensor, given: Tensor | None, tile: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """The denoised image and the deviation of its noise, if that is known, both (H, W), where `image` is."""
@@ -281,13 +297,13 @@ class ToldDenoiser(NetworkDenoiser):
     whole image -> profile -> deviation at 33 grey levels, power in four bands -> each window: noise maps -> network
     """
 
-    def _denoised(self, noisy: NDArray[np.float32], level: NoiseLevel | NoiseProfile | None) -> Denoised:
+    def _denoised(self, noisy: NDArray[np.float32], level: Noise | None) -> Denoised:
         profile = NoiseProfile.of_level(level) if isinstance(level, NoiseLevel) else level
         profile = profile or estimate_profile(noisy).profile
         height, width = noisy.shape
         whole = extended(self._place(noisy)[None, None], self.net.stride)
         shape = (whole.shape[2], whole.shape[3])
-        told = [one.to(self.device) for one in told_of(profile)]
+        told = [one.to(self.where) for one in told_of(profile)]
         restored = torch.empty(shape, device=whole.device)
         tiles = list(windows(shape, self.window_for(shape), self.halo))
         for first in range(0, len(tiles), self.batch_size):
@@ -301,33 +317,7 @@ class ToldDenoiser(NetworkDenoiser):
                 restored[window.kept] = clean[index, 0, *window.inside].to(whole.device) * WHITE
         image = without_bias(noisy, restored[:height, :width].cpu().numpy(), profile)
         shown = level if isinstance(level, NoiseLevel) else profile.nearest_level()
-        return Denoised(image, shown, profile.deviation_at(image).astype(np.float32), profile)
-
-
-def without_bias(
-    noisy: NDArray[np.float32], restored: NDArray[np.float32], profile: NoiseProfile
-) -> NDArray[np.float32]:
-    """The restored image with the local mean of the noisy one: noise has none, so that none may be removed.
-
-    What a network removed is averaged over squares of `NEIGHBOURHOOD` pixels, mirrored at the rim so that the mean of
-    the whole image is kept too, and that mean is added back. Where noise is cut off at black or at white its mean is
-    not 0, and what the network does about it stays.
-
-    Args:
-        noisy: (H, W), grey levels.
-        restored: likewise.
-        profile: the noise that was removed.
-    """
-    from scipy.ndimage import uniform_filter
-
-    low = 0.0 if noisy.min() >= 0 else -np.inf
-    high = GREY_MAX if noisy.max() <= GREY_MAX else np.inf
-    deviation = np.maximum(profile.deviation_at(restored), 1e-6)
-    distance = np.minimum(restored - low, high - restored) / deviation
-    free = np.clip((distance - CUT_OFF[0]) / (CUT_OFF[1] - CUT_OFF[0]), 0.0, 1.0).astype(np.float32)
-    removed = uniform_filter(free * (noisy - restored), NEIGHBOURHOOD, mode="reflect")
-    share = uniform_filter(free, NEIGHBOURHOOD, mode="reflect")
-    return np.asarray(restored + free * removed / np.maximum(share, 1e-3), dtype=np.float32)
+        return Denoised.of(noisy, image, shown, profile.deviation_at(image).astype(np.float32), profile)
 
 
 def told_of(profile: NoiseProfile) -> tuple[Tensor, Tensor]:

@@ -11,10 +11,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.noise import GREY_MAX, MID_GREY, NoiseLevel
 
-MID_GREY = 127.5
-"""Where the total standard deviation of the noise is compared, grey levels."""
 FLAT = 1.0
 """Standard deviation of the grey levels of an image that is too flat to tell slope from intercept."""
 MOST_PIXELS = 2**20

@@ -18,13 +18,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.noise import GREY_MAX, MID_GREY, NoiseLevel
 
 Values = NDArray[np.float64]
 
 FORMAT = "xray-denoise noise profile, version 1"
-MID_GREY = 127.5
-"""Where one number stands for the whole curve, grey levels."""
 BANDS = (0.06, 0.125, 0.25, 0.375, 0.71)
 """Edges of the four radial bands that summarise a spectrum, cycles per pixel; the last reaches the corner."""
 GRID = 64
@@ -251,6 +249,10 @@ def kernel_of(power: Values, side: int | None = None) -> Values:
     return np.asarray(cut / np.sqrt(_energy(cut)))
 
 
-def as_level(noise: NoiseLevel | NoiseProfile | None) -> NoiseLevel | None:
+Noise = NoiseLevel | NoiseProfile
+"""What can be told of the noise of an image."""
+
+
+def as_level(noise: Noise | None) -> NoiseLevel | None:
     """What a method for white noise can be told of `noise`."""
     return noise.nearest_level() if isinstance(noise, NoiseProfile) else noise

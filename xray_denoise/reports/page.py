@@ -22,6 +22,7 @@ from PIL import Image
 
 from xray_denoise import __version__
 from xray_denoise.errors import CannotRunError
+from xray_denoise.physics.framing import middle
 from xray_denoise.physics.noise import GREY_MAX
 from xray_denoise.reports import tables
 from xray_denoise.reports.spectrum import spectrum
@@ -179,7 +180,7 @@ def encode(comparison: Comparison) -> Picture:
     before, after, clean = comparison.before, comparison.after, comparison.clean
     if after.shape != before.shape or (clean is not None and clean.shape != before.shape):
         raise ValueError(f"the images of '{comparison.title}' differ in shape")
-    window = _centre(before.shape)
+    window = middle(before.shape, SHOWN)
     cropped = (before[window], after[window])
     residual = cropped[0] - cropped[1]
     gain = _gain(residual)
@@ -199,13 +200,6 @@ def encode(comparison: Comparison) -> Picture:
         crop="" if whole else f"the central {columns} x {rows} of {width} x {height} pixels",
         overview=None if whole else _overview(after, window),
     )
-
-
-def _centre(shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """The central part of at most SHOWN pixels a side."""
-    starts = [max(0, (side - SHOWN) // 2) for side in shape]
-    rows, columns = (slice(start, start + min(side, SHOWN)) for start, side in zip(starts, shape, strict=True))
-    return rows, columns
 
 
 def _gain(difference: NDArray[np.float32]) -> int:

@@ -34,12 +34,11 @@ from xray_denoise.files import Compression, Derivation, Private, Render
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
 from xray_denoise.physics.noise import GREY_MAX
-from xray_denoise.physics.profile import as_level
+from xray_denoise.physics.profile import Noise, as_level
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks import method
+from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
 from xray_denoise.tasks.manifest import Entry, Fingerprint, Manifest, Recipe, fingerprint, refuse_huge
-from xray_denoise.tasks.method import Noise
 from xray_denoise.tasks.overlap import Feed, overlapped
 
 READ_AHEAD = 4
@@ -99,10 +98,10 @@ class Options:
         """All that decides the pixels and attributes of a DICOM result besides its source, at full precision."""
         return {
             "model": self.denoiser.name,
-            "weights_sha256": method.weights_sha256(self.denoiser),
-            "arithmetic": method.arithmetic(self.denoiser),
+            "weights_sha256": self.denoiser.weights_sha256,
+            "arithmetic": self.denoiser.arithmetic,
             "strength": float(self.strength),
-            "noise": method.identity_of(self.noise),
+            "noise": noise_words.identity_of(self.noise),
             "value_range": None if self.value_range is None else [float(end) for end in self.value_range],
             "private": self.private,
         }
@@ -122,13 +121,13 @@ class Options:
     @property
     def description(self) -> str:
         """The identity for people, without the model."""
-        parts = [f"strength {method.exact(self.strength)}"]
-        if method.arithmetic(self.denoiser) != "fp32":
-            parts.append(f"arithmetic {method.arithmetic(self.denoiser)}")
+        parts = [f"strength {noise_words.exact(self.strength)}"]
+        if self.denoiser.arithmetic != "fp32":
+            parts.append(f"arithmetic {self.denoiser.arithmetic}")
         if self.noise is not None:
-            parts.append(method.in_words(self.noise))
+            parts.append(noise_words.in_words(self.noise))
         if self.value_range is not None:
-            low, high = map(method.exact, self.value_range)
+            low, high = map(noise_words.exact, self.value_range)
             parts.append(f"value range {low} to {high}")
         if self.private == "drop":
             parts.append("private elements dropped")
@@ -139,7 +138,7 @@ class Options:
         level = as_level(found) if self.noise is None else None
         return Derivation(
             self.denoiser.name,
-            method.weights_sha256(self.denoiser),
+            self.denoiser.weights_sha256,
             self.description,
             eta=level.eta if level else None,
             sigma=level.sigma if level else None,
@@ -205,7 +204,7 @@ def run_jobs(jobs: Sequence[Job], options: Options) -> Generator[Outcome, None, 
         jobs,
         partial(_read, options=options),
         _denoise,
-        at_once=method.concurrency(options.denoiser),
+        at_once=options.denoiser.concurrency,
         is_last=lambda outcome: options.stop_on_error and outcome.status == "failed",
     )
 
@@ -239,10 +238,8 @@ class _Denoised:
 
     def change(self, strength: float) -> "_Change":
         """What is written."""
-        image = self.result.image
-        if strength != 1:
-            image = (grey := self.radiograph.grey) + np.float32(strength) * (image - grey)
-        return _Change(self.radiograph, self.radiograph.with_grey(image), self.result, self.seconds)
+        removed = np.multiply(self.result.removed, strength, dtype=np.float64)
+        return _Change(self.radiograph, self.radiograph.with_removed(removed), self.result, self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,11 +250,6 @@ class _Change:
     after: Radiograph
     result: Denoised
     seconds: float
-
-    @property
-    def noise(self) -> Noise | None:
-        """What was found of the noise, as exactly as the method tells it."""
-        return self.result.profile or self.result.level
 
 
 class _AlreadyThereError(Exception):
@@ -275,12 +267,13 @@ def _read(job: Job, options: Options) -> _Source:
         XrayDenoiseError: the source cannot be read, or a target exists.
     """
     decision: Decision = "write"
-    if files.sniff(job.source) is not None:  # nothing else is worth a look at its size or its result
+    kind = files.sniff(job.source)
+    if kind is not None:  # nothing else is worth a look at its size or its result
         refuse_huge(job.source)
         decision = decide(job, options)
     if decision == "skip":
         return _Source("skip", iter(()), options)
-    frames = files.read_frames(job.source, span=options.value_range)
+    frames = files.read_frames(job.source, span=options.value_range, kind=kind)
     held = list(islice(frames, READ_AHEAD))
     shape = (held[0].stored.shape[0], held[0].stored.shape[1])
     content = fingerprint(job.source) if options.manifest else None
@@ -365,7 +358,7 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
             files.write(
                 tally.counted(chain([first], changes)),
                 job.target,
-                derivation=options.derivation(first.noise),
+                derivation=options.derivation(first.result.noise),
                 bits=options.bits,
                 render=options.render,
                 compression=options.compression,
@@ -466,10 +459,10 @@ def _written(job: Job, source: _Source, first: _Change, tally: _Tally) -> Outcom
     return Outcome(
         job,
         "written",
-        noise=first.noise if options.noise is None else options.noise,
+        noise=first.result.noise if options.noise is None else options.noise,
         notes=tuple(notes),
         model=options.denoiser.name,
-        weights_sha256=method.weights_sha256(options.denoiser),
+        weights_sha256=options.denoiser.weights_sha256,
         shape=source.shape,
         frames=tally.frames,
         removed_grey=removed_grey,

@@ -14,13 +14,13 @@ from xray_denoise import denoisers, files
 from xray_denoise.denoisers import Denoiser, Runtime
 from xray_denoise.errors import CannotRunError, UsageError, XrayDenoiseError
 from xray_denoise.files import Compression, Private, Render
-from xray_denoise.tasks import denoise_log, method
+from xray_denoise.physics.profile import Noise
+from xray_denoise.tasks import denoise_log
 from xray_denoise.tasks.batch import Existing, Options, Outcome, decide, run_jobs
 from xray_denoise.tasks.denoise_log import OutcomeLog
 from xray_denoise.tasks.denoise_report import DenoiseReport
 from xray_denoise.tasks.jobs import AnyPath, Format, Job, LeftAlone, Naming, checked_path, plan_jobs
 from xray_denoise.tasks.manifest import Manifest
-from xray_denoise.tasks.method import Noise
 
 Device = str
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -69,17 +69,17 @@ class Batch(Iterator[Outcome]):
     @property
     def model(self) -> str:
         """What denoises, for people."""
-        return method.title(self.options.denoiser)
+        return self.options.denoiser.name
 
     @property
     def device(self) -> str:
         """Where it runs: "cpu", "cuda:0" and so on."""
-        return method.device(self.options.denoiser) or "cpu"
+        return self.options.denoiser.device
 
     @property
     def settings(self) -> str:
         """What decides the results and their time besides the weights, for people."""
-        return method.settings(self.options.denoiser)
+        return self.options.denoiser.settings
 
     def preview(self) -> Iterator[Planned]:
         """What would become of each file; nothing is written."""
@@ -376,7 +376,7 @@ def load(
     if package:
         raise CannotRunError(f"'{name}' needs a package that is not installed", hint=package)
     denoiser = denoisers.get(name, Runtime(device, precision, tile, batch_size, engine))
-    if device not in ("auto", "cpu") and not method.device(denoiser):
+    if device not in ("auto", "cpu") and not denoiser.weights_sha256:
         raise UsageError(
             f"'{denoiser.name}' runs on the CPU only", hint="leave the device out, or choose a network", option="device"
         )

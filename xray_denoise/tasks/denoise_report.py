@@ -20,7 +20,7 @@ from xray_denoise.files.folders import make_folder
 from xray_denoise.physics.profile import as_level
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.reports import page
-from xray_denoise.tasks import method
+from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.batch import Existing, Options, Outcome
 from xray_denoise.tasks.denoise_log import same_file
 from xray_denoise.tasks.jobs import Job
@@ -121,7 +121,7 @@ class DenoiseReport:
 
         Args:
             options: what was done to every file.
-            device: where; empty for a classical method.
+            device: where.
 
         Raises:
             UnwritableFileError: the disk refuses.
@@ -129,9 +129,9 @@ class DenoiseReport:
         statuses = [outcome.status for outcome in self._outcomes.values()]
         counts = {status: statuses.count(status) for status in ("written", "skipped", "failed")}
         counts["not begun"] = len(self._numbers) - len(statuses)
-        weights = method.weights_sha256(options.denoiser)
+        weights = options.denoiser.weights_sha256
         facts = [
-            ("Model", method.title(options.denoiser)),
+            ("Model", options.denoiser.name),
             *([("Weights, SHA-256", weights[:12])] if weights else []),
             ("Device", device),
             ("Settings", options.description),
@@ -223,7 +223,7 @@ def _size(outcome: Outcome) -> str:
 
 def _strengths(outcome: Outcome) -> tuple[str, str]:
     """Noise that was found, and what was removed."""
-    noise = "" if outcome.noise is None else f"{method.deviation_at_mid_grey(outcome.noise):.3g}"
+    noise = "" if outcome.noise is None else f"{noise_words.deviation_at_mid_grey(outcome.noise):.3g}"
     return noise, "" if outcome.removed_grey is None else f"{outcome.removed_grey:.3g}"
 
 

@@ -21,8 +21,8 @@ from xray_denoise.files.atomic import write_bytes
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.nets.level import WHITE
 from xray_denoise.nets.profile_unet import BANDS, KNOTS, ProfileUNet, noise_maps
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
 
 INPUT, DENOISED, NOISE = "noisy", "denoised", "noise"
 """Names of the tensors of the file: (B, 1, H, W) each, grey levels; `noise` is its standard deviation."""

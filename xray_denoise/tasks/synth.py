@@ -13,10 +13,10 @@ from xray_denoise import __version__, files
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.profiles import read_profile, write_profile
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import chain, metrics
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.physics.noise import GREY_MAX, MID_GREY, NoiseLevel, add_noise
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
 
 Format = Literal["png", "tiff", "dcm"]
@@ -215,7 +215,8 @@ def _write(radiograph: Radiograph, target: Path) -> None:
     if not same:
         raise UnwritableFileError(
             f"{target} exists and holds another image",
-            hint="choose another folder with -o, or another --seed",
+            hint="choose another folder, or another seed",
+            option="target",
         )
 
 
@@ -230,7 +231,7 @@ def _write_profile(profile: NoiseProfile, target: Path) -> None:
         same = False
     if not same:
         raise UnwritableFileError(
-            f"{target} exists and holds something else", hint="choose another folder with -o, or another --seed"
+            f"{target} exists and holds something else", hint="choose another folder, or another seed", option="target"
         )
 
 
@@ -256,4 +257,4 @@ def _append(exposure: Exposure, recipe: Recipe, manifest: Path) -> None:
             with manifest.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UnwritableFileError(f"cannot write {manifest}", hint="choose another folder with -o") from error
+        raise UnwritableFileError(f"cannot write {manifest}", hint="choose another folder", option="target") from error

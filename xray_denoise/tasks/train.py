@@ -35,7 +35,7 @@ from xray_denoise.training.patches import PatchSource
 from xray_denoise.training.presets import CROPS_PER_EPOCH, SYSTEMS, Schedule
 from xray_denoise.training.taught import SIDE, TaughtSource, Teacher
 from xray_denoise.training.throughput import matrix_rate, training_rate
-from xray_denoise.training.validation import ToldValidationSet, ValidationSet
+from xray_denoise.training.validation import ValidationSet
 
 VALIDATION_IMAGES = 3
 """Images that are denoised at every validation during training, one at each of three noise levels; at the end all are.
@@ -127,7 +127,9 @@ def start(plan: Plan) -> Session:
         CannotRunError: the device is missing.
     """
     if not plan.resume and (plan.run / checkpoint.FILE_NAME).exists():
-        raise UsageError(f"{plan.run} holds a training", hint="go on with it with --resume, or choose another with -o")
+        raise UsageError(
+            "{path} holds a training", path=plan.run, hint="go on with it, or choose another folder", option="resume"
+        )
     make_folder(plan.run)
     own_loss = SYSTEMS[plan.system].loss(plan.schedule.loss)
     plan = dataclasses.replace(plan, schedule=dataclasses.replace(plan.schedule, loss=own_loss))
@@ -165,11 +167,11 @@ def start(plan: Plan) -> Session:
     return Session(plan, training, held_out, fabric.is_global_zero, fabric.world_size, str(fabric.device), precision)
 
 
-def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet | ToldValidationSet:
+def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet:
     """What the network is judged on during its training."""
     if isinstance(plan.schedule.noise, DetectorRange):
-        return ToldValidationSet(held_out[:TOLD_IMAGES], plan.seed)
-    return ValidationSet(held_out[:VALIDATION_IMAGES], plan.seed)
+        return ValidationSet.told(held_out[:TOLD_IMAGES], plan.seed)
+    return ValidationSet.blind(held_out[:VALIDATION_IMAGES], plan.seed)
 
 
 def is_finished(plan: Plan) -> bool:
@@ -227,7 +229,8 @@ def _initial_weights(model: str, plan: Plan) -> Mapping[str, torch.Tensor]:
     if card.net != plan.net or dict(card.options) != plan.options:
         raise UsageError(
             f"'{model}' is a {card.net} with {dict(card.options)}, not a {plan.net} with {plan.options}",
-            hint="choose the --nets and --level that it has",
+            hint="choose the network and the encoding of levels that it has",
+            option="nets",
         )
     return weights.load(card).state_dict()
 
@@ -239,12 +242,12 @@ def _fabric(plan: Plan) -> Fabric:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     device = choose_device(wanted)
     if device.type == "mps":
-        raise CannotRunError("training draws noise that this GPU cannot draw", hint="use --device cpu or cuda")
+        raise CannotRunError("training draws noise that this GPU cannot draw", hint="use cpu or cuda", option="device")
     if plan.devices > 1 and device.index is not None:
-        raise UsageError(f"--device {wanted} is one device, not {plan.devices}", hint=f"use --device {device.type}")
+        raise UsageError(f"{wanted} is one device, not {plan.devices}", hint=f"choose {device.type}", option="device")
     if device.type == "cuda" and plan.devices > torch.cuda.device_count():
         raise CannotRunError(
-            f"this machine has {torch.cuda.device_count()} GPUs, not {plan.devices}", hint="use fewer --devices"
+            f"this machine has {torch.cuda.device_count()} GPUs, not {plan.devices}", hint="use fewer", option="devices"
         )
     precision = plan.precision
     if precision == "auto":
@@ -277,7 +280,12 @@ def _source(images: GreyImages, plan: Plan, device: torch.device, teacher: weigh
             return DetectorSource(images, side, schedule.noise, device)
         source = PatchSource(images, side, schedule.noise, device)
     except ValueError as error:
-        raise UsageError(f"cannot train on {plan.data}: {error}", hint="use larger images or --patch-size") from error
+        raise UsageError(
+            f"cannot train on {{path}}: {error}",
+            path=plan.data,
+            hint="use larger images or smaller patches",
+            option="patch_size",
+        ) from error
     return TaughtSource(source, _answers(teacher, device), schedule.patch, seed=plan.seed) if teacher else source
 
 

@@ -32,7 +32,8 @@ def write(run: Path, state: dict[str, Any]) -> None:
         partial.unlink(missing_ok=True)
         raise TrainingError(
             f"cannot write the checkpoint in {run}: {error.strerror}",
-            hint="make room, then go on from the last one with --resume",
+            hint="make room, then go on from the last one",
+            option="resume",
         ) from error
 
 
@@ -54,11 +55,12 @@ def read(run: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
         differing = sorted(key for key in identity if state["identity"].get(key) != identity[key])
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, LookupError, TypeError) as error:
         raise TrainingError(
-            f"the checkpoint in {run} cannot be read", hint="remove it, or choose another folder with -o"
+            f"the checkpoint in {run} cannot be read", hint="remove it, or choose another folder", option="target"
         ) from error
     if differing:
         raise TrainingError(
             f"the checkpoint in {run} was made with another {', '.join(differing)}",
-            hint="resume with the options it was started with, or choose another folder with -o",
+            hint="go on with the options that it was started with, or choose another folder",
+            option="target",
         )
     return state

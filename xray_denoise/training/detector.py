@@ -18,8 +18,8 @@ from torch import Tensor
 
 from xray_denoise.nets.level import WHITE
 from xray_denoise.nets.profile_unet import BANDS, KNOTS, noise_maps
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import profile
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.training.patches import NoiseRange, PatchSource, add_noise
 
 Pair = tuple[float, float]

@@ -42,7 +42,7 @@ SYNTAXES: dict[Compression, UID] = {
     "jpegls": JPEGLSLossless,
     "j2k": JPEG2000Lossless,
 }
-"""What `--compress` writes: all of it without loss."""
+"""How results can be compressed: all of it without loss."""
 PIP_LINE = "pip install 'xray-denoise[dicom]'"
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 RLE_HEADER = 64
@@ -211,7 +211,7 @@ def require_encoder(compression: Compression) -> None:
         CannotRunError: the package that does it is not installed.
     """
     if compression == "jpegls" and find_spec("jpeg_ls") is None:
-        raise CannotRunError(f"no encoder for --compress {compression} is installed", hint=PIP_LINE)
+        raise CannotRunError(f"no encoder for the compression '{compression}' is installed", hint=PIP_LINE)
 
 
 def encoded(stored: NDArray[Any], syntax: UID, *, bits: int) -> bytes:
@@ -250,7 +250,7 @@ def encoded(stored: NDArray[Any], syntax: UID, *, bits: int) -> bytes:
         )
     except RuntimeError as error:
         raise UnwritableFileError(
-            "a frame cannot be compressed: it is nothing but noise", hint="use --compress j2k, or none"
+            "a frame cannot be compressed: it is nothing but noise", hint="use j2k, or none", option="compression"
         ) from error
     return bytes(frame)
 
