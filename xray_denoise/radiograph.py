@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise.errors import UsageError, XrayDenoiseError
+from xray_denoise.scale import GREY_MAX
 
-GREY_MAX = 255.0
-"""The grey level of the upper end of the span."""
 ROBUST_QUANTILES = (0.0001, 0.9999)
 """Share of the pixels below and above which a stored value is taken for a defect, text or a marker."""
 

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any
 from xray_denoise.errors import CannotRunError
 from xray_denoise.files.atomic import write_bytes
 from xray_denoise.physics.levels import Calibration
+from xray_denoise.scale import GREY_MAX
 
 if TYPE_CHECKING:
     from xray_denoise.nets.blind import DenoisingNet
 
 _FENCE = "+++"
 MOST_CARD_BYTES, MOST_WEIGHTS_BYTES = 1 << 20, 1 << 30
-MOST_TEXT, MOST_ENTRIES, MOST_OPTION, MOST_GREY = 16_384, 64, 4096, 255.0
-"""Characters of a line, entries of a list or table, numbers in the options of a network, grey levels."""
+MOST_TEXT, MOST_ENTRIES, MOST_OPTION = 16_384, 64, 4096
+"""Characters of a line, entries of a list or table, numbers in the options of a network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Card:
 
     @property
     def name(self) -> str:
-        """The name that `--model` takes."""
+        """The name by which it is chosen."""
         return self.path.stem
 
 
@@ -172,7 +173,7 @@ def _is_calibration(value: object) -> bool:
         return False
     return (
         0 < len(estimated) == len(factors) <= MOST_ENTRIES
-        and all(_is_number(one, 0, MOST_GREY) for one in estimated)
+        and all(_is_number(one, 0, GREY_MAX) for one in estimated)
         and all(before < after for before, after in pairwise(estimated))
         and all(_is_number(one, 0.01, 100) for one in factors)
     )
@@ -189,7 +190,7 @@ _REQUIRED: dict[str, _Check] = {
         lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None,
     ),
     "eta": ("two rising numbers above 0", lambda value: _is_range(value, 1e-6, math.inf)),
-    "sigma": (f"two rising numbers from 0 to {MOST_GREY:g}", lambda value: _is_range(value, 0, MOST_GREY)),
+    "sigma": (f"two rising numbers from 0 to {GREY_MAX:g}", lambda value: _is_range(value, 0, GREY_MAX)),
 }
 _OPTIONAL: dict[str, _Check] = {
     "options": (f"a table of words, truth values and numbers up to {MOST_OPTION}", _are_options),

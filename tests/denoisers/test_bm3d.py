@@ -25,7 +25,7 @@ NEED_BM3D = ["bm3d", "gat-bm3d", "ivst-bm3d"]
 def test_without_the_package_there_are_two_lines(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bm3d", None)
     assert denoisers.missing(name) == "pip install 'xray-denoise[bm3d]'"
-    with pytest.raises(CannotRunError, match="bm3d is not installed") as raised:
+    with pytest.raises(CannotRunError, match="needs the package 'bm3d'") as raised:
         denoisers.get(name)(np.full((32, 32), 70.0), LEVEL)
     assert raised.value.hint == "pip install 'xray-denoise[bm3d]'"
 

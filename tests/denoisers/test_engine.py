@@ -90,7 +90,7 @@ def test_the_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(chosen, NetworkDenoiser)
     assert chosen.arithmetic == "fp32 by openvino", "it rounds otherwise, so results name it and differ in their UID"
     assert chosen.settings.startswith("cpu fp32 by openvino, ")
-    monkeypatch.setattr("xray_denoise.denoisers.engine.find_spec", lambda _: None)
+    monkeypatch.setattr("xray_denoise.extras.find_spec", lambda _: None)
     assert engine("auto") == "torch"
     with pytest.raises(CannotRunError, match="not installed"):
         engine("openvino")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xray_denoise.physics.levels import Calibration, measured_level, scaled
-from xray_denoise.physics.noise import MID_GREY, NoiseLevel, add_noise
+from xray_denoise.physics.noise import NoiseLevel, add_noise
+from xray_denoise.scale import MID_GREY
 
 
 def ramp(height: int = 64, width: int = 48) -> NDArray[np.float64]:

@@ -7,12 +7,12 @@ import ctypes
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from xray_denoise import weights
 from xray_denoise.denoisers.base import Denoised as Denoised
 from xray_denoise.denoisers.base import Denoiser as Denoiser
 from xray_denoise.errors import UsageError
+from xray_denoise.extras import install, is_installed
 
 DEFAULT = "x-profile"
 """The network that `denoise` uses: for noise from none to that of the paper, white or correlated, in images of any size
@@ -23,8 +23,8 @@ AUTO = "auto"
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 """Parameters of mallopt(3), as malloc.h numbers them."""
 
-BM3D_INSTALL = "pip install 'xray-denoise[bm3d]'"
-"""BM3D is an optional extra: its licence allows non-commercial use only."""
+BM3D = "bm3d"
+"""The package, and the extra, that some methods need: its licence allows non-commercial use only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def missing(name: str) -> str:
 
     Nothing is imported to find out.
     """
-    return BM3D_INSTALL if name.endswith("bm3d") and find_spec("bm3d") is None else ""
+    return install(BM3D) if name.endswith(BM3D) and not is_installed(BM3D) else ""
 
 
 def set_threads(count: int) -> None:

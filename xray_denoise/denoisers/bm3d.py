@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.denoisers import BM3D_INSTALL
+from xray_denoise.denoisers import BM3D
 from xray_denoise.denoisers.base import Denoised, Denoiser
 from xray_denoise.denoisers.classical import effective_sigma
-from xray_denoise.errors import CannotRunError
+from xray_denoise.extras import require
 from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.framing import mirrored
-from xray_denoise.physics.noise import GREY_MAX
 from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.physics.stabilisation import Stabiliser
+from xray_denoise.scale import GREY_MAX
 
 SMALLEST = 16
 """Narrower images are mirrored up to this many pixels: the package crashes at 8x8 and refuses less."""
@@ -112,8 +112,7 @@ def _trapz_lent() -> Iterator[None]:
 
 def _package() -> tuple[Callable[..., NDArray[np.float64]], Any]:
     """The function of the package (image, standard deviation of its noise, profile), and a fresh profile."""
-    try:
-        from bm3d import BM3DProfile, bm3d
-    except ModuleNotFoundError as error:
-        raise CannotRunError("the package bm3d is not installed", hint=BM3D_INSTALL) from error
+    require(BM3D, BM3D, "this method")
+    from bm3d import BM3DProfile, bm3d
+
     return bm3d, BM3DProfile()

@@ -24,12 +24,12 @@ from xray_denoise.denoisers.pixels import as_seen, corrected, extended, level_su
 from xray_denoise.denoisers.tiles import even_side, windows
 from xray_denoise.errors import CannotRunError, UsageError, XrayDenoiseError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
-from xray_denoise.nets.level import WHITE
-from xray_denoise.nets.profile_unet import KNOTS, ProfileUNet, noise_maps
+from xray_denoise.nets.profile_unet import ProfileUNet, noise_maps
 from xray_denoise.physics.levels import Calibration, Sums, scaled
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.noise_estimate import estimate_profile
-from xray_denoise.physics.profile import Noise, NoiseProfile, as_level
+from xray_denoise.physics.profile import KNOTS, Noise, NoiseProfile, as_level
+from xray_denoise.scale import GREY_MAX
 
 WHOLE, WHOLE_ON_GPU = 1024, 2048
 """An image with no longer side goes whole where no tile is asked for: most radiographs do. Like the next one, this is
@@ -308,13 +308,13 @@ class ToldDenoiser(NetworkDenoiser):
         tiles = list(windows(shape, self.window_for(shape), self.halo))
         for first in range(0, len(tiles), self.batch_size):
             batch = tiles[first : first + self.batch_size]
-            seen = self._on_device([whole[:, :, *window.seen] for window in batch]) / WHITE
+            seen = self._on_device([whole[:, :, *window.seen] for window in batch]) / GREY_MAX
             maps = noise_maps(seen, *(one.expand(len(seen), -1) for one in told))
             with self._arithmetic():
                 clean = self.net(seen, maps)
             progress.tell(first + len(batch), len(tiles))
             for index, window in enumerate(batch):
-                restored[window.kept] = clean[index, 0, *window.inside].to(whole.device) * WHITE
+                restored[window.kept] = clean[index, 0, *window.inside].to(whole.device) * GREY_MAX
         image = without_bias(noisy, restored[:height, :width].cpu().numpy(), profile)
         shown = level if isinstance(level, NoiseLevel) else profile.nearest_level()
         return Denoised.of(noisy, image, shown, profile.deviation_at(image).astype(np.float32), profile)
@@ -322,6 +322,6 @@ class ToldDenoiser(NetworkDenoiser):
 
 def told_of(profile: NoiseProfile) -> tuple[Tensor, Tensor]:
     """What `nets.profile_unet.noise_maps` takes of a profile: (1, KNOTS) and (1, BANDS), 32-bit floats."""
-    variance = (profile.deviation_at(np.linspace(0, WHITE, KNOTS)) / WHITE) ** 2
+    variance = (profile.deviation_at(np.linspace(0, GREY_MAX, KNOTS)) / GREY_MAX) ** 2
     powers = np.maximum(profile.band_powers(), 1e-3)
     return torch.from_numpy(variance).float()[None], torch.from_numpy(powers).float()[None]

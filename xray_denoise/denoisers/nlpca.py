@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from xray_denoise.denoisers.base import Denoised, Denoiser
 from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.framing import mirrored
-from xray_denoise.physics.noise import GREY_MAX
 from xray_denoise.physics.profile import Noise, as_level
+from xray_denoise.scale import GREY_MAX
 
 Matrix = NDArray[np.float32]
 

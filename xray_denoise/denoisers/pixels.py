@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xray_denoise.nets.level import WHITE, LevelEncoding
+from xray_denoise.nets.level import LevelEncoding, noise_variance
 from xray_denoise.physics.levels import Sums, grid_step, sums_of
-from xray_denoise.physics.noise import GREY_MAX
 from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.scale import GREY_MAX
 
 STRIP = 2**15
 """Pixels of a strip: 128 KiB for a term of 32 bits, and no more than torch gives to one thread."""
@@ -28,7 +28,7 @@ def as_seen(image: Tensor) -> Tensor:
     """What a network is shown, (H, W), grey level / 255: what lies outside 0..1 is shown as 0 or 1."""
     seen = torch.empty_like(image)
     for rows in strips(image):
-        torch.div(image[rows], WHITE, out=seen[rows]).clamp_(0, 1)
+        torch.div(image[rows], GREY_MAX, out=seen[rows]).clamp_(0, 1)
     return seen
 
 
@@ -44,7 +44,7 @@ def corrected(image: Tensor, seen: Tensor, restored: Tensor) -> Tensor:
     """The image, grey levels, with the correction that was made to what was `seen` of it, all (H, W)."""
     found = torch.empty_like(image)
     for rows in strips(image):
-        torch.sub(restored[rows], seen[rows], out=found[rows]).mul_(WHITE).add_(image[rows])
+        torch.sub(restored[rows], seen[rows], out=found[rows]).mul_(GREY_MAX).add_(image[rows])
     return found
 
 
@@ -60,7 +60,7 @@ def noise_deviation(clean: Tensor, levels: Tensor, encoding: LevelEncoding) -> T
     for rows in strips(clean):
         of_rows = rows if levels.shape[2] > 1 else slice(None)
         inverse_eta, sigma = encoding.decode(levels[:, :, of_rows].float())
-        variance = clean[:, rows].clamp_min(0).mul_(WHITE).mul_(inverse_eta).add_(sigma.square_())
+        variance = noise_variance(clean[:, rows] * GREY_MAX, inverse_eta, sigma)
         found[:, rows] = variance.sqrt_() if variance.is_cuda else _rooted(variance)
     return found
 
@@ -78,7 +78,7 @@ def level_sums(seen: Tensor, denoised: Tensor, deviation: Tensor) -> Tensor:
     total = torch.zeros(len(Sums._fields), dtype=torch.float64, device=denoised.device)
     total[0] = denoised.numel()
     for rows in strips(denoised):
-        noisy = seen[rows] * WHITE
+        noisy = seen[rows] * GREY_MAX
         parts = sums_of(*(part.double() for part in (noisy, denoised[rows], deviation[rows])))
         total[1:] += torch.stack([part.double() for part in parts])
     return total

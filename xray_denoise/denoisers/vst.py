@@ -36,8 +36,9 @@ from xray_denoise.denoisers.base import Denoised, Denoiser
 from xray_denoise.denoisers.classical import NonLocalMeans, TotalVariation
 from xray_denoise.physics.anscombe import forward, inverse
 from xray_denoise.physics.estimate import estimate_level
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import Noise, as_level
+from xray_denoise.scale import GREY_MAX
 
 GAT_TV = TotalVariation(factor=1.1)
 GAT_NLM = NonLocalMeans(factor=0.7, patch_size=9, patch_distance=6)

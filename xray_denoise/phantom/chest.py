@@ -20,7 +20,7 @@ from xray_denoise.phantom.skeleton import draw_skeleton
 from xray_denoise.phantom.texture import power_law, random_texture
 from xray_denoise.phantom.torso import draw_torso
 from xray_denoise.phantom.vessels import draw_vessels
-from xray_denoise.physics.noise import GREY_MAX
+from xray_denoise.scale import GREY_MAX
 
 MU_SOFT, MU_LUNG, MU_BONE, MU_LEAD = 0.185, 0.048, 0.52, 30.0
 """Linear attenuation, 1/cm, near 65 keV: water, inflated lung (a quarter of water's density), compact bone in

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.noise import GREY_MAX, MID_GREY, NoiseLevel
+from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.scale import GREY_MAX, MID_GREY
 
 FLAT = 1.0
 """Standard deviation of the grey levels of an image that is too flat to tell slope from intercept."""

@@ -12,10 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-GREY_MAX = 255.0
-"""The grey level of white; a detector saturates here."""
-MID_GREY = GREY_MAX / 2
-"""The grey level at which one number stands for the strength of noise."""
+from xray_denoise.scale import GREY_MAX
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import metrics
 from xray_denoise.physics.framing import middle
 from xray_denoise.physics.levels import Calibration
-from xray_denoise.physics.noise import MID_GREY, NoiseLevel, add_noise
+from xray_denoise.physics.noise import NoiseLevel, add_noise
+from xray_denoise.scale import MID_GREY
 from xray_denoise.training.detector import DetectorRange
 from xray_denoise.training.images import GreyImages
 from xray_denoise.training.patches import NoiseRange, WideRange

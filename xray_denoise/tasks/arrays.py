@@ -16,8 +16,9 @@ from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError, XrayDenoiseError
 from xray_denoise.physics.estimate import estimate_level
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import Noise
+from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks.denoise import load
 
 COLOURS = (3, 4)

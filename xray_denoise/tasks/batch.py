@@ -33,9 +33,9 @@ from xray_denoise.errors import (
 from xray_denoise.files import Compression, Derivation, Private, Render
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
-from xray_denoise.physics.noise import GREY_MAX
 from xray_denoise.physics.profile import Noise, as_level
 from xray_denoise.radiograph import Radiograph
+from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
 from xray_denoise.tasks.manifest import Entry, Fingerprint, Manifest, Recipe, fingerprint, refuse_huge

@@ -12,7 +12,8 @@ from typing import Literal
 
 from xray_denoise import denoisers, files
 from xray_denoise.denoisers import Denoiser, Runtime
-from xray_denoise.errors import CannotRunError, UsageError, XrayDenoiseError
+from xray_denoise.errors import UsageError, XrayDenoiseError
+from xray_denoise.extras import require
 from xray_denoise.files import Compression, Private, Render
 from xray_denoise.physics.profile import Noise
 from xray_denoise.tasks import denoise_log
@@ -372,9 +373,8 @@ def load(
     name = os.fspath(name_or_path)
     if tile is not None and tile < 1:
         raise UsageError(f"a tile has at least one pixel, not {tile}", hint="for example 512", option="tile")
-    package = denoisers.missing(name)
-    if package:
-        raise CannotRunError(f"'{name}' needs a package that is not installed", hint=package)
+    if denoisers.missing(name):
+        require(denoisers.BM3D, denoisers.BM3D, f"'{name}'")
     denoiser = denoisers.get(name, Runtime(device, precision, tile, batch_size, engine))
     if device not in ("auto", "cpu") and not denoiser.weights_sha256:
         raise UsageError(

@@ -22,13 +22,13 @@ from xray_denoise.files.folders import walk
 from xray_denoise.physics import photon_transfer
 from xray_denoise.physics.edge_response import NoEdgeError, edge_response
 from xray_denoise.physics.flat_fields import FieldSeries, FieldStatistics, unevenness
-from xray_denoise.physics.noise import GREY_MAX, MID_GREY
 from xray_denoise.physics.noise_estimate import estimate_profile
 from xray_denoise.physics.noise_power import Correlation, Measured, NoisePower, Window
 from xray_denoise.physics.pixel_defects import Defects
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.physics.repeated_frames import SceneSeries
 from xray_denoise.radiograph import Radiograph
+from xray_denoise.scale import GREY_MAX, MID_GREY
 from xray_denoise.tasks.jobs import AnyPath, checked_path
 
 Kind = Literal["flat", "repeated", "dark", "edge", "blind"]

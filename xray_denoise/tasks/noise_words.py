@@ -3,8 +3,8 @@
 from hashlib import sha256
 from typing import Any
 
-from xray_denoise.physics.noise import MID_GREY
 from xray_denoise.physics.profile import Noise, NoiseProfile
+from xray_denoise.scale import MID_GREY
 
 
 def deviation_at_mid_grey(noise: Noise) -> float:

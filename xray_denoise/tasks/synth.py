@@ -15,9 +15,10 @@ from xray_denoise.files.folders import make_folder
 from xray_denoise.files.profiles import read_profile, write_profile
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import chain, metrics
-from xray_denoise.physics.noise import GREY_MAX, MID_GREY, NoiseLevel, add_noise
+from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
+from xray_denoise.scale import GREY_MAX, MID_GREY
 
 Format = Literal["png", "tiff", "dcm"]
 

@@ -11,8 +11,9 @@ from xray_denoise.denoisers.network import kind_of
 from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.physics import metrics
 from xray_denoise.physics.framing import middle
-from xray_denoise.physics.noise import MID_GREY, NoiseLevel, add_noise
+from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.profile import Noise, NoiseProfile
+from xray_denoise.scale import MID_GREY
 
 LEVELS = (NoiseLevel(0.4, 15), NoiseLevel(0.6, 10), NoiseLevel(0.8, 5))
 """The worst, the middle and the best cell of Table II; the images take turns."""
