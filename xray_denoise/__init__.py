@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from xray_denoise.tasks.arrays import DenoisedArray as DenoisedArray
     from xray_denoise.tasks.arrays import denoise as denoise
     from xray_denoise.tasks.arrays import estimate_noise as estimate_noise
-    from xray_denoise.tasks.batch import Outcome as Outcome
     from xray_denoise.tasks.denoise import Batch as Batch
     from xray_denoise.tasks.denoise import denoise_file as denoise_file
     from xray_denoise.tasks.denoise import denoise_files as denoise_files
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from xray_denoise.tasks.denoise import models as models
     from xray_denoise.tasks.images import read as read
     from xray_denoise.tasks.images import write as write
+    from xray_denoise.tasks.outcome import Outcome as Outcome
 
 __version__ = "0.1.0"
 
@@ -52,7 +52,7 @@ _HOMES = {
     "physics.profile": ("NoiseProfile",),
     "radiograph": ("Radiograph",),
     "tasks.arrays": ("DenoisedArray", "denoise", "estimate_noise"),
-    "tasks.batch": ("Outcome",),
+    "tasks.outcome": ("Outcome",),
     "tasks.denoise": ("Batch", "denoise_file", "denoise_files", "load", "models"),
     "tasks.images": ("read", "write"),
 }

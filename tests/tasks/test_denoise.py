@@ -19,9 +19,11 @@ from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks.batch import Options, Outcome, run_jobs
+from xray_denoise.tasks.batch import run_jobs
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job, expand_lists, plan_jobs
 from xray_denoise.tasks.manifest import Manifest
+from xray_denoise.tasks.options import Options
+from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.overlap import AHEAD
 
 LEVEL = NoiseLevel(0.6, 10)

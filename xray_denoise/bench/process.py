@@ -158,9 +158,10 @@ def bare_seconds(model: str, engine: str, threads: int | None, path: Path) -> fl
 
 def folder_seconds(model: str, engine: str, threads: int | None, source: Path, target: Path) -> tuple[float, float]:
     """Seconds a file of a folder, and of the bare network on one of its files, before and after."""
-    from xray_denoise.tasks.batch import Options, run_jobs
+    from xray_denoise.tasks.batch import run_jobs
     from xray_denoise.tasks.jobs import plan_jobs
     from xray_denoise.tasks.manifest import Manifest
+    from xray_denoise.tasks.options import Options
 
     _prepare(threads)
     jobs, _ = plan_jobs([str(source)], target)

@@ -17,11 +17,13 @@ from xray_denoise.extras import require
 from xray_denoise.files import Compression, Private, Render
 from xray_denoise.physics.profile import Noise
 from xray_denoise.tasks import denoise_log
-from xray_denoise.tasks.batch import Existing, Options, Outcome, decide, run_jobs
+from xray_denoise.tasks.batch import decide, run_jobs
 from xray_denoise.tasks.denoise_log import OutcomeLog
 from xray_denoise.tasks.denoise_report import DenoiseReport
 from xray_denoise.tasks.jobs import AnyPath, Format, Job, LeftAlone, Naming, checked_path, plan_jobs
 from xray_denoise.tasks.manifest import Manifest
+from xray_denoise.tasks.options import Existing, Options
+from xray_denoise.tasks.outcome import Outcome
 
 Device = str
 Precision = Literal["auto", "fp32", "bf16", "fp16"]

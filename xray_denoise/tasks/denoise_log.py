@@ -22,8 +22,9 @@ from xray_denoise.errors import ExistingFileError, UnwritableFileError, UsageErr
 from xray_denoise.files.folders import make_folder, true_path
 from xray_denoise.physics.profile import as_level
 from xray_denoise.tasks import noise_words
-from xray_denoise.tasks.batch import Existing, Outcome
 from xray_denoise.tasks.jobs import Job, LeftAlone
+from xray_denoise.tasks.options import Existing
+from xray_denoise.tasks.outcome import Outcome
 
 Record = dict[str, Any]
 

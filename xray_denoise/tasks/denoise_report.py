@@ -21,9 +21,10 @@ from xray_denoise.physics.profile import as_level
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.reports import page
 from xray_denoise.tasks import noise_words
-from xray_denoise.tasks.batch import Existing, Options, Outcome
 from xray_denoise.tasks.denoise_log import same_file
 from xray_denoise.tasks.jobs import Job
+from xray_denoise.tasks.options import Existing, Options
+from xray_denoise.tasks.outcome import Outcome
 
 PICTURED = 20
 """Files that are shown as pictures, the most changed ones: a page of 20 takes 40 to 90 MB, about as much as a browser
