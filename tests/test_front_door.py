@@ -23,7 +23,7 @@ from xray_denoise.denoisers import Denoised, Denoiser
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDE = {"COLUMNS": "200", "NO_COLOR": "1"}
-DOCUMENTED = ("tasks.arrays", "tasks.denoise", "tasks.images")
+DOCUMENTED = ("tasks.arrays", "tasks.denoise", "tasks.images", "tasks.models")
 
 
 class Lower(Denoiser):
@@ -190,6 +190,17 @@ def test_files_know_where_they_come_from(tmp_path: Path) -> None:
     with pytest.raises(xd.ExistingFileError, match=r"mine.dcm exists already"):
         xd.write(changed, tmp_path / "mine.dcm", denoised_by="my filter")
     xd.write(changed, tmp_path / "mine.dcm", denoised_by="my filter", overwrite=True)
+
+
+def test_files_and_arrays_are_changed_alike(tmp_path: Path) -> None:
+    """A share of the change is one rounding to stored values, whichever way an image takes."""
+    values = noise((40, 50), "uint16", 100, 60000)
+    source, target = tmp_path / "in.png", tmp_path / "out.png"
+    xd.write(xd.Radiograph(values, (0.0, 65535.0), bits=16), source)
+    xd.denoise_file(source, target, model="tv", strength=0.3, value_range=(0, 65535))
+    changed = xd.denoise(values, model="tv", strength=0.3).image
+    assert (changed != values).any()
+    assert (xd.read(target).stored == changed).all()
 
 
 def test_identifiers_depend_on_options_at_full_precision(tmp_path: Path) -> None:

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from xray_denoise.tasks.denoise import Batch as Batch
     from xray_denoise.tasks.denoise import denoise_file as denoise_file
     from xray_denoise.tasks.denoise import denoise_files as denoise_files
-    from xray_denoise.tasks.denoise import load as load
-    from xray_denoise.tasks.denoise import models as models
     from xray_denoise.tasks.images import read as read
     from xray_denoise.tasks.images import write as write
+    from xray_denoise.tasks.models import load as load
+    from xray_denoise.tasks.models import models as models
     from xray_denoise.tasks.outcome import Outcome as Outcome
 
 __version__ = "0.1.0"
@@ -53,8 +53,9 @@ _HOMES = {
     "radiograph": ("Radiograph",),
     "tasks.arrays": ("DenoisedArray", "denoise", "estimate_noise"),
     "tasks.outcome": ("Outcome",),
-    "tasks.denoise": ("Batch", "denoise_file", "denoise_files", "load", "models"),
+    "tasks.denoise": ("Batch", "denoise_file", "denoise_files"),
     "tasks.images": ("read", "write"),
+    "tasks.models": ("load", "models"),
 }
 """The public names by the modules that define them."""
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

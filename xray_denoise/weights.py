@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from xray_denoise.errors import CannotRunError
 from xray_denoise.files.atomic import write_bytes
-from xray_denoise.physics.levels import Calibration
+from xray_denoise.physics.noise_fit import Calibration
 from xray_denoise.scale import GREY_MAX
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def find(model: str) -> Card:
     """
     path = Path(model) if model.endswith(".safetensors") else folder() / f"{model}.safetensors"
     if not path.is_file():
-        raise CannotRunError(f"no weights at {path}", hint=f"choose one of {', '.join(names())}")
+        raise CannotRunError("no weights at {path}", path=path, hint=f"choose one of {', '.join(names())}")
     return read_card(path)
 
 
@@ -123,7 +123,9 @@ def read_card(path: Path) -> Card:
         )
     except (OSError, RecursionError, LookupError, TypeError, ValueError) as error:  # a TOML error is a ValueError
         raise CannotRunError(
-            f"no usable model card at {card}: {error}", hint="a weights file needs the card it was made with"
+            f"no usable model card at {{path}}: {error}",
+            path=card,
+            hint="a weights file needs the card it was made with",
         ) from error
 
 
@@ -218,14 +220,19 @@ def load(card: Card) -> "DenoisingNet":
     try:
         if card.path.stat().st_size > MOST_WEIGHTS_BYTES:
             raise CannotRunError(
-                f"{card.path} is larger than any network", hint="take the file that belongs to the card"
+                "{path} is larger than any network",
+                path=card.path,
+                hint="take the file that belongs to the card",
             )
         data = card.path.read_bytes()
     except OSError as error:
-        raise CannotRunError(f"cannot read {card.path}: {error.strerror}", hint="check its permissions") from error
+        raise CannotRunError(
+            f"cannot read {{path}}: {error.strerror}", path=card.path, hint="check its permissions"
+        ) from error
     if hashlib.sha256(data).hexdigest() != card.sha256:
         raise CannotRunError(
-            f"{card.path} is not the file that its card describes (its SHA-256 differs)",
+            "{path} is not the file that its card describes (its SHA-256 differs)",
+            path=card.path,
             hint="install xray-denoise again, or take the weights file that belongs to the card",
         )
     try:
@@ -245,7 +252,8 @@ def load(card: Card) -> "DenoisingNet":
 
 def _unfitting(card: Card, error: Exception) -> CannotRunError:
     return CannotRunError(
-        f"{card.path} does not fit the network '{card.net}' of this version: {str(error)[:500]}",
+        f"{{path}} does not fit the network '{card.net}' of this version: {str(error)[:500]}",
+        path=card.path,
         hint="update xray-denoise, or take weights made for this version",
     )
 

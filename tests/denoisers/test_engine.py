@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from tests.denoisers.test_network import CPU, far_sighted, image
 from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoised, Runtime
+from xray_denoise.denoisers.blind import BlindDenoiser
 from xray_denoise.denoisers.engine import choose_engine
-from xray_denoise.denoisers.network import BlindDenoiser, NetworkDenoiser
+from xray_denoise.denoisers.windowed import NetworkDenoiser
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel, add_noise

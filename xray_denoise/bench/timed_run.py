@@ -18,7 +18,7 @@ from xray_denoise.bench.rows import Row
 from xray_denoise.physics.metrics import psnr
 
 if TYPE_CHECKING:
-    from xray_denoise.denoisers.network import NetworkDenoiser
+    from xray_denoise.denoisers.windowed import NetworkDenoiser
 
 NOISY, CLEAN = "noisy.npy", "clean.npy"
 """Files of float32 arrays (H, W), grey levels."""

@@ -4,6 +4,7 @@
 """
 
 import ctypes
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ DEFAULT = "x-profile"
 (docs/decisions/0011)."""
 AUTO = "auto"
 """Another name of `DEFAULT`."""
+
+MOST_THREADS_PER_CORE = 16
+"""More CPU threads than that are a slip of the keyboard."""
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 """Parameters of mallopt(3), as malloc.h numbers them."""
@@ -92,7 +96,18 @@ def missing(name: str) -> str:
 
 
 def set_threads(count: int) -> None:
-    """Let networks compute on `count` CPU threads."""
+    """Let networks compute on `count` CPU threads.
+
+    Raises:
+        UsageError: there are none, or far more than cores.
+    """
+    most = MOST_THREADS_PER_CORE * (os.cpu_count() or 1)
+    if not 1 <= count <= most:
+        raise UsageError(
+            f"this machine runs 1 to {most} threads, not {count}",
+            hint=f"it has {os.cpu_count() or 1} cores; leave the threads out to use all of them",
+            option="threads",
+        )
     import torch
 
     torch.set_num_threads(count)

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xray_denoise.nets.level import LevelEncoding, noise_variance
-from xray_denoise.physics.levels import Sums, grid_step, sums_of
+from xray_denoise.nets.level_encoding import LevelEncoding, noise_variance
+from xray_denoise.physics.noise_fit import NoiseStatistics, grid_step, sums_of
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.scale import GREY_MAX
 
@@ -24,7 +24,7 @@ CUT_OFF = (2.0, 4.0)
 """Distances from black and white, in standard deviations: nearer noise is cut off there, farther away it is not."""
 
 
-def as_seen(image: Tensor) -> Tensor:
+def to_network_scale(image: Tensor) -> Tensor:
     """What a network is shown, (H, W), grey level / 255: what lies outside 0..1 is shown as 0 or 1."""
     seen = torch.empty_like(image)
     for rows in strips(image):
@@ -32,7 +32,7 @@ def as_seen(image: Tensor) -> Tensor:
     return seen
 
 
-def extended(image: Tensor, stride: int) -> Tensor:
+def pad_to_multiple(image: Tensor, stride: int) -> Tensor:
     """Repeat the last row and column of (1, 1, H, W) until both sides are multiples of `stride`."""
     height, width = image.shape[2:]
     if height % stride == 0 and width % stride == 0:
@@ -40,7 +40,7 @@ def extended(image: Tensor, stride: int) -> Tensor:
     return F.pad(image, (0, -width % stride, 0, -height % stride), mode="replicate")
 
 
-def corrected(image: Tensor, seen: Tensor, restored: Tensor) -> Tensor:
+def apply_correction(image: Tensor, seen: Tensor, restored: Tensor) -> Tensor:
     """The image, grey levels, with the correction that was made to what was `seen` of it, all (H, W)."""
     found = torch.empty_like(image)
     for rows in strips(image):
@@ -65,8 +65,8 @@ def noise_deviation(clean: Tensor, levels: Tensor, encoding: LevelEncoding) -> T
     return found
 
 
-def level_sums(seen: Tensor, denoised: Tensor, deviation: Tensor) -> Tensor:
-    """`Sums` of an image, (8,), 64-bit floats on its device.
+def noise_statistics(seen: Tensor, denoised: Tensor, deviation: Tensor) -> Tensor:
+    """`NoiseStatistics` of an image, (8,), 64-bit floats on its device.
 
     Args:
         seen: the image as the network saw it, (H, W), grey level / 255.
@@ -75,7 +75,7 @@ def level_sums(seen: Tensor, denoised: Tensor, deviation: Tensor) -> Tensor:
     """
     step = grid_step(denoised.numel())
     seen, denoised, deviation = (image[::step, ::step] for image in (seen, denoised, deviation))
-    total = torch.zeros(len(Sums._fields), dtype=torch.float64, device=denoised.device)
+    total = torch.zeros(len(NoiseStatistics._fields), dtype=torch.float64, device=denoised.device)
     total[0] = denoised.numel()
     for rows in strips(denoised):
         noisy = seen[rows] * GREY_MAX

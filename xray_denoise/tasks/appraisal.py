@@ -11,8 +11,8 @@ from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import metrics
 from xray_denoise.physics.framing import middle
-from xray_denoise.physics.levels import Calibration
 from xray_denoise.physics.noise import NoiseLevel, add_noise
+from xray_denoise.physics.noise_fit import Calibration
 from xray_denoise.scale import MID_GREY
 from xray_denoise.training.detector import DetectorRange
 from xray_denoise.training.images import GreyImages

@@ -19,7 +19,7 @@ from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import Noise
 from xray_denoise.scale import GREY_MAX
-from xray_denoise.tasks.denoise import load
+from xray_denoise.tasks.models import load
 
 COLOURS = (3, 4)
 """Length of a last axis that is colours rather than columns."""

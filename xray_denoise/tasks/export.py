@@ -19,7 +19,7 @@ from xray_denoise.errors import CannotRunError, UnwritableFileError
 from xray_denoise.extras import require
 from xray_denoise.files.atomic import write_bytes
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
-from xray_denoise.nets.level import noise_variance
+from xray_denoise.nets.level_encoding import noise_variance
 from xray_denoise.nets.profile_unet import BANDS, ProfileUNet, noise_maps
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel, add_noise
@@ -54,7 +54,7 @@ class Exported:
 class InGreyLevels(nn.Module):
     """A network as others use it: grey levels in, grey levels and the standard deviation of their noise out.
 
-    As in `denoisers.network`, the network sees 0..255 and its correction is added to the image as it is. The noise is
+    As in `denoisers.blind`, the network sees 0..255 and its correction is added to the image as it is. The noise is
     the network's own estimate, before the calibration in the card; networks that estimate none give the image only.
     """
 
@@ -99,7 +99,7 @@ def export(model: str, target: Path) -> Exported:
         UnwritableFileError: the file exists, or cannot be written.
     """
     if target.exists():
-        raise UnwritableFileError(f"{target} exists already", hint="choose another name")
+        raise UnwritableFileError("{path} exists already", path=target, hint="choose another name", option="target")
     card = weights.find(model)
     net = weights.load(card)
     shown = (ToldInGreyLevels(net) if isinstance(net, ProfileUNet) else InGreyLevels(net)).eval()

@@ -29,11 +29,11 @@ from xray_denoise.reports.training_plots import training_history
 from xray_denoise.tasks.appraisal import appraised
 from xray_denoise.training import checkpoint
 from xray_denoise.training.detector import DetectorRange, DetectorSource
+from xray_denoise.training.distillation import SIDE, TaughtSource, Teacher
 from xray_denoise.training.images import GreyImages, digest, training_images
 from xray_denoise.training.loop import Limits, Row, Source, Training
 from xray_denoise.training.patches import PatchSource
 from xray_denoise.training.presets import CROPS_PER_EPOCH, SYSTEMS, Schedule
-from xray_denoise.training.taught import SIDE, TaughtSource, Teacher
 from xray_denoise.training.throughput import matrix_rate, training_rate
 from xray_denoise.training.validation import ValidationSet
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xray_denoise.nets.level import noise_variance
+from xray_denoise.nets.level_encoding import noise_variance
 from xray_denoise.nets.profile_unet import BANDS, at_grey, noise_maps
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import profile

@@ -38,7 +38,7 @@ Row = dict[str, float]
 
 
 class Source(Protocol):
-    """Where batches come from (`patches.PatchSource`, `taught.TaughtSource`)."""
+    """Where batches come from (`patches.PatchSource`, `distillation.TaughtSource`)."""
 
     def draw(self, step: int, count: int, generator: torch.Generator) -> Batch | ToldBatch:
         """`count` patches for step `step`, from `generator`."""
