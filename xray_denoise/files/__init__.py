@@ -219,11 +219,9 @@ def caveats(radiograph: Radiograph) -> tuple[str, ...]:
     header = _dicom_header(radiograph)
     if header is None:
         return getattr(radiograph.header, "caveats", ())
-    from xray_denoise.files import damage
     from xray_denoise.files.dicom import read as dicom
 
-    with damage.as_unreadable(radiograph.source):
-        return dicom.caveats(header)
+    return dicom.caveats(header)
 
 
 def require_encoder(compression: Compression) -> None:

@@ -29,7 +29,7 @@ from pydicom.uid import (
 
 from xray_denoise.errors import UnreadableFileError
 from xray_denoise.files.dicom.fragments import UNDEFINED_LENGTH, Encapsulated, encapsulated_at
-from xray_denoise.files.dicom.layout import Layout
+from xray_denoise.files.dicom.layout import Layout, fact
 
 PREAMBLE = 132
 """Bytes of a PS3.10 file before (0002,0000): 128 of anything, and `DICM`."""
@@ -153,17 +153,17 @@ def sop_class(path: Path) -> str:
     with path.open("rb") as file:
         stream = _Limited(file, os.fstat(file.fileno()).st_size, [0])
         meta = _file_meta(stream)
-        uid = meta.get("MediaStorageSOPClassUID")
+        uid = fact(meta, "MediaStorageSOPClassUID")
         if not meta:
             implicit, little = _encoding(stream, UID(""))
             head = read_dataset(_io(stream), implicit, little, stop_when=lambda tag, *_: tag > 0x00080016)
-            uid = head.get("SOPClassUID")
+            uid = fact(head, "SOPClassUID")
     return str(uid or "")
 
 
 def _parsed(path: Path, stream: _Limited) -> OpenedFile:
     meta = _file_meta(stream)
-    syntax = UID(str(meta.get("TransferSyntaxUID") or ""))
+    syntax = UID(str(fact(meta, "TransferSyntaxUID") or ""))
     if syntax == DeflatedExplicitVRLittleEndian:
         stream = stream.over(_inflated(stream, path))
         syntax = ExplicitVRLittleEndian
