@@ -14,6 +14,7 @@ from xray_denoise import denoisers, files
 from xray_denoise.denoisers import Denoiser, Runtime
 from xray_denoise.errors import CannotRunError, UsageError, XrayDenoiseError
 from xray_denoise.files import Compression, Private, Render
+from xray_denoise.files.atomic import remove_abandoned
 from xray_denoise.tasks import denoise_log, method
 from xray_denoise.tasks.batch import Existing, Options, Outcome, decide, run_jobs
 from xray_denoise.tasks.denoise_log import OutcomeLog
@@ -114,6 +115,7 @@ class Batch(Iterator[Outcome]):
             self.log.open()
             for found in self.left_alone:
                 self.log.add(denoise_log.left_alone(found))
+        remove_abandoned(job.target.parent for job in self.jobs)
         running = run_jobs(self.jobs, options)
         try:
             for outcome in running:
