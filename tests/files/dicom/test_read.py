@@ -358,6 +358,10 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     long = write(tmp_path / "c.dcm", Sample("CR", shape=(1024, 1024), syntax=DeflatedExplicitVRLittleEndian), blank)
     long.write_bytes(long.read_bytes() + b"\0")
     assert files.read(long).stored.shape == (1024, 1024), "a byte of padding behind the deflated data"
+    monkeypatch.setattr(guard, "MOST_INFLATED_HEAD", 100_000)
+    assert files.read(path).stored.shape == (512, 512), "the pixels need more"
+    with pytest.raises(UnreadableFileError, match="far more than its pixels need"):
+        files.read(write(tmp_path / "d.dcm", Sample("CR", syntax=DeflatedExplicitVRLittleEndian), blank, Rows=9))
     monkeypatch.setattr(guard, "MOST_INFLATED_BYTES", 500_000)
     with pytest.raises(UnreadableFileError, match="inflates to more than 0 MiB"):
         files.read(path)
