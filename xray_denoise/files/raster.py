@@ -99,10 +99,17 @@ class RasterHeader:
     dropped: tuple[str, ...] = ()
     """Names of what no new file will hold."""
 
-    @property
-    def caveats(self) -> tuple[str, ...]:
-        """What is lost, as a sentence without subject; usually nothing."""
-        return (f"its {', '.join(self.dropped)} will not be kept",) if self.dropped else ()
+    def caveats(self, kind: RasterKind | None = None) -> tuple[str, ...]:
+        """What a file of this `kind`, by default the same, does not keep, as a sentence without subject."""
+        kind = kind or self.kind
+        others = {
+            "text": (self.text and kind != "png") or (self.tags and kind != "tiff"),
+            "EXIF": self.exif and kind == "tiff",
+            "gamma": self.chunks and kind != "png",
+            "resolution": self.dpi and kind == "webp",
+        }
+        lost = [*self.dropped, *(name for name, is_lost in others.items() if is_lost)]
+        return (f"its {', '.join(lost)} will not be kept",) if lost else ()
 
 
 def read_frames(path: Path, kind: RasterKind, span: tuple[float, float] | None) -> Iterator[Radiograph]:
@@ -279,7 +286,7 @@ def _header(image: Image.Image, kind: RasterKind, chunks: dict[bytes, bytes]) ->
     info = image.info
     grey = image.mode in ("1", "L", *SIXTEEN_BIT_MODES)
     dropped = [name.decode("ascii", "replace") for name in chunks if name not in (*PNG_USED, *PNG_COPIED)]
-    dropped += ["ICC profile"] if info.get("icc_profile") and not grey and kind == "png" else []
+    dropped += ["ICC profile"] if info.get("icc_profile") and not grey else []
     dropped += ["XMP"] if info.get("xmp") and kind == "webp" else []
     return RasterHeader(
         kind=kind,
@@ -310,8 +317,9 @@ def _orientation(image: Image.Image, header: RasterHeader) -> tuple[int, RasterH
     except Exception:  # whatever damaged EXIF makes Pillow raise; the pixels are sound
         return 1, replace(header, exif=None, dropped=(*header.dropped, "damaged EXIF"))
     text = {key: value for key, value in header.text.items() if "xmp" not in key.lower()}
+    dropped = header.dropped if len(text) == len(header.text) else (*header.dropped, "XMP")
     dpi = header.dpi[::-1] if header.dpi and orientation >= 5 else header.dpi
-    return orientation, replace(header, exif=rest, text=text, dpi=dpi)
+    return orientation, replace(header, exif=rest, text=text, dpi=dpi, dropped=dropped)
 
 
 def _tiff_pages(path: Path) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
@@ -539,10 +547,12 @@ def _tiff_header(page: "TiffPage") -> RasterHeader:
         if isinstance(text, str) and text and not (code == 270 and (page.is_shaped or page.is_ome)):
             texts.append((code, text.encode("utf-8", "replace")))
     dropped += ["OME metadata"] if page.is_ome else []
+    grey = page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
+    dropped += ["ICC profile"] if icc and not grey else []
     return RasterHeader(
         kind="tiff",
         dpi=_resolution(*((down, across) if turned_over else (across, down))),
-        icc_profile=bytes(icc) if icc and page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) else None,
+        icc_profile=bytes(icc) if icc and grey else None,
         tags=tuple(texts),
         dropped=tuple(dict.fromkeys(dropped)),
     )
