@@ -255,7 +255,7 @@ def _written(job: Job, source: _Source, first: Change, tally: Tally) -> Outcome:
     options = source.options
     low, high = first.before.span
     removed_grey = tally.removed_stored * GREY_MAX / (high - low)
-    notes = list(files.caveats(first.after))
+    notes = list(files.caveats(first.after, job.target))
     if options.save_noise_map and not tally.maps:
         notes.append(f"'{options.denoiser.name}' makes no noise map")
     if removed_grey < NEXT_TO_NOTHING and options.strength > 0:
