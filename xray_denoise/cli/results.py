@@ -1,9 +1,7 @@
 """What benchmarks share: records as they come, with a progress bar, and tables."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,25 +48,16 @@ def collected(
         as_json: print each of them as a line of JSON.
         log: the file that keeps them, for the message after an interrupt.
     """
-    from rich.progress import TextColumn
-
-    from xray_denoise.bench.metrics import SECONDS
-    from xray_denoise.bench.quality import Pace
-
-    pace, total = Pace(counts, estimates), sum(counts.values())
+    costs = dict.fromkeys(counts, 1.0) | {title: cost for title, cost in (estimates or {}).items() if cost}
+    total = sum(counts.values())
     done: list[Record] = []
-    start = before = time.monotonic()
     try:
         with progress("{task.fields[count]}") as bar:
-            *columns, _, _ = bar.columns  # the time left, which would be judged by the latest rows alone
-            bar.columns = (*columns, TextColumn("{task.fields[left]}"))
-            task = bar.add_task("bench", total=1.0, count=f"0/{total}", left=_left(pace.left))
+            work = sum(count * costs[title] for title, count in counts.items())
+            task = bar.add_task("bench", total=work, count=f"0/{total}")
             for one in running:
-                now = time.monotonic()
                 done.append(one)
-                pace.add(one.row, one.values.get(SECONDS) or 0.0, now - before)
-                before = now
-                bar.update(task, completed=pace.share(now - start), count=f"{len(done)}/{total}", left=_left(pace.left))
+                bar.update(task, advance=costs[one.row], count=f"{len(done)}/{total}")
                 if as_json:
                     typer.echo(one.line())
                 if one.failure:
@@ -93,7 +82,3 @@ def about(seconds: float) -> str:
         if seconds >= 1.5 * length:
             return f"about {float(f'{seconds / length:.2g}'):g} {unit}s"
     return "about a minute" if seconds > 45 else "less than a minute"
-
-
-def _left(seconds: float | None) -> str:
-    return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
