@@ -184,7 +184,7 @@ def test_the_quick_table_of_one_phantom(monkeypatch: pytest.MonkeyPatch, profile
 
 
 def test_a_profile_is_for_these_tables(profile: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--profile is for tables of detector noise"):
+    with pytest.raises(UsageError, match="profiles are for tables of detector noise"):
         plan("2", None, methods="noisy", profile=profile)
     with pytest.raises(UnreadableFileError, match="cannot read"):
         plan("detectors", None, methods="noisy", profile=tmp_path / "none.json")

@@ -300,7 +300,7 @@ def test_files_are_replaced_only_when_that_is_asked_for(fakes: dict[str, Fake], 
     status, _, err = invoke(*line)
     assert (status, f"{table} exists already" in err) == (1, True)
     status, _, err = invoke(*line[:-4], "--log", log)
-    assert (status, "add --resume" in err) == (2, True)
+    assert (status, "continue it" in err, "(--resume)" in err) == (2, True, True)
     assert (table.read_text(), log.read_text()) == before
     assert invoke(*line, "--existing", "overwrite")[0] == 0
     assert len(log.read_text().splitlines()) == 6

@@ -162,7 +162,9 @@ def plan(
     suffixes = (".png",) if kind == BEFORE_AFTER else (".png", ".svg")
     if target is None or target.suffix.lower() not in suffixes:
         types = " or ".join(suffix[1:].upper() for suffix in suffixes)
-        raise UsageError(f"this figure needs a {types} file to be written to", hint="for example -o figure.png")
+        raise UsageError(
+            f"this figure needs a {types} file to be written to", hint="for example figure.png", option="output"
+        )
     if kind == "2":
         require("a figure", "matplotlib")
     chosen = registry.of_set(registry.FIGURE) if kind == "2" else [AUTO]

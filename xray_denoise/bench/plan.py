@@ -183,7 +183,7 @@ def plan(
     reasons = {row: spec.unsuited(row) for row in rows}
     able = [row for row in rows if not reasons[row]]
     if not able:
-        raise UsageError("none of these methods fits this table", hint="leave out --methods")
+        raise UsageError("none of these methods fits this table", hint="leave them out", option="methods")
     few, every = (sum(1 for _ in spec.cases(PROBE, seed, short)) for short in (quick, False))
     left_out = [f"{every - few} of the {every} cases of each image"] if few < every else []
     if slow:

@@ -195,7 +195,7 @@ def named(text: str, *, estimator: bool = False) -> list[str]:
     if len({title(row) for row in rows}) < len(rows):
         raise UsageError("a method is named twice", hint=f"choose from {', '.join(denoisers.names())}")
     if ESTIMATOR in rows and not estimator:
-        raise UsageError(f"'{ESTIMATOR}' removes no noise", hint="use it with --table noise-level")
+        raise UsageError(f"'{ESTIMATOR}' removes no noise", hint="use it in the table noise-level", option="table")
     for row in rows:
         if pip := denoisers.missing(split(row)[0]):
             raise CannotRunError(f"'{row}' needs a package that is not installed", hint=pip)
