@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 import xray_denoise as xd
 from xray_denoise.cli import app
 from xray_denoise.denoisers import Denoised, Denoiser
+from xray_denoise.tasks.options import Options
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDE = {"COLUMNS": "200", "NO_COLOR": "1"}
@@ -211,6 +213,8 @@ def test_identifiers_depend_on_options_at_full_precision(tmp_path: Path) -> None
         uids.append(pydicom.dcmread(tmp_path / f"{number}.dcm").SOPInstanceUID)
     assert uids[0] != uids[1]
     assert uids[0] == uids[2]
+    whole, same = (Options(Lower(), noise=xd.NoiseLevel(1, sigma)).identity for sigma in (10, 10.0))
+    assert json.dumps(whole) == json.dumps(same), "a number is the same with and without a point"
 
 
 def test_one_file_that_fails_is_an_exception_and_of_many_an_outcome(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def identity_of(noise: Noise | None) -> Any:
     """What a manifest says of noise that was given, at full precision."""
     if isinstance(noise, NoiseProfile):
         return {"profile_sha256": sha256(noise.to_json().encode()).hexdigest()}
-    return None if noise is None else {"eta": json_number(noise.eta), "sigma": noise.sigma}
+    return None if noise is None else {"eta": json_number(float(noise.eta)), "sigma": float(noise.sigma)}
 
 
 def json_number(value: float) -> float | str:
