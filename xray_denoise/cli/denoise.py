@@ -33,7 +33,9 @@ def complete_model(beginning: str) -> list[str]:
 def denoise(
     inputs: Annotated[
         list[str],
-        typer.Argument(help="DICOM, PNG, TIFF or WebP files, folders, or @list.txt with one path a line (@-: stdin)."),
+        typer.Argument(
+            help="DICOM, PNG, TIFF, WebP or JPEG files, folders, or @list.txt (one path a line; @-: stdin)."
+        ),
     ],
     output: Annotated[
         str,

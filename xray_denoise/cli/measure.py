@@ -19,7 +19,8 @@ WHAT, FILES = "What the images are", "Files"
 @guarded
 def measure(
     inputs: Annotated[
-        list[str], typer.Argument(help="DICOM, PNG, TIFF or WebP files, folders, or @list.txt with one path a line.")
+        list[str],
+        typer.Argument(help="DICOM, PNG, TIFF, WebP or JPEG files, folders, or @list.txt."),
     ],
     flat: Annotated[
         bool,

@@ -1,8 +1,11 @@
-"""PNG, TIFF and WebP: grey pixels in, grey pixels out, nothing lost in between without a word.
+"""PNG, TIFF, WebP and JPEG: grey pixels in, grey pixels out, nothing lost in between without a word.
+
+JPEG is read only: it would change the pixels again.
 
 tifffile reads and writes TIFF, Pillow the rest; this module decides what is accepted, before room is made for it.
 """
 
+import io
 import json
 import logging
 import math
@@ -19,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
+from xray_denoise.files import jpeg
 from xray_denoise.files.atomic import atomic_write
 from xray_denoise.files.damage import as_unreadable
 from xray_denoise.radiograph import Radiograph, robust_span
@@ -26,7 +30,7 @@ from xray_denoise.radiograph import Radiograph, robust_span
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
-RasterKind = Literal["png", "tiff", "webp"]
+RasterKind = Literal["png", "tiff", "webp", "jpeg"]
 
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B")
 BEST_RATIO = 1500
@@ -89,12 +93,14 @@ class RasterHeader:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What is lost, as a sentence without subject; usually nothing."""
-        return (f"its {', '.join(self.dropped)} will not be kept",) if self.dropped else ()
+        """What is or was lost, as sentences with a subject; usually nothing."""
+        lossy = ("it is a JPEG, compressed with loss, so its noise is not that of the detector",)
+        dropped = (f"its {', '.join(self.dropped)} will not be kept",)
+        return (lossy if self.kind == "jpeg" else ()) + (dropped if self.dropped else ())
 
 
 def read_frames(path: Path, kind: RasterKind, span: tuple[float, float] | None) -> Iterator[Radiograph]:
-    """Yield the pages of a grey raster image one by one, upright; PNG and WebP have one.
+    """Yield the pages of a grey raster image one by one, upright; all but TIFF have one.
 
     Args:
         path: the file.
@@ -169,11 +175,13 @@ def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _picture(path: Path, kind: RasterKind) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
-    """The only image of a PNG or WebP file, its bits and what else is in it."""
+    """The only image of a PNG, WebP or JPEG file, its bits and what else is in it."""
     chunks = _png_chunks(path) if kind == "png" else {}
-    with Image.open(path, formats=[kind.upper()]) as image:
+    content = io.BytesIO(jpeg.complete(path)) if kind == "jpeg" else path
+    with Image.open(content, formats=[kind.upper()]) as image:
         if getattr(image, "n_frames", 1) > 1:
-            raise UnreadableFileError(f"{path} is animated", hint="save its frames as single images")
+            what = "holds more than one image" if kind == "jpeg" else "is animated"
+            raise UnreadableFileError(f"{path} {what}", hint="save its frames as single images")
         if kind == "png" and path.stat().st_size * BEST_RATIO < image.width * image.height // 8:
             raise _truncated(path, f"it is too short for {image.height}x{image.width} pixels")
         pixels, bits = _grey_pixels(image, path)
@@ -260,8 +268,9 @@ def _header(image: Image.Image, kind: RasterKind, chunks: dict[bytes, bytes]) ->
     info = image.info
     grey = image.mode in ("1", "L", *SIXTEEN_BIT_MODES)
     dropped = [name.decode("ascii", "replace") for name in chunks if name not in (*PNG_USED, *PNG_COPIED)]
-    dropped += ["ICC profile"] if info.get("icc_profile") and not grey and kind == "png" else []
-    dropped += ["XMP"] if info.get("xmp") and kind == "webp" else []
+    dropped += ["ICC profile"] if info.get("icc_profile") and not grey and kind in ("png", "jpeg") else []
+    dropped += ["XMP"] if info.get("xmp") and kind in ("webp", "jpeg") else []
+    dropped += ["comment"] if info.get("comment") and kind == "jpeg" else []
     return RasterHeader(
         kind=kind,
         dpi=_resolution(*(info.get("dpi") or (0, 0))),

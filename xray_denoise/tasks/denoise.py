@@ -274,7 +274,7 @@ def denoise_file(
     """Denoise one file; `denoise_files` has more arguments, and says more about these.
 
     Args:
-        source: a DICOM, PNG, TIFF or WebP file.
+        source: a DICOM, PNG, TIFF, WebP or JPEG file.
         target: the result, or a folder that is there already.
         model: a name of `models()`, "auto", a .safetensors file, or what `load` gave.
         profile_or_level: the noise where it is known; None has it estimated.

@@ -57,6 +57,8 @@ class Entry:
     recipe: Recipe
     noise_map: Fingerprint | None = None
     """None where the method makes none, or none was asked for."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of the source before the result is trusted, such as compression with loss; for readers."""
 
 
 class Manifest:
