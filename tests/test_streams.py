@@ -147,7 +147,7 @@ def test_each_line_tells_what_was_found_and_removed(here: Path) -> None:
     assert lines[1].endswith(" grey levels)")
     assert ", removed " in lines[1]
     assert lines[-3:] == [
-        "left alone in folders: 1",
+        "ignored in the input folders: 1 file",
         "  in/notes.txt (not a radiograph)",
         "2 written, 0 skipped, 1 failed",
     ]

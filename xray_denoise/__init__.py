@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from xray_denoise.tasks.arrays import DenoisedArray as DenoisedArray
     from xray_denoise.tasks.arrays import denoise as denoise
     from xray_denoise.tasks.arrays import estimate_noise as estimate_noise
+    from xray_denoise.tasks.arrays import estimate_profile as estimate_profile
     from xray_denoise.tasks.batch import Outcome as Outcome
     from xray_denoise.tasks.denoise import Batch as Batch
     from xray_denoise.tasks.denoise import denoise_file as denoise_file
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from xray_denoise.tasks.denoise import models as models
     from xray_denoise.tasks.images import read as read
     from xray_denoise.tasks.images import write as write
+    from xray_denoise.tasks.measure import Measurement as Measurement
+    from xray_denoise.tasks.measure_files import measure as measure
 
 __version__ = "0.1.0"
 
@@ -51,10 +54,12 @@ _HOMES = {
     "physics.noise": ("NoiseLevel", "add_noise"),
     "physics.profile": ("NoiseProfile",),
     "radiograph": ("Radiograph",),
-    "tasks.arrays": ("DenoisedArray", "denoise", "estimate_noise"),
+    "tasks.arrays": ("DenoisedArray", "denoise", "estimate_noise", "estimate_profile"),
     "tasks.batch": ("Outcome",),
     "tasks.denoise": ("Batch", "denoise_file", "denoise_files", "load", "models"),
     "tasks.images": ("read", "write"),
+    "tasks.measure": ("Measurement",),
+    "tasks.measure_files": ("measure",),
 }
 """The public names by the modules that define them."""
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

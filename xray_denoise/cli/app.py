@@ -227,8 +227,14 @@ def console(*, stderr: bool = False, width: int | None = None) -> "Console":
 
 
 @contextmanager
-def progress(*columns: str, shown: bool = True) -> "Iterator[Progress]":
-    """A progress bar on stderr with `columns` (rich markup), drawn on terminals only."""
+def progress(*columns: str, shown: bool = True, estimated: bool = True) -> "Iterator[Progress]":
+    """A progress bar on stderr, drawn on terminals only.
+
+    Args:
+        columns: rich markup, behind the bar.
+        shown: whether it may be drawn.
+        estimated: whether it estimates the time left by its latest steps; not where a column tells it.
+    """
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     global _bar  # noqa: PLW0603 - one terminal, one bar
@@ -236,10 +242,9 @@ def progress(*columns: str, shown: bool = True) -> "Iterator[Progress]":
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        *(TextColumn(column) for column in columns),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        *(TextColumn(column) for column in columns),
+        *((TextColumn("left"), TimeRemainingColumn()) if estimated else ()),
         console=terminal,
         disable=not shown or _verbosity < 0 or not terminal.is_terminal,
         transient=True,

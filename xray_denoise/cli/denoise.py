@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from xray_denoise.cli.app import complain_of, counter, explain, guarded, libraries_muted, one_line, pair, say
+from xray_denoise.cli.results import name_left_alone
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xray_denoise import Batch, Outcome
-    from xray_denoise.tasks.jobs import LeftAlone
     from xray_denoise.tasks.method import Noise
-
-NAMED = 10
-"""Files left alone that are named without -v."""
 
 NOISE, FILES, TELL, SPEED = "Noise", "Files", "What is told", "Device and speed"
 
@@ -287,21 +284,11 @@ def _exhaust(batch: "Batch", tell: "Callable[[Outcome], None]") -> None:
 
 
 def _sum_up(batch: "Batch", counts: dict[str, int]) -> None:
-    _name_left_alone(batch.left_alone)
+    name_left_alone(batch.left_alone)
     left = len(batch.jobs) - sum(counts.values())
     if len(batch.jobs) > 1:
         told = {**counts, **({"not begun": left} if left else {})}
         say(", ".join(f"{count} {status}" for status, count in told.items()))
-
-
-def _name_left_alone(left_alone: "list[LeftAlone]") -> None:
-    if not left_alone:
-        return
-    say(f"left alone in folders: {len(left_alone)}")
-    for number, found in enumerate(left_alone):
-        (say if number < NAMED else explain)(f"  {one_line(str(found.path))} ({found.reason})")
-    if len(left_alone) > NAMED:
-        say(f"  and {len(left_alone) - NAMED} more: -v names all of them")
 
 
 def _tell(outcome: "Outcome", batch: "Batch", *, as_json: bool) -> None:

@@ -97,12 +97,7 @@ def plan_jobs(
     naming = naming or Naming()
     given = [checked_path(path, "an input") for path in inputs]
     output = checked_path(output, "the output", "target")
-    sources, left_alone = _collect(given, output)
-    if not sources:
-        raise UsageError(
-            "there is no radiograph among the inputs",
-            hint="give DICOM, PNG, TIFF, WebP or JPEG files, or folders of them",
-        )
+    sources, left_alone = find_sources(given, output)
     if len(sources) == 1 and next(iter(sources)) in given and _names_a_file(output):
         jobs = [_single(next(iter(sources)), output, naming)]
     else:
@@ -110,6 +105,28 @@ def plan_jobs(
         jobs = [Job(source, output / inside.with_name(naming.of(inside.name))) for source, inside in sources.items()]
     _refuse_collisions(jobs, noise_maps=noise_maps)
     return jobs, left_alone
+
+
+def find_sources(inputs: Iterable[AnyPath], output: Path) -> tuple[dict[Path, Path], list[LeftAlone]]:
+    """Search inputs for radiographs.
+
+    Args:
+        inputs: files and folders; folders are searched to the bottom.
+        output: folder of the results; what lies in it is no input.
+
+    Returns:
+        Every file with its place below the output folder, and what was found in folders and is left alone.
+
+    Raises:
+        UsageError: there is no file at all, or an input has no name.
+    """
+    sources, left_alone = _collect([checked_path(path, "an input") for path in inputs], output)
+    if not sources:
+        raise UsageError(
+            "there is no radiograph among the inputs",
+            hint="give DICOM, PNG, TIFF, WebP or JPEG files, or folders of them",
+        )
+    return sources, left_alone
 
 
 def expand_lists(inputs: Sequence[str], standard_input: Iterable[str] = ()) -> Iterator[str]:
