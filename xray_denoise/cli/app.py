@@ -42,7 +42,7 @@ FLAGS = {
 }
 """Options by the parameters of Python functions that they set, where their names differ."""
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors, and the data that was asked for, only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more about what is done.")]
 
 _verbosity = 0
@@ -119,12 +119,12 @@ def _add_parameters(run: Callable[..., None], command: Callable[..., None], **ad
     )
 
 
-def complain_of(error: XrayDenoiseError) -> None:
-    """Print an error of the library and its hint, with the option that decides."""
+def complain_of(error: XrayDenoiseError, number: str = "") -> None:
+    """Print an error of the library and its hint, with the option that decides; behind the `number` of its file."""
     hint = error.hint
     if error.option and hint:
         hint += f" ({FLAGS.get(error.option, '--' + error.option.replace('_', '-'))})"
-    complain(str(error), hint)
+    complain(f"{number}{error}", hint)
 
 
 def complain(what: str, hint: str) -> None:
@@ -136,8 +136,18 @@ def complain(what: str, hint: str) -> None:
         _print(f"hint:  {one_line(hint)}")
 
 
+def tell(text: str) -> None:
+    """Print what became of a file to stdout, unless people asked for quiet; a reader that has gone stops no work."""
+    if _verbosity < 0:
+        return
+    try:
+        typer.echo(text)
+    except (OSError, ValueError):
+        _discard(sys.stdout)
+
+
 def say(text: str) -> None:
-    """Tell people something, unless they asked for quiet; results go to stdout, this to stderr."""
+    """Tell people something on stderr, unless they asked for quiet."""
     if _verbosity >= 0:
         _print(text)
 

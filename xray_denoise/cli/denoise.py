@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import complain_of, counter, explain, guarded, libraries_muted, one_line, pair, say
+from xray_denoise.cli.app import complain_of, counter, explain, guarded, libraries_muted, one_line, pair, say, tell
 from xray_denoise.cli.results import name_left_alone
 from xray_denoise.errors import UsageError
 
@@ -233,6 +233,7 @@ def _preview(batch: "Batch", *, as_json: bool) -> int:
                 "action": planned.action,
                 "error": str(failure) if failure else None,
                 "error_kind": failure.kind if failure else None,
+                "hint": failure.hint if failure else None,
             }
             typer.echo(json.dumps(record))
         else:
@@ -256,7 +257,7 @@ def _run(batch: "Batch", *, as_json: bool) -> int:
     counts = {"written": 0, "skipped": 0, "failed": 0}
     total = len(batch.jobs)
 
-    def tell(outcome: "Outcome") -> None:
+    def count(outcome: "Outcome") -> None:
         counts[outcome.status] += 1
         advance(outcome.number)
         _tell(outcome, batch, as_json=as_json)
@@ -264,7 +265,7 @@ def _run(batch: "Batch", *, as_json: bool) -> int:
     try:
         with libraries_muted(), counter("denoise", total) as advance:
             batch.on_progress = advance
-            _exhaust(batch, tell)
+            _exhaust(batch, count)
     finally:
         _sum_up(batch, counts)
     if batch.report:
@@ -272,14 +273,14 @@ def _run(batch: "Batch", *, as_json: bool) -> int:
     return counts["failed"]
 
 
-def _exhaust(batch: "Batch", tell: "Callable[[Outcome], None]") -> None:
+def _exhaust(batch: "Batch", heard: "Callable[[Outcome], None]") -> None:
     """Tell of every outcome; after Ctrl-C also of the files that were being written."""
     try:
         for outcome in batch:
-            tell(outcome)
+            heard(outcome)
     except KeyboardInterrupt:
         for outcome in batch.interrupted():
-            tell(outcome)
+            heard(outcome)
         raise
 
 
@@ -298,10 +299,10 @@ def _tell(outcome: "Outcome", batch: "Batch", *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(denoise_log.record(outcome, batch.device)))
     if outcome.failure:
-        complain_of(outcome.failure)
+        complain_of(outcome.failure, number)
     elif not as_json:
         by = f"by {outcome.model}, " if outcome.model not in ("", batch.options.denoiser.name) else ""
-        say(f"{number}{one_line(f'{outcome.source} -> {outcome.target}')} ({by}{_summary(outcome)})")
+        tell(f"{number}{one_line(f'{outcome.source} -> {outcome.target}')} ({by}{_summary(outcome)})")
     for note in outcome.notes:
         say(f"note: {number}{one_line(str(outcome.source))}: {note}")
 
