@@ -253,3 +253,21 @@ def test_help_begins_with_the_commonest_options_and_is_in_groups(here: Path) -> 
     ]
     assert order == sorted(order)
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("line", "there", "absent"),
+    [
+        ("xray-denoise denoise --model x-p", {"x-profile"}, {"tv", "lite"}),
+        ("xray-denoise denoise --model t", {"tv"}, {"x-profile"}),
+        ("xray-denoise export l", {"lite"}, {"tv"}),
+        ("xray-denoise train data --init x-b", {"x-bdcnn"}, {"tv"}),
+    ],
+)
+def test_shells_complete_the_names_of_models(line: str, there: set[str], absent: set[str]) -> None:
+    environment = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    environment["_XRAY_DENOISE_COMPLETE"] = "complete_bash"
+    result = CliRunner().invoke(app, [], prog_name="xray-denoise", env=environment)
+    names = set(result.stdout.split())
+    assert there <= names
+    assert not absent & names

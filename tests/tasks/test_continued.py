@@ -1,6 +1,7 @@
 """`train --init`: what is taken over from a model, and that a training never makes it worse."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from xray_denoise.cli.train import _Clock
 from xray_denoise.errors import TrainingError, UsageError
 from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.tasks import continued, train
+from xray_denoise.training import detector
 from xray_denoise.training.detector import DetectorRange
 from xray_denoise.training.patches import NoiseRange, WideRange
 from xray_denoise.training.presets import PRESETS
@@ -106,7 +108,9 @@ def test_models_that_come_with_the_package_say_what_they_were_trained_on() -> No
     }
 
 
-def test_the_default_model_can_be_trained_on(here: Path) -> None:
+def test_the_default_model_can_be_trained_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector, "PHANTOM_SIZE", 64)
+    monkeypatch.setattr(train, "DetectorSource", partial(detector.DetectorSource, phantoms=1))
     schedule = PRESETS["fast"]
     plan = train.Plan(here / "data", here / "run", "profile-unet", schedule, init="x-profile", device="cpu")
     with pytest.raises(UsageError, match="trained on the noise of detectors"):

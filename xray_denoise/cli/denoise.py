@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from xray_denoise.cli.app import complain_of, counter, explain, guarded, libraries_muted, one_line, pair, say, tell
+from xray_denoise.cli.completion import complete_model
 from xray_denoise.cli.results import name_left_alone
 from xray_denoise.errors import UsageError
 
@@ -17,13 +18,6 @@ if TYPE_CHECKING:
     from xray_denoise.tasks.method import Noise
 
 NOISE, FILES, TELL, SPEED = "Noise", "Files", "What is told", "Device and speed"
-
-
-def complete_model(beginning: str) -> list[str]:
-    """Names of models for the completion of a shell."""
-    from xray_denoise import denoisers
-
-    return [name for name in (denoisers.AUTO, *denoisers.names()) if name.startswith(beginning)]
 
 
 @guarded

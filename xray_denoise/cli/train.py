@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from xray_denoise.cli.app import guarded, one_line, pair, progress, say
-from xray_denoise.cli.denoise import complete_model
+from xray_denoise.cli.completion import complete_network
 from xray_denoise.cli.results import about, time_left
 from xray_denoise.errors import CannotRunError, UsageError
 
@@ -85,14 +85,14 @@ def train(
         str,
         typer.Option(
             metavar="NAME|PATH",
-            autocompletion=complete_model,
+            autocompletion=complete_network,
             help="Model to start from: its network, options, noise and weights. The best validated weights are kept.",
         ),
     ] = "scratch",
     teacher: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|PATH", autocompletion=complete_model, help="Teacher model for knowledge distillation."
+            metavar="NAME|PATH", autocompletion=complete_network, help="Teacher model for knowledge distillation."
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in RUN.")] = False,
