@@ -168,4 +168,4 @@ def test_a_folder_of_jpegs_becomes_png_and_the_loss_is_told_everywhere(here: Pat
     for line in (here / "out" / "xray-denoise-manifest.jsonl").read_text().splitlines():
         assert "compressed with loss" in json.loads(line)["notes"][0]
     again = call("in/a.jpg", "-o", "out", "--existing", "skip")
-    assert "there already" in again.stdout
+    assert "skipped: up to date" in again.stdout

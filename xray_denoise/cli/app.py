@@ -68,6 +68,11 @@ def global_options(
     _verbosity = int(verbose) - int(quiet)
 
 
+def option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    """An option whose help stands in a panel of its own."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
     """Make a command: it takes -q and -v, and errors that a user can fix are two lines and an exit status.
 

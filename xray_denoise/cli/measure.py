@@ -51,9 +51,7 @@ def measure(
     ] = None,
     pixel_pitch: Annotated[
         float | None,
-        typer.Option(
-            metavar="MM", rich_help_panel=WHAT, help="Distance of the pixels. Default: what a DICOM file says."
-        ),
+        typer.Option(metavar="MM", rich_help_panel=WHAT, help="Pixel pitch. Default: that in the DICOM header."),
     ] = None,
     value_range: Annotated[
         str,
@@ -66,7 +64,9 @@ def measure(
     ] = "auto",
     window: Annotated[
         Literal["sine", "none"],
-        typer.Option(rich_help_panel=WHAT, help="Of noise power spectra; none as IEC 62220-1-1, sine leaks less."),
+        typer.Option(
+            rich_help_panel=WHAT, help="Window of noise power spectra; none as in IEC 62220-1-1, sine leaks less."
+        ),
     ] = "sine",
     as_json: Annotated[
         bool, typer.Option("--json", rich_help_panel=FILES, help="Print one JSON object for each measurement.")
@@ -88,7 +88,7 @@ def measure(
     ] = None,
     existing: Annotated[
         Literal["error", "overwrite"],
-        typer.Option(rich_help_panel=FILES, help="Where an output file exists: fail, or replace it."),
+        typer.Option(rich_help_panel=FILES, help="If an output file exists: fail, or replace it."),
     ] = "error",
 ) -> None:
     """Measure noise, spectrum and MTF: of a detector from test images, or of one radiograph by itself."""

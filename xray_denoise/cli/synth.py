@@ -47,15 +47,17 @@ def synth(
         ),
     ] = None,
     size: Annotated[int, typer.Option(min=16, max=8192, help="Side of a phantom, pixels.")] = 1024,
-    count: Annotated[int, typer.Option(min=1, help="Phantoms, or exposures of each radiograph.")] = 1,
-    bits: Annotated[int, typer.Option(min=8, max=16, help="Bits per pixel of the files.")] = 8,
+    count: Annotated[int, typer.Option(min=1, help="Number of phantoms, or of exposures of each radiograph.")] = 1,
+    bits: Annotated[int, typer.Option(min=8, max=16, help="Bits per pixel.")] = 8,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of the phantom and the noise, counted up; a seed repeats a result.")
+        int, typer.Option(min=0, help="Seed of the first phantom or exposure; the next ones count up.")
     ] = 0,
     output: Annotated[str, typer.Option("--output", "-o", help="Folder for the images.")] = ".",
-    file_format: Annotated[Literal["png", "tiff", "dcm"], typer.Option("--format", help="Type of the files.")] = "png",
+    file_format: Annotated[
+        Literal["png", "tiff", "dcm"], typer.Option("--format", help="Format of the images.")
+    ] = "png",
     save_clean: Annotated[
-        bool, typer.Option("--save-clean/--no-save-clean", help="Write the noise-free image too.")
+        bool, typer.Option("--save-clean/--no-save-clean", help="Also write the noise-free image.")
     ] = True,
 ) -> None:
     """Add X-ray noise to clean radiographs, or to a built-in chest phantom."""

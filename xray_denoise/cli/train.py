@@ -5,12 +5,13 @@ import gc
 import math
 import shlex
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from xray_denoise.cli.app import guarded, one_line, pair, progress, say
+from xray_denoise.cli.app import guarded, one_line, option, pair, progress, say
 from xray_denoise.cli.completion import complete_network
 from xray_denoise.cli.results import about, time_left
 from xray_denoise.errors import CannotRunError, UsageError
@@ -24,83 +25,71 @@ if TYPE_CHECKING:
     from xray_denoise.weights import Card
 
 
+_schedule_option = partial(option, "Schedule")
+_noise_option = partial(option, "Noise")
+_machine = partial(option, "Device and speed")
+
+NETS = "Networks to train; several are trained one after another under identical conditions."
+INIT = "Model to start from: its network, options, noise and weights. The best validated weights are kept."
+MAX_TIME = (
+    "Longest training time, without validation. One network: its schedule ends with it. Several: training pauses, and "
+    "--resume continues."
+)
+PRESET = "Length, batch, patches and rate: brief (half an hour of a core), fast (a few cores), standard (a GPU), paper."
+NOISE = (
+    "paper: white, within --eta and --sigma. wide: from none to the paper's, slightly correlated. detector: that of "
+    "real detectors, for profile-unet."
+)
+TEACHER = "Teacher model for knowledge distillation."
+
+
 @guarded
 def train(
     data: Annotated[Path, typer.Argument(help="Folder of noise-free radiographs.")],
     run: Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder for the results.")],
     nets: Annotated[
         str | None,
-        typer.Option(
-            "--nets",
-            "--net",
-            metavar="A,B",
-            show_default="x-bdcnn, or that of --init",
-            help="Networks to train; several are trained one after another under identical conditions.",
-        ),
+        typer.Option("--nets", "--net", metavar="A,B", show_default="x-bdcnn, or that of --init", help=NETS),
     ] = None,
-    preset: Annotated[
-        str, typer.Option(help="Schedule: paper, standard (GPU), fast (a few CPU cores) or brief (half an hour).")
-    ] = "fast",
+    init: Annotated[
+        str, typer.Option(metavar="NAME|PATH", autocompletion=complete_network, show_default="none", help=INIT)
+    ] = "scratch",
+    val: Annotated[
+        Path | None, typer.Option(help="Radiographs of other patients. Default: a twentieth of the patients of DATA.")
+    ] = None,
+    max_time: Annotated[str | None, typer.Option(metavar="90s|30m|2h", help=MAX_TIME)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in RUN.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and noise.")] = 0,
+    preset: Annotated[str, _schedule_option(PRESET, metavar="NAME")] = "fast",
+    epochs: Annotated[int | None, _schedule_option("Length: 32 patches per image and epoch.", min=1)] = None,
+    steps: Annotated[int | None, _schedule_option("Length in batches.", min=1)] = None,
+    batch_size: Annotated[int | None, _schedule_option("Patches per step, over all processes.", min=1)] = None,
+    patch_size: Annotated[int | None, _schedule_option("Side of a patch, a multiple of 8.", min=16)] = None,
+    lr: Annotated[float | None, _schedule_option("Highest learning rate.", min=0)] = None,
+    optimizer: Annotated[Literal["adam", "muon"] | None, _schedule_option("Default: that of the preset, Adam.")] = None,
+    teacher: Annotated[
+        str | None, _schedule_option(TEACHER, metavar="NAME|PATH", autocompletion=complete_network)
+    ] = None,
     level: Annotated[
         Literal["std", "paper"] | None,
-        typer.Option(show_default="std, or that of --init", help="How noise levels are encoded."),
-    ] = None,
-    val: Annotated[
-        Path | None, typer.Option(help="Other patients' radiographs. Default: a twentieth of the patients.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Length: 32 patches per image and epoch.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Length in batches.")] = None,
-    max_time: Annotated[
-        str | None,
-        typer.Option(
-            metavar="90s|30m|2h",
-            help="Longest training time, without validation. One network: its schedule ends with it. "
-            "Several: training pauses, and --resume continues.",
-        ),
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Patches per step, over all processes.")] = None,
-    patch_size: Annotated[int | None, typer.Option(min=16, help="Side of a patch, a multiple of 8.")] = None,
-    lr: Annotated[float | None, typer.Option(min=0, help="Highest learning rate.")] = None,
-    optimizer: Annotated[
-        Literal["adam", "muon"] | None, typer.Option(help="Default: that of the preset, Adam.")
+        _schedule_option("How noise levels are encoded.", show_default="std, or that of --init"),
     ] = None,
     noise: Annotated[
-        Literal["paper", "wide", "detector"] | None,
-        typer.Option(
-            show_default="paper, or that of --init",
-            help="paper: white, within --eta and --sigma. wide: from none to the paper's, slightly correlated. "
-            "detector: that of real detectors, for profile-unet.",
-        ),
+        Literal["paper", "wide", "detector"] | None, _noise_option(NOISE, show_default="paper, or that of --init")
     ] = None,
     eta: Annotated[
-        str | None, typer.Option(metavar="LO,HI", show_default="0.4,1.9", help="Photons per grey level.")
+        str | None, _noise_option("Photons per grey level.", metavar="LO,HI", show_default="0.4,1.9")
     ] = None,
     sigma: Annotated[
-        str | None, typer.Option(metavar="LO,HI", show_default="0,20", help="Electronic noise, grey levels.")
+        str | None, _noise_option("Electronic noise, grey levels.", metavar="LO,HI", show_default="0,20")
     ] = None,
     lost: Annotated[
-        float, typer.Option(min=0, help="With --noise detector: weight of what is lost of inserted details.")
+        float, _noise_option("With --noise detector: weight of inserted details that are lost.", min=0)
     ] = 0.0,
-    init: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME|PATH",
-            autocompletion=complete_network,
-            help="Model to start from: its network, options, noise and weights. The best validated weights are kept.",
-        ),
-    ] = "scratch",
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|PATH", autocompletion=complete_network, help="Teacher model for knowledge distillation."
-        ),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in RUN.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="Processes, each with a device of its own.")] = 1,
-    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and noise.")] = 0,
+    device: Annotated[str, _machine("auto, cpu, cuda or cuda:N.")] = "auto",
+    devices: Annotated[int, _machine("Processes, each with a device of its own.", min=1)] = 1,
+    precision: Annotated[Literal["auto", "fp32", "bf16"], _machine("Arithmetic of the network.")] = "auto",
+    threads: Annotated[int | None, _machine("CPU threads. Default: all cores.", min=1)] = None,
 ) -> None:
     """Train a network, or train a model further (--init).
 
