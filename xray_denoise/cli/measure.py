@@ -110,6 +110,7 @@ def measure(
     _check_outputs((csv, profile, plot), existing)
     _check_plot(plot)
     found: list[Measurement] = []
+    notes: set[str] = set()
     failed = 0
     with libraries_muted():
         for one in task.measure(expand_lists(inputs, sys.stdin), settings):
@@ -121,6 +122,11 @@ def measure(
                 continue
             found.append(one)
             _tell(one, len(found), as_json=as_json)
+            for note in one.notes:
+                text = f"note: {one.kind}: {one_line(note)}"
+                if text not in notes:  # frames of one detector share theirs
+                    say(text)
+                notes.add(text)
     if found:
         _write(found, csv, plot)
         if profile:
@@ -142,8 +148,6 @@ def _tell(one: "Measurement", number: int, *, as_json: bool) -> None:
         typer.echo(one_line(f"{one.kind}: {first}" + (f" and {more} more" if more else "")))
         for line in output.lines(one):
             typer.echo(f"  {line}")
-    for note in one.notes:
-        say(f"note: {one.kind}: {one_line(note)}")
 
 
 def _write(found: "list[Measurement]", csv: Path | None, plot: Path | None) -> None:

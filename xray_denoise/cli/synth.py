@@ -76,15 +76,16 @@ def synth(
         else (task.phantoms(size, count, seed), [])
     )
     failed = 0
+    printed: set[Path] = set()
     for exposure in task.synthesise(subjects, recipe, folder):
         if isinstance(exposure, task.Failure):
             failed += 1
             complain_of(exposure.error)
             continue
-        typer.echo(one_line(str(exposure.noisy)))
-        for path in (exposure.clean, exposure.profile):
-            if path:
+        for path in (exposure.noisy, exposure.clean, exposure.profile):
+            if path and path not in printed:  # exposures of one image share the clean one
                 typer.echo(one_line(str(path)))
+                printed.add(path)
         what = ", ".join(
             f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
             for name, value in exposure.noise.items()

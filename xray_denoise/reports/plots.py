@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-"""Okabe and Ito's palette, distinguishable with every kind of colour vision; yellow is too pale for a line and left out."""
+"""Palette of Okabe and Ito, distinguishable with every kind of colour vision; without yellow, too pale for a line."""
 MARKERS = "osD^vP"
 """One fewer than the colours, so that pairs of both repeat after 42 methods; no information is in the colour alone."""
 Fill = Literal["full", "none", "left", "right", "bottom", "top"]
