@@ -8,7 +8,8 @@ from typer.testing import CliRunner, Result
 
 from xray_denoise.cli import app
 from xray_denoise.files.profiles import read_profile, write_profile
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.scale import MID_GREY
 
 
 @pytest.fixture(autouse=True)

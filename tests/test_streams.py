@@ -112,10 +112,10 @@ def test_wrong_words_are_told_in_two_lines(here: Path, line: list[str], status: 
 
 
 def test_a_missing_package_is_status_3(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xray_denoise.denoisers.find_spec", lambda _: None)
+    monkeypatch.setattr("xray_denoise.extras.find_spec", lambda _: None)
     result = call("denoise", "in", "-o", "out", "--model", "gat-bm3d")
     assert result.exit_code == 3
-    assert "needs a package" in result.stderr
+    assert "'gat-bm3d' needs the package 'bm3d'" in result.stderr
     assert not (here / "out").exists()
 
 

@@ -9,10 +9,11 @@ from xray_denoise import denoisers, nets
 from xray_denoise.denoisers import Runtime
 from xray_denoise.denoisers.devices import choose_precision
 from xray_denoise.errors import XrayDenoiseError
-from xray_denoise.nets.profile_unet import KNOTS, ProfileUNet, noise_maps
+from xray_denoise.nets.profile_unet import ProfileUNet, noise_maps
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.physics.profile import KNOTS
 
 HAS_CUDA = torch.cuda.is_available()
 

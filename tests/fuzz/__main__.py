@@ -24,8 +24,9 @@ from tests.fuzz import corpus
 from tests.fuzz.mutate import mutated, mutated_card
 from xray_denoise import denoisers, weights
 from xray_denoise.errors import CannotRunError
-from xray_denoise.tasks.batch import Options, run_jobs
+from xray_denoise.tasks.batch import run_jobs
 from xray_denoise.tasks.jobs import plan_jobs
+from xray_denoise.tasks.options import Options
 
 SLOWEST_SECONDS = 5.0
 MOST_BYTES = 1 << 30

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from xray_denoise import nets
 from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.nets.cost import multiply_adds_per_pixel, parameters
-from xray_denoise.nets.level import LevelEncoding
+from xray_denoise.nets.level_encoding import LevelEncoding
 
 
 class Pen:

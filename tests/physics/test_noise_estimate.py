@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.chain import detector_profile
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.noise_estimate import estimate_profile
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.physics.profile import NoiseProfile, kernel_of
 
 CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {

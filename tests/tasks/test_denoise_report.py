@@ -15,9 +15,11 @@ from xray_denoise.cli import app
 from xray_denoise.errors import XrayDenoiseError
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks import denoise_report
-from xray_denoise.tasks.batch import Options, Outcome, run_jobs
+from xray_denoise.tasks.batch import run_jobs
 from xray_denoise.tasks.denoise_report import DenoiseReport
 from xray_denoise.tasks.jobs import Job
+from xray_denoise.tasks.options import Options
+from xray_denoise.tasks.outcome import Outcome
 
 PATIENT = "Mueller_Hans"
 

@@ -13,8 +13,9 @@ from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageE
 from xray_denoise.files.profiles import read_profile, write_profile
 from xray_denoise.physics.chain import DETECTORS, detector_profile
 from xray_denoise.physics.metrics import psnr
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
+from xray_denoise.scale import MID_GREY
 from xray_denoise.tasks import synth
 
 LEVEL = synth.LevelNoise((0.6, 0.6), (10, 10))

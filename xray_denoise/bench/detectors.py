@@ -22,8 +22,9 @@ from xray_denoise.bench.metrics import BANDS_FOUND, METRICS
 from xray_denoise.bench.pivot import mean
 from xray_denoise.denoisers import AUTO
 from xray_denoise.physics.chain import detector_profile
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.reports.tables import Column, Row, Table
+from xray_denoise.scale import MID_GREY
 
 if TYPE_CHECKING:
     from xray_denoise.bench.tables import Run

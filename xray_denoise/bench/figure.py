@@ -15,9 +15,10 @@ from xray_denoise.bench.rows import Row
 from xray_denoise.denoisers import AUTO, Runtime
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.metrics import quality
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.reports.figure import Panel, PanelRow, draw
 from xray_denoise.reports.page import require
+from xray_denoise.scale import GREY_MAX
 
 LEVELS = tuple(NoiseLevel(eta, sigma) for eta in (0.4, 0.6) for sigma in (10.0, 15.0))
 """The noise levels of Figure 2."""

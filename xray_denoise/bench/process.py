@@ -32,8 +32,8 @@ from xray_denoise.bench.fresh_process import in_fresh_process
 from xray_denoise.bench.quality import versions
 from xray_denoise.denoisers import Runtime
 from xray_denoise.files.atomic import write_bytes
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import add_noise
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.reports.tables import Column, Report, Row, Table, markdown
 
@@ -158,9 +158,10 @@ def bare_seconds(model: str, engine: str, threads: int | None, path: Path) -> fl
 
 def folder_seconds(model: str, engine: str, threads: int | None, source: Path, target: Path) -> tuple[float, float]:
     """Seconds a file of a folder, and of the bare network on one of its files, before and after."""
-    from xray_denoise.tasks.batch import Options, run_jobs
+    from xray_denoise.tasks.batch import run_jobs
     from xray_denoise.tasks.jobs import plan_jobs
     from xray_denoise.tasks.manifest import Manifest
+    from xray_denoise.tasks.options import Options
 
     _prepare(threads)
     jobs, _ = plan_jobs([str(source)], target)

@@ -20,9 +20,10 @@ from xray_denoise import denoisers, files
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.physics.chain import detector_profile
 from xray_denoise.physics.evenness import PERCENTILES, shares_removed, still_scene
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Column, Row, Table
+from xray_denoise.scale import MID_GREY
 
 DETECTORS = ("white", "csi")
 GREYS, DEVIATIONS = (10, 60, 127, 190, 245), (0.5, 1.0, 2.0, 4.0, 8.0)

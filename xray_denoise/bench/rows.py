@@ -100,8 +100,8 @@ class Row:
     @property
     def fingerprint(self) -> str:
         """What decides the result besides the name: weights, device and precision, or the parameters."""
-        version = getattr(self.denoiser, "version", "")
-        return f"{version} {getattr(self.denoiser, 'settings', '')}" if version else repr(self.denoiser)
+        sha256 = self.denoiser.weights_sha256
+        return f"{sha256} {self.denoiser.settings}" if sha256 else repr(self.denoiser)
 
     @property
     def identity(self) -> str:
@@ -111,7 +111,7 @@ class Row:
     @property
     def is_network(self) -> bool:
         """Whether it has weights."""
-        return bool(getattr(self.denoiser, "version", ""))
+        return bool(self.denoiser.weights_sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +123,14 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimator:
+class Estimator(Denoiser):
     """Estimates the noise level classically and leaves the image as it is."""
 
     name: str = field(default=ESTIMATOR, init=False)
 
     def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """See `Denoiser`."""
-        return Denoised(np.asarray(noisy, dtype=np.float32), as_level(level) or estimate_level(noisy))
+        return Denoised.of(noisy, noisy, as_level(level) or estimate_level(noisy))
 
 
 def split(row: str) -> tuple[str, bool]:
@@ -214,8 +214,7 @@ def make(rows: Iterable[str], runtime: Runtime) -> tuple[list[Row], list[Absent]
 
 def device(rows: Sequence[Row]) -> str:
     """Where the networks among `rows` run; classical methods run on the CPU."""
-    found = {str(row.denoiser.device) for row in rows if hasattr(row.denoiser, "device")}
-    return ", ".join(sorted(found)) or "cpu"
+    return ", ".join(sorted({row.denoiser.device for row in rows if row.is_network})) or "cpu"
 
 
 def models(rows: Sequence[Row]) -> str:
@@ -223,7 +222,6 @@ def models(rows: Sequence[Row]) -> str:
     found = []
     for row in rows:
         if row.is_network:
-            training = getattr(row.denoiser, "training", "")
-            name = getattr(row.denoiser, "title", row.denoiser.name)
-            found.append(f"{name} {row.fingerprint[:12]}" + (f" ({training})" if training else ""))
+            training = row.denoiser.training
+            found.append(f"{row.denoiser.name} {row.fingerprint[:12]}" + (f" ({training})" if training else ""))
     return ", ".join(found)

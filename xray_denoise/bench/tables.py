@@ -21,10 +21,10 @@ from xray_denoise.bench.pivot import Cells, Results, image_means, mean, spread
 from xray_denoise.bench.rows import Absent, Row
 from xray_denoise.errors import UsageError
 from xray_denoise.files.profiles import read_profile
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel, add_noise
-from xray_denoise.physics.profile import MID_GREY
+from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Column, Table
+from xray_denoise.scale import GREY_MAX, MID_GREY
 
 SHOWN = ("psnr", "snr", "ssim", "ssim_paper", SECONDS)
 LEVEL_ERRORS = ("inverse_eta_error", "sigma_error", "total_error")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from xray_denoise.bench.metrics import SECONDS
 from xray_denoise.bench.quality import WARMUP_SIZE
 from xray_denoise.bench.rows import Row
 from xray_denoise.physics.metrics import psnr
+
+if TYPE_CHECKING:
+    from xray_denoise.denoisers.windowed import NetworkDenoiser
 
 NOISY, CLEAN = "noisy.npy", "clean.npy"
 """Files of float32 arrays (H, W), grey levels."""
@@ -51,22 +55,22 @@ class TimedRun:
         noisy = np.load(self.folder / NOISY)
         noisy = noisy if self.side is None else resized(noisy, self.side)
         denoiser = self.row.denoiser
-        window_for = getattr(denoiser, "window_for", lambda _: (WARMUP_SIZE, WARMUP_SIZE))
-        height, width = window_for(noisy.shape)  # never so large that it would decide the peak of memory
+        network = cast("NetworkDenoiser", denoiser) if self.row.is_network else None
+        height, width = network.window_for(noisy.shape) if network else (WARMUP_SIZE, WARMUP_SIZE)
+        # never so large that it would decide the peak of memory
         for _ in range(self.warmup):
             self.row(noisy[:height, :width], MIDDLE)
         seconds, image = _timed(lambda: self.row(noisy, MIDDLE).image)
         values: dict[str, float | None] = {SECONDS: seconds, MEMORY: peak_memory()}
         values["psnr"] = psnr(image, np.load(self.folder / CLEAN)) if self.side is None else None
-        net, device = getattr(denoiser, "net", None), getattr(denoiser, "device", None)
-        if getattr(device, "type", "") == "cuda":
+        if denoiser.device.startswith("cuda"):
             import torch
 
-            values[DEVICE_MEMORY] = torch.cuda.max_memory_allocated(device) / 2**20
-        if net is not None:
+            values[DEVICE_MEMORY] = torch.cuda.max_memory_allocated(denoiser.device) / 2**20
+        if network:
             from xray_denoise.nets.cost import multiply_adds_per_pixel
 
-            values[MULTIPLY_ADDS] = multiply_adds_per_pixel(net) * noisy.size
+            values[MULTIPLY_ADDS] = multiply_adds_per_pixel(network.net) * noisy.size
         return values
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xray_denoise import Batch, Outcome
-    from xray_denoise.tasks.method import Noise
+    from xray_denoise.physics.profile import Noise
 
 NOISE, FILES, TELL, SPEED = "Noise", "Files", "Reports", "Device and speed"
 
@@ -315,9 +315,9 @@ def _tell(outcome: "Outcome", batch: "Batch", *, as_json: bool) -> None:
 
 def _summary(outcome: "Outcome") -> str:
     """What was found and removed, in a few words."""
-    from xray_denoise.tasks import method
+    from xray_denoise.tasks import noise_words
 
     if outcome.status == "skipped":
         return "skipped: up to date"
-    found = "" if outcome.noise is None else f"noise {method.deviation_at_mid_grey(outcome.noise):.2g}, "
+    found = "" if outcome.noise is None else f"noise {noise_words.deviation_at_mid_grey(outcome.noise):.2g}, "
     return f"{found}removed {outcome.removed_grey or 0.0:.2g} grey levels"

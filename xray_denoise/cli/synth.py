@@ -61,7 +61,7 @@ def synth(
     ] = True,
 ) -> None:
     """Add X-ray noise to clean radiographs, or to a built-in chest phantom."""
-    from xray_denoise.physics.noise import GREY_MAX
+    from xray_denoise.scale import GREY_MAX
     from xray_denoise.tasks import synth as task
     from xray_denoise.tasks.jobs import checked_path, expand_lists
 

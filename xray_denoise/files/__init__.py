@@ -150,9 +150,14 @@ def read(path: Path, *, span: tuple[float, float] | None = None) -> Radiograph:
     return radiograph
 
 
-def read_frames(path: Path, *, span: tuple[float, float] | None = None) -> Iterator[Radiograph]:
-    """Read the frames or pages of a file one by one; a file of one image yields one. See `read`."""
-    kind = sniff(path)
+def read_frames(
+    path: Path, *, span: tuple[float, float] | None = None, kind: Kind | None = None
+) -> Iterator[Radiograph]:
+    """Read the frames or pages of a file one by one; a file of one image yields one. See `read`.
+
+    `kind` is what `sniff` says of the file, where that has been asked already.
+    """
+    kind = kind or sniff(path)
     if kind is None:
         raise UnreadableFileError(
             f"{path} is neither DICOM, PNG, TIFF, WebP nor JPEG", hint="convert it without loss, for example to PNG"
@@ -209,7 +214,11 @@ def write(
     frames = chain([first], frames)
     kind = _kind_to_write(target, first)
     if kind == "dicom" and bits is not None:
-        raise UsageError("a DICOM file keeps the bits of its source", hint="leave out --bits, or write a PNG or TIFF")
+        raise UsageError(
+            "a DICOM file keeps the bits of its source",
+            hint="leave the bits out, or write a PNG or TIFF",
+            option="bits",
+        )
     source = None if first.header is None else first.source
     with atomic_write(target, source=source, before_rename=before_rename, replace=replace) as stream:
         if kind == "dicom":

@@ -62,5 +62,5 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwritableFileError(
-            f"cannot make the folder {folder}: {error.strerror}", hint="choose another with -o"
+            f"cannot make the folder {folder}: {error.strerror}", hint="choose another", option="target"
         ) from error

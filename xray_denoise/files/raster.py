@@ -531,12 +531,14 @@ def stored_pixels(radiograph: Radiograph, bits: int | None) -> NDArray[Any]:
     if radiograph.stored.min() < 0:
         raise UnwritableFileError(
             f"{radiograph.source} has negative stored values, which a PNG or TIFF cannot hold",
-            hint="use --render display, or write a DICOM file",
+            hint="render it as displayed, or write a DICOM file",
+            option="render",
         )
     if radiograph.stored.max() >= 2**bits:
         raise UnwritableFileError(
             f"{radiograph.source} has stored values above {2**bits - 1}",
-            hint="use --bits 16, or --render display",
+            hint="write 16 bits, or render it as displayed",
+            option="bits",
         )
     return radiograph.stored.astype(np.uint8 if bits == 8 else np.uint16)
 

@@ -31,8 +31,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.noise import GREY_MAX
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile, Values, kernel_of
+from xray_denoise.physics.profile import NoiseProfile, Values, kernel_of
+from xray_denoise.scale import GREY_MAX, MID_GREY
 
 Curve = Literal["raw", "square root", "logarithm"]
 

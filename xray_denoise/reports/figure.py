@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.noise import GREY_MAX
+from xray_denoise.scale import GREY_MAX
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,6 @@ script run. Without JavaScript the images stand side by side.
 
 import base64
 import hashlib
-import importlib.util
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,11 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xray_denoise import __version__
-from xray_denoise.errors import CannotRunError
-from xray_denoise.physics.noise import GREY_MAX
+from xray_denoise import __version__, extras
 from xray_denoise.reports import tables
 from xray_denoise.reports.spectrum import spectrum
+from xray_denoise.scale import GREY_MAX
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -109,8 +107,7 @@ def require(purpose: str = "a report", *packages: str) -> None:
         CannotRunError: a package is missing.
     """
     for package in packages or ("jinja2", "matplotlib"):
-        if importlib.util.find_spec(package) is None:
-            raise CannotRunError(f"{purpose} needs the package '{package}'", hint="pip install 'xray-denoise[report]'")
+        extras.require(package, "report", purpose)
 
 
 def html(

@@ -16,11 +16,11 @@ from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError, XrayDenoiseError
 from xray_denoise.physics.estimate import estimate_level
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.noise_estimate import estimate_profile as _profile_of
-from xray_denoise.physics.profile import NoiseProfile
-from xray_denoise.tasks.denoise import load
-from xray_denoise.tasks.method import Noise
+from xray_denoise.physics.profile import Noise, NoiseProfile
+from xray_denoise.scale import GREY_MAX
+from xray_denoise.tasks.models import load
 
 COLOURS = (3, 4)
 """Length of a last axis that is colours rather than columns."""
@@ -171,9 +171,8 @@ def _denoised(
     values: NDArray[Any], span: tuple[float, float], denoiser: Denoiser, given: Noise | None, strength: float
 ) -> tuple[NDArray[Any], Noise | None]:
     """One image, denoised in its own values, and its noise."""
-    grey = _grey(values, span)
-    found = denoiser(grey, given)  # refuse_noise has looked
-    change = np.subtract(found.image, grey, dtype=np.float64) * strength
+    found = denoiser(_grey(values, span), given)
+    change = np.multiply(found.removed, -strength, dtype=np.float64)
     if not np.isfinite(change).all():
         raise XrayDenoiseError(
             f"'{denoiser.name}' gives values that are not numbers for this image",
@@ -191,7 +190,7 @@ def _denoised(
     np.clip(change, max(low, float(limits.min)), min(high, highest), out=change)
     result = change.astype(values.dtype)
     np.copyto(result, values, where=untouched)
-    return result, given or found.profile or found.level
+    return result, given or found.noise
 
 
 def _grey(values: NDArray[Any], span: tuple[float, float]) -> NDArray[np.float32]:

@@ -18,11 +18,12 @@ from xray_denoise import __version__, files
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError, XrayDenoiseError
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.profiles import read_profile, write_profile
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import chain, metrics
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.physics.noise import NoiseLevel, add_noise
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
+from xray_denoise.scale import GREY_MAX, MID_GREY
 from xray_denoise.tasks.jobs import AnyPath, LeftAlone, find_sources
 from xray_denoise.tasks.manifest import append_line, lines_of
 

@@ -32,13 +32,13 @@ from xray_denoise.tasks.appraisal import appraised
 from xray_denoise.tasks.continued import TOLD, BestWeights, initial_weights
 from xray_denoise.training import checkpoint
 from xray_denoise.training.detector import DetectorRange, DetectorSource
+from xray_denoise.training.distillation import SIDE, TaughtSource, Teacher
 from xray_denoise.training.images import GreyImages, digest, training_images
 from xray_denoise.training.loop import Limits, Row, Source, Training
 from xray_denoise.training.patches import PatchSource
 from xray_denoise.training.presets import CROPS_PER_EPOCH, SYSTEMS, Schedule
-from xray_denoise.training.taught import SIDE, TaughtSource, Teacher
 from xray_denoise.training.throughput import matrix_rate, training_rate
-from xray_denoise.training.validation import ToldValidationSet, ValidationSet
+from xray_denoise.training.validation import ValidationSet
 
 VALIDATION_IMAGES = 3
 """Images that are denoised at every validation during training, one at each of three noise levels; at the end all are.
@@ -148,7 +148,10 @@ def start(plan: Plan) -> Session:
     """
     if not plan.resume and any((plan.run / name).exists() for name in (checkpoint.FILE_NAME, continued.FILE_NAME)):
         raise UsageError(
-            f"{plan.run} holds a training", hint="resume it, or choose another folder for the results", option="resume"
+            "{path} holds a training",
+            path=plan.run,
+            hint="go on with it, or choose another folder",
+            option="resume",
         )
     if (plan.net == TOLD) != isinstance(plan.schedule.noise, DetectorRange):
         told = "trained on the noise of detectors" if plan.net == TOLD else "not told the noise of a detector"
@@ -199,11 +202,11 @@ def start(plan: Plan) -> Session:
     )
 
 
-def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet | ToldValidationSet:
+def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet:
     """What the network is judged on during its training."""
     if isinstance(plan.schedule.noise, DetectorRange):
-        return ToldValidationSet(held_out[:TOLD_IMAGES], plan.seed)
-    return ValidationSet(held_out[:VALIDATION_IMAGES], plan.seed)
+        return ValidationSet.told(held_out[:TOLD_IMAGES], plan.seed)
+    return ValidationSet.blind(held_out[:VALIDATION_IMAGES], plan.seed)
 
 
 def is_finished(plan: Plan) -> bool:
@@ -263,12 +266,12 @@ def _fabric(plan: Plan) -> Fabric:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     device = choose_device(wanted)
     if device.type == "mps":
-        raise CannotRunError("training draws noise that this GPU cannot draw", hint="use --device cpu or cuda")
+        raise CannotRunError("training draws noise that this GPU cannot draw", hint="use cpu or cuda", option="device")
     if plan.devices > 1 and device.index is not None:
-        raise UsageError(f"--device {wanted} is one device, not {plan.devices}", hint=f"use --device {device.type}")
+        raise UsageError(f"{wanted} is one device, not {plan.devices}", hint=f"choose {device.type}", option="device")
     if device.type == "cuda" and plan.devices > torch.cuda.device_count():
         raise CannotRunError(
-            f"this machine has {torch.cuda.device_count()} GPUs, not {plan.devices}", hint="use fewer --devices"
+            f"this machine has {torch.cuda.device_count()} GPUs, not {plan.devices}", hint="use fewer", option="devices"
         )
     precision = plan.precision
     if precision == "auto":
@@ -301,7 +304,12 @@ def _source(images: GreyImages, plan: Plan, device: torch.device, teacher: weigh
             return DetectorSource(images, side, schedule.noise, device)
         source = PatchSource(images, side, schedule.noise, device)
     except ValueError as error:
-        raise UsageError(f"cannot train on {plan.data}: {error}", hint="use larger images or --patch-size") from error
+        raise UsageError(
+            f"cannot train on {{path}}: {error}",
+            path=plan.data,
+            hint="use larger images or smaller patches",
+            option="patch_size",
+        ) from error
     return TaughtSource(source, _answers(teacher, device), schedule.patch, seed=plan.seed) if teacher else source
 
 
