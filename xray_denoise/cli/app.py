@@ -175,7 +175,7 @@ def _print(text: str) -> None:
 
 
 def _discard(stream: IO[str]) -> None:
-    """Let a stream that cannot be written to lead to nowhere, lest Python's end fails on what it still holds."""
+    """Redirect a stream that cannot be written to, so that Python can flush it when it ends."""
     with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
@@ -278,7 +278,7 @@ def _ignore(_: float) -> None:
 
 @contextmanager
 def counter(what: str, total: int) -> Iterator[Callable[[float], None]]:
-    """A bar on stderr: each call tells how many are done; nothing is imported where none is drawn."""
+    """A progress bar on stderr; call the result with the number of files that are done. Without a terminal, nothing."""
     if _verbosity < 0 or not sys.stderr.isatty():
         yield _ignore
         return

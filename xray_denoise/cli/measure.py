@@ -27,8 +27,8 @@ def measure(
         typer.Option(
             "--flat",
             rich_help_panel=WHAT,
-            help="Flat fields, of several doses for the fit of variance against signal; two or more a dose tell the "
-            "fixed pattern from temporal noise.",
+            help="Flat fields. Several doses give variance against signal; two or more of each dose separate the fixed "
+            "pattern from temporal noise.",
         ),
     ] = False,
     repeated: Annotated[

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xray_denoise.tasks.jobs import LeftAlone
 
 NAMED = 10
-"""Files that are left alone and named without -v."""
+"""Ignored files that are named without -v."""
 WIDTH = 100
 """Columns of the tables where the output is no terminal."""
 

@@ -85,7 +85,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A `Comparison` as the page shows it: a megabyte or three of text, whatever the size of the image."""
+    """A `Comparison`, encoded: at most `LARGEST_BYTES` of text, however large the image is."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
@@ -284,7 +284,7 @@ def _head(table: tables.Table) -> list[tuple[str, int]]:
 
 
 def _cells(row: tables.Row, table: tables.Table) -> list[tuple[str, str]]:
-    """Each value as text, and what is told of its spread."""
+    """Each value and its spread, as texts."""
     return [
         (value, rest) for value, _, rest in (cell.partition(" ") for cell in tables.texts(row, table, spreads=True))
     ]

@@ -137,8 +137,8 @@ def estimate_noise(image: ArrayLike, *, value_range: tuple[float, float] | None 
 def estimate_profile(image: ArrayLike, *, value_range: tuple[float, float] | None = None) -> NoiseProfile:
     """Estimate deviation against grey level, and spectrum, of the noise of one image, without a network.
 
-    This is what the default model is told of an image. Where one detector takes many images, a profile measured from
-    flat fields (`measure`) is more exact.
+    The default model gets this estimate of every image. Where many images come from one detector, a profile measured
+    from flat fields (`measure`) is more exact.
 
     Args:
         image: (H, W), integers or floats of any size; at least 48x48 for a spectrum.

@@ -39,7 +39,7 @@ class DenoiseReport:
 
     Raises:
         UsageError: the page would not be one, or would take the place of an input or a result.
-        UnwritableFileError: it is there already, and `existing` says that this is an error.
+        ExistingFileError: the page exists, and `existing` is "error".
     """
 
     def __init__(self, target: Path, jobs: Sequence[Job], existing: Existing = "error", *, names: bool = False) -> None:
@@ -68,7 +68,7 @@ class DenoiseReport:
             )
         self.target = target
         self.skipped = target.exists() and existing == "skip"
-        """Whether the page that is there already stays, and none is made."""
+        """Whether an existing page is kept and none is made."""
         self._numbers = {job: number for number, job in enumerate(jobs, 1)}
         self._names = names
         self._pictures: dict[Job, page.Picture] = {}

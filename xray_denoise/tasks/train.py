@@ -150,7 +150,7 @@ def start(plan: Plan) -> Session:
         raise UsageError(
             "{path} holds a training",
             path=plan.run,
-            hint="go on with it, or choose another folder",
+            hint="resume it, or choose another folder",
             option="resume",
         )
     if (plan.net == TOLD) != isinstance(plan.schedule.noise, DetectorRange):
