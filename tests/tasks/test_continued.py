@@ -18,6 +18,7 @@ from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.tasks import continued, train
 from xray_denoise.training import detector
 from xray_denoise.training.detector import DetectorRange
+from xray_denoise.training.loop import Training
 from xray_denoise.training.patches import NoiseRange, WideRange
 from xray_denoise.training.presets import PRESETS
 from xray_denoise.training.validation import Validation
@@ -61,7 +62,9 @@ def test_everything_is_taken_over_and_the_result_has_a_name_and_a_verdict(here: 
     assert "Training began with the weights of small" in (here / "mine" / "small-mine.md").read_text()
 
 
-def test_a_training_that_harms_gives_back_what_it_began_with(here: Path) -> None:
+def test_a_training_that_harms_gives_back_what_it_began_with(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validated at its end only: on a busy machine the clock would have the first, harmless steps validated, too."""
+    monkeypatch.setattr(Training, "_row_is_due", lambda self, _: self.step >= self.schedule.steps)
     result = call("-o worse --init small.safetensors --steps 25 --lr 3 --precision fp32")
     assert result.exit_code == 0, result.stderr
     assert "training made nothing better: these are the weights of small" in result.stderr
