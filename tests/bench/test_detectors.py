@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xray_denoise.bench import cases, metrics, tables
+from xray_denoise.bench import cases, metrics, table
 from xray_denoise.bench.cases import Case, CleanImage
-from xray_denoise.bench.detectors import CLEAN, METRICS_USED, DetectorTable, averaged
+from xray_denoise.bench.detectors import CLEAN, DetectorTable, averaged
 from xray_denoise.bench.pivot import Results
-from xray_denoise.bench.quality import measure, plan
+from xray_denoise.bench.plan import measure, plan
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
-from xray_denoise.bench.tables import TABLES, Run
+from xray_denoise.bench.table import InThisProcess, Run
+from xray_denoise.bench.tables import TABLES
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.denoisers.classical import Noisy
 from xray_denoise.errors import UnreadableFileError, UsageError
@@ -33,9 +34,9 @@ PHANTOM = CleanImage("phantom", chest_phantom(256, rng=np.random.default_rng(0))
 @pytest.mark.parametrize("own_curve", [False, True])
 def test_noise_has_the_deviation_and_the_spectrum_of_its_case(own_curve: bool) -> None:
     """On a flat field of mid-grey; correlated noise has fewer independent pixels, so five times 1 % is allowed."""
-    table = DetectorTable(whole=True, own_curve=own_curve, measured=(("mine", MEASURED),))
-    made = {case.label: case for case in table.cases(FLAT, 0, False)}
-    assert len(made) == table.per_image(False) == 1 + 5 * 6
+    noises = DetectorTable(whole=True, own_curve=own_curve, measured=(("mine", MEASURED),))
+    made = {case.label: case for case in noises.cases(FLAT, 0, False)}
+    assert len(made) == 1 + 5 * 6
     np.testing.assert_array_equal(made[CLEAN].noisy(0), FLAT.grey)
     for name, correlation in (("white", 0.0), ("csi", 0.43), ("mine", 2 / 3)):
         for deviation in (1.0, 16.0):
@@ -82,7 +83,9 @@ class Told(Denoiser):
 
 
 def quick_records(rows: list[Row]) -> list[Record]:
-    return list(measure(rows, DetectorTable().cases(PHANTOM, 0, True), METRICS_USED, Log(), warmup=0))
+    metrics = DetectorTable.metrics
+    work = InThisProcess(metrics, warmup=0)
+    return list(measure(rows, DetectorTable().cases(PHANTOM, 0, True), metrics, Log(), work=work))
 
 
 def test_gain_shift_and_level_are_measured() -> None:
@@ -133,7 +136,7 @@ def shown(gains: Mapping[str, tuple[float, float]]) -> dict[str, Table]:
                 records.append(Record(title, f"image {image}", noise, values))
             records.append(Record(title, f"image {image}", CLEAN, {"exact_psnr": 60.0 + image}))
     rows = [Row(title, "x", Noisy) for title in gains]
-    report = tables.report(TABLES["detectors"], Run(Results.of(records), rows, images=2, quick=True), [])
+    report = table.report(TABLES["detectors"], Run(Results.of(records), rows, images=2, quick=True), [])
     return {table.title: table for table in report.tables}
 
 
@@ -181,7 +184,7 @@ def test_the_quick_table_of_one_phantom(monkeypatch: pytest.MonkeyPatch, profile
 
 
 def test_a_profile_is_for_these_tables(profile: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--profile is for tables of detector noise"):
+    with pytest.raises(UsageError, match="profiles are for tables of detector noise"):
         plan("2", None, methods="noisy", profile=profile)
     with pytest.raises(UnreadableFileError, match="cannot read"):
         plan("detectors", None, methods="noisy", profile=tmp_path / "none.json")

@@ -10,6 +10,7 @@ import argparse
 import faulthandler
 import re
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -20,20 +21,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+import numpy as np
+from PIL import Image
+
 from tests.fuzz import corpus
-from tests.fuzz.mutate import mutated, mutated_card
+from tests.fuzz.mutate import mutated, mutated_card, mutated_manifest
 from xray_denoise import denoisers, weights
 from xray_denoise.errors import CannotRunError
 from xray_denoise.tasks.batch import run_jobs
-from xray_denoise.tasks.jobs import plan_jobs
+from xray_denoise.tasks.jobs import MANIFEST_NAME, plan_jobs
+from xray_denoise.tasks.manifest import Manifest
 from xray_denoise.tasks.options import Options
 
 SLOWEST_SECONDS = 5.0
 MOST_BYTES = 1 << 30
 SEVERAL = ("frames.dcm", "frames-whole.dcm", "frames-halves.dcm", "pages.tif", "stack.tif")
-CARDS = 20
-"""One of so many inputs is a model card."""
 """Sound files of several images, which become no PNG."""
+CARDS = MANIFESTS = 20
+"""One of so many inputs is a model card, and one a record of results."""
+LONGEST = 600
+"""Seconds after which an input is given up, the file left where it is."""
 
 
 def peak() -> int:
@@ -70,6 +77,9 @@ def fuzz(inputs: int, seed: int, keep: Path | None = None) -> Found:
             if number % CARDS == 0:
                 feed_card(random, folder, found, keep, number)
                 continue
+            if number % MANIFESTS == 1:
+                feed_manifest(random, folder, found, keep, number)
+                continue
             source = random.choice(sound)
             feed(mutated(source.read_bytes(), random), source.suffix, folder, found, keep, f"{source.name} {number}")
     return found
@@ -95,11 +105,54 @@ def feed_card(random: Random, folder: Path, found: Found, keep: Path | None, num
     found.slowest = max(found.slowest, time.process_time() - start)
 
 
+def feed_manifest(random: Random, folder: Path, found: Found, keep: Path | None, number: int) -> None:
+    """Denoise two images again beside a record of results that is not what it should be.
+
+    Whatever it says, each image gets its result or, where there is one that the record does not vouch for, words; what
+    is left over at the end are the results and a record by which a third run skips them.
+    """
+    inside, out = folder / "batch", folder / "results"
+    if not inside.exists():
+        inside.mkdir()
+        for name in ("a.png", "b.png"):
+            Image.fromarray(np.full((9, 11), ord(name[0]), np.uint8)).save(inside / name)
+    shutil.rmtree(out, ignore_errors=True)
+
+    def statuses() -> str:
+        jobs, _ = plan_jobs([inside], out, noise_maps=False)
+        options = Options(denoisers.get("noisy"), existing="skip", manifest=Manifest(out))
+        return " ".join(outcome.status for outcome in run_jobs(jobs, options))
+
+    statuses()
+    results = {path: path.read_bytes() for path in out.glob("*.png")}
+    manifest = out / MANIFEST_NAME
+    spoilt = mutated_manifest(manifest.read_bytes(), random)
+    manifest.write_bytes(spoilt)
+    if random.random() < 0.5:
+        next(iter(results)).unlink()
+    start, problem = time.process_time(), ""
+    try:
+        found.outcomes[f"manifest: {statuses()}"] += 1
+        if {path: path.read_bytes() for path in out.glob("*.png")} != results:
+            problem = "a result was lost or changed"
+        (out / "a.png").unlink()
+        (out / "b.png").unlink()
+        if statuses() != "written written" or statuses() != "skipped skipped":
+            problem = problem or "results are not known again"
+    except Exception:
+        problem = traceback.format_exc()
+    if problem:
+        found.bad.append(f"manifest {number}: {problem}")
+        if keep:
+            (keep / f"manifest-{number}.jsonl").write_bytes(spoilt)
+    found.slowest = max(found.slowest, time.process_time() - start)
+
+
 def feed(data: bytes, suffix: str, folder: Path, found: Found, keep: Path | None, name: str) -> None:
     source = folder / f"in{suffix}"
     source.write_bytes(data)
     before, start = peak(), time.process_time()
-    faulthandler.dump_traceback_later(60, exit=True)
+    faulthandler.dump_traceback_later(LONGEST, exit=True)
     problem = ""
     try:
         for target in sorted({"out.tif", "out.png", f"out{suffix}"} - {"out.jpg"}):

@@ -470,3 +470,20 @@ def test_many_threads_stop_after_a_failure_and_when_interrupted(
     assert threading.active_count() == threads
     assert len(list((tmp_path / "out").glob("*.png"))) < 40
     assert not list((tmp_path / "out").glob(".*")), "every file is whole or not there"
+
+
+def test_a_dicom_file_is_opened_once_to_be_told_apart_and_once_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is checked is what is decoded: header and pixels are those of one opened file."""
+    source, opened, plain = synth_dicom(tmp_path / "in.dcm"), [], Path.open
+
+    def noting(path: Path, *args: Any, **options: Any) -> Any:
+        if path == source:
+            opened.append(args)
+        return plain(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", noting)
+    (outcome,) = run([source], tmp_path / "out.dcm")
+    assert outcome.status == "written"
+    assert len(opened) == 2

@@ -74,7 +74,8 @@ class Row:
     """One row of a table: a method, by the `name` that `--model` takes, and how it is run.
 
     `make` loads it, and can be pickled, so that another process can call it. An `oracle` is given the true noise. A
-    network whose speed is measured has an `engine` (torch or openvino) and a `precision` (fp32, bf16 or fp16).
+    network whose speed is measured has an `engine` (torch or openvino), a `precision` (fp32, bf16 or fp16), and the
+    hash of its `weights`.
     """
 
     title: str
@@ -83,6 +84,7 @@ class Row:
     oracle: bool = False
     engine: str = ""
     precision: str = ""
+    weights: str = ""
 
     @cached_property
     def denoiser(self) -> Denoiser:
@@ -105,8 +107,15 @@ class Row:
 
     @property
     def identity(self) -> str:
-        """Equal for rows whose results are interchangeable."""
+        """Equal for rows whose results are interchangeable; what runs in another process is not loaded here."""
+        if self.engine:
+            return f"{self.title} {self.weights}"
         return f"{self.denoiser.name}, {'oracle' if self.oracle else 'blind'}, {self.fingerprint}"
+
+    @property
+    def runtime(self) -> str:
+        """Engine and precision of a network whose speed is measured."""
+        return f"{self.engine} {self.precision}".strip()
 
     @property
     def is_network(self) -> bool:
@@ -186,7 +195,7 @@ def named(text: str, *, estimator: bool = False) -> list[str]:
     if len({title(row) for row in rows}) < len(rows):
         raise UsageError("a method is named twice", hint=f"choose from {', '.join(denoisers.names())}")
     if ESTIMATOR in rows and not estimator:
-        raise UsageError(f"'{ESTIMATOR}' removes no noise", hint="use it with --table noise-level")
+        raise UsageError(f"'{ESTIMATOR}' removes no noise", hint="use it in the table noise-level", option="table")
     for row in rows:
         if pip := denoisers.missing(split(row)[0]):
             raise CannotRunError(f"'{row}' needs a package that is not installed", hint=pip)

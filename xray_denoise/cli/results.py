@@ -1,7 +1,6 @@
 """What commands share: ignored files, times in words, and the records and tables of benchmarks."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -53,23 +52,16 @@ def collected(
         as_json: print each of them as a line of JSON.
         log: the file that keeps them, for the message after an interrupt.
     """
-    from xray_denoise.bench.metrics import SECONDS
-    from xray_denoise.bench.quality import Pace
-
-    pace, total = Pace(counts, estimates), sum(counts.values())
+    costs = dict.fromkeys(counts, 1.0) | {title: cost for title, cost in (estimates or {}).items() if cost}
+    total = sum(counts.values())
     done: list[Record] = []
-    start = before = time.monotonic()
     try:
-        with progress("{task.fields[count]}", "{task.fields[left]}", estimated=False) as bar:
-            task = bar.add_task("bench", total=1.0, count=f"0/{total}", left=time_left(pace.left))
+        with progress("{task.fields[count]}") as bar:
+            work = sum(count * costs[title] for title, count in counts.items())
+            task = bar.add_task("bench", total=work, count=f"0/{total}")
             for one in running:
-                now = time.monotonic()
                 done.append(one)
-                pace.add(one.row, one.values.get(SECONDS) or 0.0, now - before)
-                before = now
-                bar.update(
-                    task, completed=pace.share(now - start), count=f"{len(done)}/{total}", left=time_left(pace.left)
-                )
+                bar.update(task, advance=costs[one.row], count=f"{len(done)}/{total}")
                 if as_json:
                     typer.echo(one.line())
                 if one.failure:

@@ -228,16 +228,20 @@ def write(
             _write_raster(stream, frames, first, kind=kind, derivation=derivation, bits=bits, render=render)
 
 
-def caveats(radiograph: Radiograph) -> tuple[str, ...]:
-    """Sentences that a user should see before trusting the result, without a subject; usually none."""
+def caveats(radiograph: Radiograph, target: Path | None = None) -> tuple[str, ...]:
+    """Sentences that a user should see before trusting the result, without a subject; usually none.
+
+    Args:
+        radiograph: what `read` gave.
+        target: the file that it becomes, which may keep less than one of the same format does.
+    """
     header = _dicom_header(radiograph)
     if header is None:
-        return getattr(radiograph.header, "caveats", ())
-    from xray_denoise.files import damage
+        caveats_of = getattr(radiograph.header, "caveats", None)
+        return caveats_of(target and SUFFIXES.get(target.suffix.lower())) if caveats_of else ()
     from xray_denoise.files.dicom import read as dicom
 
-    with damage.as_unreadable(radiograph.source):
-        return dicom.caveats(header)
+    return dicom.caveats(header)
 
 
 def require_encoder(compression: Compression) -> None:

@@ -21,10 +21,7 @@ from numpy.typing import NDArray
 
 from xray_denoise import files
 from xray_denoise.denoisers import Denoised, progress
-from xray_denoise.errors import (
-    ExistingFileError,
-    XrayDenoiseError,
-)
+from xray_denoise.errors import ExistingFileError, XrayDenoiseError
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
 from xray_denoise.radiograph import Radiograph
@@ -37,11 +34,8 @@ from xray_denoise.tasks.overlap import Feed, overlapped
 
 READ_AHEAD = 4
 """Frames of a file that are read before it is denoised; the others are read one by one meanwhile."""
-
-
 NEXT_TO_NOTHING = 0.05
 """A change of fewer grey levels (root mean square) is noted: nobody sees it, and 8 bits may not hold it."""
-
 
 Decision = Literal["write", "replace", "skip"]
 
@@ -256,7 +250,7 @@ def _record(
                     source.shape,
                     options.recipe,
                     found,
-                    files.caveats(first),
+                    files.caveats(first, job.target),
                 )
             )
 
@@ -270,7 +264,7 @@ def _written(job: Job, source: _Source, first: Change, tally: Tally) -> Outcome:
     options = source.options
     low, high = first.before.span
     removed_grey = tally.removed_stored * GREY_MAX / (high - low)
-    notes = list(files.caveats(first.after))
+    notes = list(files.caveats(first.after, job.target))
     if options.save_noise_map and not tally.maps:
         notes.append(f"'{options.denoiser.name}' makes no noise map")
     if removed_grey < NEXT_TO_NOTHING and options.strength > 0:

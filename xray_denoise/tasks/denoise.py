@@ -14,6 +14,7 @@ from xray_denoise import denoisers, files
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError, XrayDenoiseError
 from xray_denoise.files import Compression, Private, Render
+from xray_denoise.files.atomic import remove_abandoned
 from xray_denoise.physics.profile import Noise
 from xray_denoise.tasks import denoise_log
 from xray_denoise.tasks.batch import decide, run_jobs
@@ -110,6 +111,7 @@ class Batch(Iterator[Outcome]):
             self.log.open()
             for found in self.left_alone:
                 self.log.add(denoise_log.left_alone(found))
+        remove_abandoned(job.target.parent for job in self.jobs)
         running = run_jobs(self.jobs, options)
         try:
             for outcome in running:

@@ -7,9 +7,7 @@ from typing import Any, Literal
 
 from xray_denoise import __version__
 from xray_denoise.denoisers import Denoiser
-from xray_denoise.errors import (
-    UsageError,
-)
+from xray_denoise.errors import UsageError
 from xray_denoise.files import Compression, Derivation, Private, Render
 from xray_denoise.physics.profile import Noise, as_level
 from xray_denoise.radiograph import Radiograph

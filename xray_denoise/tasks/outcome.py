@@ -10,11 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise.denoisers import Denoised
-from xray_denoise.errors import (
-    UnreadableFileError,
-    UnwritableFileError,
-    XrayDenoiseError,
-)
+from xray_denoise.errors import UnreadableFileError, UnwritableFileError, XrayDenoiseError
 from xray_denoise.physics.profile import Noise
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks.jobs import Job

@@ -290,6 +290,70 @@ def test_a_jpeg_2000_frame_of_far_too_many_parts_is_refused(tmp_path: Path) -> N
             files.read(path)
 
 
+def _tiled(frame: NDArray[Any], tile: int) -> bytes:
+    """A JPEG 2000 codestream without loss, put together from those of its square tiles."""
+    head, body = b"", b""
+    for number, (top, left) in enumerate(np.ndindex(frame.shape[0] // tile, frame.shape[1] // tile)):
+        part = frame[top * tile :, left * tile :][:tile, :tile]
+        one = imagecodecs.jpeg2k_encode(
+            np.ascontiguousarray(part), codecformat="J2K", bitspersample=16, resolutions=3, reversible=True
+        )
+        at = one.find(b"\xff\x90")
+        head = head or one[:8] + struct.pack(">8L", *frame.shape[::-1], 0, 0, tile, tile, 0, 0) + one[40:at]
+        body += one[at : at + 4] + struct.pack(">H", number) + one[at + 6 : -2]
+    return head + body + codestream.JPEG_END
+
+
+def _tile_parts(codestream: bytes) -> list[tuple[int, int]]:
+    """Where each tile-part begins and ends."""
+    found, at = [], codestream.find(b"\xff\x90")
+    while codestream[at : at + 2] == b"\xff\x90":
+        found.append((at, at + struct.unpack_from(">L", codestream, at + 6)[0]))
+        at = found[-1][1]
+    return found
+
+
+@pytest.mark.parametrize("boxed", [False, True])
+def test_a_jpeg_2000_frame_that_lacks_tiles_is_refused(tmp_path: Path, boxed: bool) -> None:
+    """OpenJPEG takes them for grey, also where 9 kB claim 13000x13000 pixels."""
+    sample = Sample("CR", bits=16, shape=(120, 120))
+    frame = pixels(sample)[0]
+    whole = _tiled(frame, 40)
+    parts = _tile_parts(whole)
+    assert len(parts) == 9
+
+    def read(codestream: bytes, shape: tuple[int, int] = sample.shape) -> NDArray[Any]:
+        stream = _boxed(codestream) if boxed else codestream
+        return files.read(
+            compressed(tmp_path / "a.dcm", replace(sample, shape=shape), JPEG2000Lossless, [stream])
+        ).stored
+
+    assert np.array_equal(read(whole), frame)
+    (start, end), last = parts[4], parts[-1][0]
+    open_end = whole[: last + 6] + b"\0\0\0\0" + whole[last + 10 :]
+    assert np.array_equal(read(open_end), frame), "the last length may be 0"
+    more = whole[: start + 10] + b"\1\2" + whole[start + 12 :]
+    empty = whole[: start + 6] + struct.pack(">L", 14) + whole[start + 10 : start + 14] + whole[end:]
+    again = whole[: start + 4] + b"\0\1" + whole[start + 6 :]
+    longer = whole[: start + 6] + struct.pack(">L", len(whole)) + whole[start + 10 :]
+    for stream in (
+        whole[:start] + whole[end:],
+        whole[:last] + codestream.JPEG_END,
+        more,
+        empty,
+        again,
+        longer,
+        open_end[:-10],
+        *(whole[: int(share * len(whole))] for share in (0.3, 0.9, 0.999)),
+    ):
+        with pytest.raises(UnreadableFileError, match=r"is truncated: a compressed frame (holds \d of 9|lacks)"):
+            read(stream)
+    huge = whole[:8] + struct.pack(">8L", 13000, 13000, 0, 0, 40, 40, 0, 0) + whole[40:]
+    for stream in (huge, huge[:24] + struct.pack(">2L", 60, 60) + huge[32:]):
+        with pytest.raises(UnreadableFileError, match=r"9 of \d+ tiles|tiles, far too many"):
+            read(stream, (13000, 13000))
+
+
 @pytest.mark.parametrize("bits", [8, 10, 12, 14])
 @pytest.mark.parametrize("signed", [False, True])
 def test_lossy_overshoot_saturates(tmp_path: Path, bits: int, signed: bool) -> None:

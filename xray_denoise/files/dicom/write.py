@@ -126,7 +126,7 @@ def derived_header(
         derived.pop(keyword, None)
     if private == "drop":
         derived = copy.deepcopy(derived)
-        derived.remove_private_tags()
+        _drop_private(derived)
     derived.file_meta = file_meta(derived, syntax)
     return derived
 
@@ -210,6 +210,17 @@ def _put(dataset: Dataset, keyword: str, value: object) -> None:
     dataset.add_new(keyword, dictionary_VR(keyword), value)
 
 
+def _drop_private(dataset: Dataset) -> None:
+    """Remove private elements at every depth; no other is decoded."""
+    for tag in list(dataset.keys()):
+        element: Any = dataset.get_item(tag)
+        if tag.is_private:
+            del dataset[tag]
+        elif is_sequence(element) if isinstance(element, RawDataElement) else element.VR == "SQ":
+            for item in dataset[tag].value:
+                _drop_private(item)
+
+
 def _series_number(facts: Dataset) -> int:
     """(0020,0011) *Series Number*; 0 where it is missing or none."""
     element: Any = facts.get_item("SeriesNumber") if "SeriesNumber" in facts else None
@@ -230,7 +241,7 @@ def _extended(header: Dataset, keyword: str, addition: str, most: int) -> str | 
     Where both fit, the bytes of the source stay: not every character set that it may be in can be written again.
     """
     element = header.get_item(tag_for_keyword(keyword) or 0) if keyword in header else None
-    earlier = _text(header[:PIXEL_GROUP].get(keyword))
+    earlier = _text(fact(header[:PIXEL_GROUP], keyword))
     if isinstance(element, RawDataElement) and element.value and len(earlier) + len(addition) <= most:
         return element.value.rstrip(b" \0") + addition.encode("ascii")
     return earlier[: most - len(addition)] + addition if earlier else addition.removeprefix(SEPARATOR).strip()

@@ -9,6 +9,7 @@ import numpy as np
 
 from xray_denoise.errors import UsageError, XrayDenoiseError
 from xray_denoise.physics import photon_transfer
+from xray_denoise.physics.chain import PROFILE_KNOTS
 from xray_denoise.physics.flat_fields import FieldSeries, FieldStatistics, unevenness
 from xray_denoise.physics.noise_power import Measured, Window
 from xray_denoise.physics.profile import NoiseProfile
@@ -31,22 +32,12 @@ from xray_denoise.tasks.measure.results import STORED, Curve, Failure, Measureme
 
 SAME_DOSE = 0.05
 """Flat fields whose signals differ by at most this share are one dose."""
-
-
 UNEVEN_SIGNAL, UNEVEN_NOISE = 0.05, 2.0
 """A flat field is refused where blocks differ by more than both: relative to signal, and to the noise of a pixel."""
-
-
 UNEVEN_DARK = 10.0
 """A dark frame is refused where blocks differ by more than this, relative to the noise of a pixel."""
-
-
 SATURATED = 0.001
 """Share of pixels at the end of the range above which a flat field is refused."""
-
-
-PROFILE_KNOTS = 35
-"""Grey levels of a profile from a fit."""
 
 
 @dataclass(slots=True)

@@ -15,8 +15,6 @@ from xray_denoise.tasks.measure.results import SQUARED, STORED, Curve, Number, P
 
 CURVE_POINTS = 60
 """Points of a fitted curve."""
-
-
 MOST_PLACES = 1000
 """Defects of one kind whose places are listed."""
 

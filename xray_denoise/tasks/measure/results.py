@@ -13,14 +13,8 @@ from xray_denoise.physics.noise_power import NoisePower, Window
 from xray_denoise.physics.profile import NoiseProfile
 
 Kind = Literal["flat", "repeated", "dark", "edge", "blind"]
-
-
 Values = NDArray[np.float64]
-
-
 Places = dict[str, list[list[int]]]
-
-
 STORED, SQUARED = "stored value", "stored value^2"
 
 
