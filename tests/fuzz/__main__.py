@@ -155,7 +155,7 @@ def feed(data: bytes, suffix: str, folder: Path, found: Found, keep: Path | None
     faulthandler.dump_traceback_later(LONGEST, exit=True)
     problem = ""
     try:
-        for target in sorted({"out.tif", "out.png", f"out{suffix}"}):
+        for target in sorted({"out.tif", "out.png", f"out{suffix}"} - {"out.jpg"}):
             jobs, _ = plan_jobs([str(source)], folder / target)
             options = Options(denoisers.get("noisy"), existing="overwrite")
             for outcome in run_jobs(jobs, options):
