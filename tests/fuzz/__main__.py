@@ -208,7 +208,7 @@ def _alone(source: Path, target: Path) -> tuple[str, XrayDenoiseError | None]:
     denoiser, last = denoisers.get("noisy"), []
 
     def denoised(frame: Radiograph) -> Radiograph:
-        last[:] = [frame.with_grey(denoiser(frame.grey).image)]
+        last[:] = [frame.with_removed(denoiser(frame.grey).removed)]
         return last[0]
 
     try:
