@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from xray_denoise.errors import CannotRunError
 from xray_denoise.files.atomic import write_bytes
 from xray_denoise.physics.noise_fit import Calibration
+from xray_denoise.physics.uncertainty import UncertaintyTable
 from xray_denoise.scale import GREY_MAX
 
 if TYPE_CHECKING:
@@ -204,6 +205,43 @@ _OPTIONAL: dict[str, _Check] = {
     "level_calibration": ("as many rising estimates as factors", _is_calibration),
 }
 """What is checked of a head; entries of other names are kept, and nothing is made of them."""
+
+
+def uncertainty_path(weights: Path) -> Path:
+    """Where the calibration of the intervals of a model lies: beside its weights."""
+    return weights.with_suffix(".uncertainty.json")
+
+
+def uncertainty(sha256: str, model: str, path: Path) -> UncertaintyTable:
+    """The calibration of the intervals of a model, if it was made with the very same weights.
+
+    Args:
+        sha256: of the weights, hexadecimal; empty for a method without.
+        model: its name, for messages.
+        path: the table.
+
+    Raises:
+        CannotRunError: there is none, it was made with other weights, or it cannot be read.
+    """
+    hint = f"only {', '.join(_calibrated())} has intervals; python -m xray_denoise.bench.uncertainty calibrates others"
+    if not sha256 or not path.is_file():
+        raise CannotRunError(f"'{model}' has no calibrated uncertainty", hint=hint, option="save_uncertainty")
+    try:
+        if path.stat().st_size > MOST_CARD_BYTES:
+            raise ValueError("too large")
+        table = UncertaintyTable.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise CannotRunError(f"{{path}} is no calibration: {error}", path=path, hint=hint) from error
+    if table.weights_sha256 != sha256:
+        raise CannotRunError(
+            f"the uncertainty of '{model}' was calibrated with other weights", hint=hint, option="save_uncertainty"
+        )
+    return table
+
+
+def _calibrated() -> list[str]:
+    """Names of the models that have intervals."""
+    return [name for name in names() if uncertainty_path(folder() / f"{name}.safetensors").is_file()]
 
 
 def load(card: Card) -> "DenoisingNet":

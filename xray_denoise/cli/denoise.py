@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from xray_denoise import Batch, Outcome
     from xray_denoise.physics.profile import Noise
+    from xray_denoise.tasks.remarks import Strength
 
 NOISE, FILES, TELL, SPEED = "Noise", "Files", "Reports", "Device and speed"
 
@@ -46,14 +47,14 @@ def denoise(
         typer.Option(help="If the result exists: fail, skip it where it is up to date, or replace it."),
     ] = "error",
     strength: Annotated[
-        float,
+        str,
         typer.Option(
-            min=0,
-            max=1,
+            metavar="auto|0..1",
             rich_help_panel=NOISE,
-            help="Share of the predicted change that is made; 0 returns the input unchanged.",
+            help="Share of the predicted change that is made; 0 returns the input unchanged, auto takes less where "
+            "structure would go.",
         ),
-    ] = 1.0,
+    ] = "1",
     eta: Annotated[
         float | None,
         typer.Option(
@@ -72,6 +73,14 @@ def denoise(
         bool,
         typer.Option(
             "--save-noise-map", rich_help_panel=NOISE, help="Also write the noise at every pixel (TIFF, grey levels)."
+        ),
+    ] = False,
+    save_uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--save-uncertainty",
+            rich_help_panel=NOISE,
+            help="Also write 90 % intervals: half widths at every pixel (TIFF, stored values).",
         ),
     ] = False,
     file_format: Annotated[
@@ -171,7 +180,7 @@ def denoise(
         output,
         model=model,
         profile_or_level=_noise(eta, sigma, profile),
-        strength=strength,
+        strength=_strength(strength),
         value_range=None if value_range == "auto" else pair(value_range, "--range", example="0,4095"),
         file_format=file_format,
         suffix=suffix,
@@ -182,6 +191,7 @@ def denoise(
         existing=existing,
         on_error=on_error,
         save_noise_map=save_noise_map,
+        save_uncertainty=save_uncertainty,
         report=report,
         report_names=report_names,
         log=log,
@@ -215,6 +225,17 @@ def _noise(eta: float | None, sigma: float | None, profile: str | None) -> "Nois
         return NoiseLevel(eta, sigma)
     except ValueError as error:
         raise UsageError(str(error), hint="for example --eta 0.6 --sigma 10") from error
+
+
+def _strength(text: str) -> "Strength":
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UsageError(
+            f"--strength takes auto or a number from 0 to 1, got '{text}'", hint="for example --strength 0.8"
+        ) from error
 
 
 def _tile(text: str) -> int | None:

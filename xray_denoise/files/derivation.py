@@ -26,6 +26,9 @@ class Derivation:
     settings: str = ""
     """The same at full precision, for the new identifiers; empty takes `options` for them."""
 
+    notes: tuple[str, ...] = ()
+    """What a user should know of this result."""
+
     @property
     def identity(self) -> tuple[str, str, str]:
         """What a new identifier is made from, besides the source's own."""
@@ -43,5 +46,6 @@ class Derivation:
             parts.append(f"estimated eta {self.eta:.3g} photons per grey level")
         if self.sigma is not None:
             parts.append(f"estimated sigma {self.sigma:.3g} grey levels")
-        text = ", ".join(parts) + ". Research use only, not for diagnosis."
+        notes = f" Note: {'; '.join(self.notes)}." if self.notes else ""
+        text = ", ".join(parts) + f".{notes} Research use only, not for diagnosis."
         return text.replace("\\", "/").encode("ascii", "replace").decode("ascii")

@@ -665,6 +665,7 @@ def write_maps(
     target: Path,
     *,
     source: Path,
+    comment: str = "noise map, grey levels",
     before_rename: Callable[[Path], None] | None = None,
     replace: bool = True,
 ) -> None:
@@ -675,4 +676,4 @@ def write_maps(
         ExistingFileError: there is a file of that name, and `replace` is false.
     """
     with atomic_write(target, source=source, before_rename=before_rename, replace=replace) as stream:
-        write_pixels(maps, stream, kind="tiff", header=RasterHeader("tiff"), comment="noise map, grey levels")
+        write_pixels(maps, stream, kind="tiff", header=RasterHeader("tiff"), comment=comment)

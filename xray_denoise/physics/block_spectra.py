@@ -64,11 +64,12 @@ class BlockSpectra:
     """The same at the bright end, inf if it does not."""
 
 
-def block_spectra(image: Values) -> BlockSpectra:
+def block_spectra(image: Values, most_blocks: int = MOST_BLOCKS) -> BlockSpectra:
     """Spectra of the blocks of an image that are neither padding nor saturated.
 
     Args:
         image: (H, W), finite grey levels.
+        most_blocks: more are thinned out evenly.
 
     Returns:
         Their spectra; there are none (B = 0) in an image smaller than a block.
@@ -77,7 +78,7 @@ def block_spectra(image: Values) -> BlockSpectra:
     count = [max(length // (SIDE // 2) - 1, 0) for length in image.shape]
     side = SIDE if count[0] * count[1] >= FEW else SMALL_SIDE
     rings = rings_of(side)
-    blocks = _blocks(image, side, low, high)
+    blocks = _blocks(image, side, low, high, most_blocks)
     mean = blocks.mean(axis=(1, 2))
     return BlockSpectra(rings, mean, _power(blocks - mean[:, None, None]), low, high)
 
@@ -129,13 +130,13 @@ def _is_spike(image: Values, end: float, following: float) -> bool:
     return at_end >= max(SPIKE_PIXELS, SPIKE * at_following)
 
 
-def _blocks(image: Values, side: int, low: float, high: float) -> Values:
+def _blocks(image: Values, side: int, low: float, high: float, most: int) -> Values:
     """(B, side, side), the blocks that hold what can be measured, half overlapping or thinned out."""
     if min(image.shape) < side:
         return np.zeros((0, side, side))
     step = side / 2
     whole = np.prod([(length - side) // step + 1 for length in image.shape])
-    step *= max(np.sqrt(whole / MOST_BLOCKS), 1.0)
+    step *= max(np.sqrt(whole / most), 1.0)
     rows, columns = (_starts(length, side, step) for length in image.shape)
     view = np.lib.stride_tricks.sliding_window_view(image, (side, side))
     blocks = view[np.ix_(rows, columns)].reshape(-1, side, side)

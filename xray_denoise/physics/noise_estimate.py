@@ -29,7 +29,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.block_spectra import BlockSpectra, Rings, block_spectra, rings_of
+from xray_denoise.physics.block_spectra import MOST_BLOCKS, BlockSpectra, Rings, block_spectra, rings_of
 from xray_denoise.physics.estimate import Saturation, estimate_level
 from xray_denoise.physics.profile import LARGEST_LEVEL, NoiseProfile, kernel_of
 from xray_denoise.scale import GREY_MAX
@@ -77,7 +77,7 @@ class ProfileEstimate:
     image is too small or too flat for a spectrum."""
 
 
-def estimate_profile(image: NDArray[np.floating]) -> ProfileEstimate:
+def estimate_profile(image: NDArray[np.floating], most_blocks: int = MOST_BLOCKS) -> ProfileEstimate:
     """Estimate deviation against grey level, and spectrum, of the noise of one exposure.
 
     Structure is kept out of the estimate; in doubt it is the smaller one. Padding, shutters and saturated areas do not
@@ -85,12 +85,13 @@ def estimate_profile(image: NDArray[np.floating]) -> ProfileEstimate:
 
     Args:
         image: (H, W), finite grey levels, any H and W of at least 1.
+        most_blocks: of the image that are looked at; fewer take less time and tell less.
 
     Returns:
         The profile, with a kernel of at most 31x31 pixels and never larger than the image, and the confidence.
     """
     grey = np.asarray(image, dtype=np.float64)
-    spectra = block_spectra(grey)
+    spectra = block_spectra(grey, most_blocks)
     if len(spectra.mean) < FEWEST_BLOCKS:
         return _too_little(grey)
     fit = _fit(spectra)

@@ -21,6 +21,7 @@ from xray_denoise.physics.noise_estimate import estimate_profile as _profile_of
 from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks.models import load
+from xray_denoise.tasks.remarks import Strength, checked_strength, remarks_on
 
 COLOURS = (3, 4)
 """Length of a last axis that is colours rather than columns."""
@@ -39,6 +40,8 @@ class DenoisedArray:
     """Root mean square of the change of each image, in values of the input."""
     model: str
     """Name of the model that was used; of the first image, where "auto" chose."""
+    strengths: tuple[float, ...] = ()
+    """Share of the predicted change that was made to each image, 0..1."""
 
     @property
     def noise(self) -> Noise | None:
@@ -52,7 +55,7 @@ def denoise(
     value_range: tuple[float, float] | None = None,
     model: str | os.PathLike[str] | Denoiser = denoisers.AUTO,
     profile_or_level: Noise | None = None,
-    strength: float = 1.0,
+    strength: Strength = 1.0,
     device: str = "auto",
 ) -> DenoisedArray:
     """Denoise an array: one image, or each image of a stack.
@@ -64,7 +67,8 @@ def denoise(
         model: a name of `models()`, "auto", a .safetensors file with its card beside it, or what `load` gave.
         profile_or_level: the noise where it is known, over grey levels (0..255 over the value range); None has it
             estimated from each image.
-        strength: share of the predicted change that is made, 0..1; 0 gives the input back bit by bit.
+        strength: share of the predicted change that is made, 0..1; 0 gives the input back bit by bit, and "auto"
+            takes less than 1 where structure would be removed (docs/notes.md).
         device: "auto", "cpu", "cuda", "cuda:N" or "mps"; not for a model that is loaded.
 
     Returns:
@@ -92,21 +96,19 @@ def denoise(
         xray_denoise.errors.UsageError: floats have no value range of their own
     """
     values = _image(image, stacks=True)
-    if not 0 <= strength <= 1:
-        raise UsageError(
-            f"the strength must lie in 0..1, got {strength:g}", hint="0 changes nothing", option="strength"
-        )
+    checked_strength(strength)
     span = _value_range(values, value_range)
     if isinstance(model, str | os.PathLike):
         model = load(model, device=device)
     stack = values if values.ndim == 3 else values[None]
-    result, noises, removed = np.empty_like(stack), [], []
+    result, noises, removed, strengths = np.empty_like(stack), [], [], []
     for index, one in enumerate(stack):
-        changed, noise = _denoised(one, span, model, profile_or_level, strength)
+        changed, noise, used = _denoised(one, span, model, profile_or_level, strength)
         result[index] = changed
         noises.append(noise)
+        strengths.append(used)
         removed.append(math.sqrt(np.mean(np.subtract(changed, one, dtype=np.float64) ** 2)))
-    return DenoisedArray(result.reshape(values.shape), tuple(noises), tuple(removed), model.name)
+    return DenoisedArray(result.reshape(values.shape), tuple(noises), tuple(removed), model.name, tuple(strengths))
 
 
 def estimate_noise(image: ArrayLike, *, value_range: tuple[float, float] | None = None) -> NoiseLevel:
@@ -168,17 +170,18 @@ def estimate_profile(image: ArrayLike, *, value_range: tuple[float, float] | Non
 
 
 def _denoised(
-    values: NDArray[Any], span: tuple[float, float], denoiser: Denoiser, given: Noise | None, strength: float
-) -> tuple[NDArray[Any], Noise | None]:
-    """One image, denoised in its own values, and its noise."""
+    values: NDArray[Any], span: tuple[float, float], denoiser: Denoiser, given: Noise | None, strength: Strength
+) -> tuple[NDArray[Any], Noise | None, float]:
+    """One image, denoised in its own values, its noise, and the strength that was used."""
     found = denoiser(_grey(values, span), given)
-    change = np.multiply(found.removed, -strength, dtype=np.float64)
-    if not np.isfinite(change).all():
+    if not np.isfinite(found.removed).all():
         raise XrayDenoiseError(
             f"'{denoiser.name}' gives values that are not numbers for this image",
             hint="try 32-bit arithmetic; if that does not help, please report it",
             option="precision",
         )
+    used = remarks_on(found, strength, given=given).strength if isinstance(strength, str) else float(strength)
+    change = np.multiply(found.removed, -used, dtype=np.float64)
     untouched = change == 0
     change *= (span[1] - span[0]) / GREY_MAX
     change += values
@@ -190,7 +193,7 @@ def _denoised(
     np.clip(change, max(low, float(limits.min)), min(high, highest), out=change)
     result = change.astype(values.dtype)
     np.copyto(result, values, where=untouched)
-    return result, given or found.noise
+    return result, given or found.noise, used
 
 
 def _grey(values: NDArray[Any], span: tuple[float, float]) -> NDArray[np.float32]:

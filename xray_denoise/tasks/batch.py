@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xray_denoise import files
 from xray_denoise.denoisers import Denoised, progress
@@ -26,11 +25,13 @@ from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.scale import GREY_MAX
+from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
 from xray_denoise.tasks.manifest import Entry, Fingerprint, fingerprint, refuse_huge
 from xray_denoise.tasks.options import Options
 from xray_denoise.tasks.outcome import Change, Outcome, Tally, failed
 from xray_denoise.tasks.overlap import Feed, overlapped
+from xray_denoise.tasks.remarks import Remarks, remarks_on
 
 READ_AHEAD = 4
 """Frames of a file that are read before it is denoised; the others are read one by one meanwhile."""
@@ -122,7 +123,9 @@ def decide(job: Job, options: Options) -> Decision:
     Raises:
         ExistingFileError: something is there that must not be replaced.
     """
-    targets = [job.target, job.noise_map] if options.save_noise_map else [job.target]
+    noise_map = job.noise_map if options.save_noise_map else None
+    uncertainty = job.uncertainty if options.uncertainty else None
+    targets = [path for path in (job.target, noise_map, uncertainty) if path is not None]
     there = [target for target in targets if _exists(target)]
     if not there or options.existing == "overwrite":
         return "replace" if there else "write"
@@ -133,8 +136,7 @@ def decide(job: Job, options: Options) -> Decision:
             option="existing",
         )  # fmt: skip
     manifest.refresh()  # another run may have made it
-    noise_map = job.noise_map if options.save_noise_map else None
-    if job.target in there and manifest.is_current(job.target, noise_map, job.source, options.recipe):
+    if job.target in there and manifest.is_current(job.target, noise_map, job.source, options.recipe, uncertainty):
         return "skip"
     for target in there:
         ours = manifest.is_ours(target) if target == job.target else manifest.is_our_map(job.target, target)
@@ -187,46 +189,57 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
     options = source.options
     try:
         with closing(feed.taken()) as frames, ExitStack() as until_named:
-            changes = (frame.change(options.strength) for frame in frames)
+            opening = next(frames)
+            remarks = _remarks(opening, options)
+            changes = (frame.change(remarks.strength) for frame in chain([opening], frames))
             first = next(changes)
-            tally = Tally(keeps_maps=options.save_noise_map)
+            tally = Tally(options.save_noise_map, options.uncertainty)
             make_folder(job.target.parent)
             files.write(
                 tally.counted(chain([first], changes)),
                 job.target,
-                derivation=options.derivation(first.result.noise),
+                derivation=options.derivation(first.result.noise, remarks),
                 bits=options.bits,
                 render=options.render,
                 compression=options.compression,
                 private=options.private,
-                before_rename=lambda written: _record(job, source, first.after, tally.maps, written, until_named),
+                before_rename=lambda written: _record(job, source, first.after, remarks, tally, written, until_named),
                 replace=source.replaces,
             )
     except _AlreadyThereError:
         return Outcome(job, "skipped")
     except _FAILURES as error:
         return failed(job, error)
-    outcome = _written(job, source, first, tally)
+    outcome = _written(job, source, first, remarks, tally)
     if options.show:
         options.show(outcome, first.before, first.after)
     return outcome
+
+
+def _remarks(frame: _Denoised, options: Options) -> Remarks:
+    """What is said of a file, by its first frame: all frames are changed with one strength."""
+    padding = frame.radiograph.padding
+    valid = None if padding is None else ~padding
+    return remarks_on(frame.result, options.strength, given=options.noise, valid=valid)
 
 
 def _record(
     job: Job,
     source: _Source,
     first: Radiograph,
-    maps: list[NDArray[np.float32]],
+    remarks: Remarks,
+    tally: Tally,
     written: Path,
     until_named: ExitStack,
 ) -> None:
-    """Record a result that is whole, and write its noise map, before it takes its name.
+    """Record a result that is whole, and write the maps beside it, before it takes its name.
 
     Args:
         job: the result's.
         source: what it is made from.
         first: the first frame.
-        maps: noise maps of its frames; none where the method makes none.
+        remarks: what is said of it.
+        tally: has the maps of its frames; none where the method makes none.
         written: where the result can be read meanwhile.
         until_named: is closed when the result has its name.
 
@@ -239,9 +252,12 @@ def _record(
         if decide(job, options) == "skip":
             raise _AlreadyThereError
 
-    def add(noise_map: Path | None = None) -> None:
+    maps = [(job.noise_map, tally.maps, "noise map, grey levels"),
+            (job.uncertainty, tally.half_widths, "half width of 90 % intervals, stored values")]  # fmt: skip
+
+    def add(beside: dict[Path, Path]) -> None:
         if manifest is not None and source.fingerprint is not None:
-            found = None if noise_map is None else fingerprint(noise_map)
+            found, width = (fingerprint(beside[path]) if path in beside else None for path, _, _ in maps)
             manifest.add(
                 Entry(
                     manifest.name(job.target),
@@ -250,29 +266,51 @@ def _record(
                     source.shape,
                     options.recipe,
                     found,
-                    files.caveats(first, job.target),
+                    width,
+                    (*files.caveats(first, job.target), *remarks.notes),
+                    remarks.numbers,
                 )
             )
 
-    if not maps:
-        add()
-        return
-    write_maps(maps, job.noise_map, source=job.source, before_rename=add, replace=source.replaces)
+    def write_from(index: int, beside: dict[Path, Path]) -> None:
+        """Write the maps from `index` on, each before the one before takes its name, and then the record."""
+        if index == len(maps):
+            add(beside)
+            return
+        path, frames, comment = maps[index]
+        if not frames:
+            write_from(index + 1, beside)
+            return
+        write_maps(
+            frames,
+            path,
+            comment=comment,
+            source=job.source,
+            before_rename=lambda whole: write_from(index + 1, {**beside, path: whole}),
+            replace=source.replaces,
+        )
+
+    write_from(0, {})
 
 
-def _written(job: Job, source: _Source, first: Change, tally: Tally) -> Outcome:
+def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: Tally) -> Outcome:
     options = source.options
     low, high = first.before.span
-    removed_grey = tally.removed_stored * GREY_MAX / (high - low)
+    unit = (high - low) / GREY_MAX
+    removed_grey = tally.removed_stored / unit
+    noise = first.result.noise if options.noise is None else options.noise
     notes = list(files.caveats(first.after, job.target))
     if options.save_noise_map and not tally.maps:
         notes.append(f"'{options.denoiser.name}' makes no noise map")
-    if removed_grey < NEXT_TO_NOTHING and options.strength > 0:
+    notes += remarks.notes
+    if removed_grey < NEXT_TO_NOTHING and remarks.strength > 0:
         notes.append(f"next to nothing was removed: {removed_grey:.2g} grey levels (root mean square)")
     return Outcome(
         job,
         "written",
-        noise=first.result.noise if options.noise is None else options.noise,
+        noise=noise,
+        noise_stored=None if noise is None else noise_words.deviation_at_mid_grey(noise) * unit,
+        remarks=remarks,
         notes=tuple(notes),
         model=options.denoiser.name,
         weights_sha256=options.denoiser.weights_sha256,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
-from xray_denoise import denoisers, files
+from xray_denoise import denoisers, files, weights
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError, XrayDenoiseError
 from xray_denoise.files import Compression, Private, Render
@@ -25,6 +25,7 @@ from xray_denoise.tasks.manifest import Manifest
 from xray_denoise.tasks.models import Device, Engine, Precision, load
 from xray_denoise.tasks.options import Existing, Options
 from xray_denoise.tasks.outcome import Outcome
+from xray_denoise.tasks.remarks import Strength
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ def denoise_files(
     *,
     model: str | os.PathLike[str] | Denoiser = denoisers.AUTO,
     profile_or_level: Noise | None = None,
-    strength: float = 1.0,
+    strength: Strength = 1.0,
     value_range: tuple[float, float] | None = None,
     file_format: Format | None = None,
     suffix: str = "",
@@ -156,6 +157,7 @@ def denoise_files(
     existing: Existing = "error",
     on_error: Literal["continue", "stop"] = "continue",
     save_noise_map: bool = False,
+    save_uncertainty: bool = False,
     report: AnyPath | None = None,
     report_names: bool = False,
     log: AnyPath | None = None,
@@ -177,7 +179,8 @@ def denoise_files(
             the results, which keeps the tree of an input folder.
         model: a name of `models()`, "auto", a .safetensors file with its card beside it, or what `load` gave.
         profile_or_level: the noise where it is known; None has it estimated from each image.
-        strength: share of the predicted change that is made, 0..1; 0 gives the input back bit by bit.
+        strength: share of the predicted change that is made, 0..1; 0 gives the input back bit by bit, and "auto"
+            takes less than 1 where structure would be removed (docs/notes.md).
         value_range: stored values that are shown black and white; by default 0..255 of 8-bit pictures, and all but
             the outermost 0.01 % of the pixels of everything else.
         file_format: "png", "tiff" or "dcm" for every result in a folder; None keeps the format of each source.
@@ -190,6 +193,9 @@ def denoise_files(
             what would be made again, and makes it again where it is an older result, "overwrite" replaces any file.
         on_error: "continue" with the next file after a failure, or "stop".
         save_noise_map: also write the standard deviation of the noise at every pixel: RESULT.noise.tif, grey levels.
+        save_uncertainty: also write how far from the true value each pixel may be: RESULT.uncertainty.tif, half widths
+            of intervals that hold it in 90 % of the pixels, stored values (docs/notes.md says what they do not cover).
+            Only for a model that was calibrated, at full strength.
         report: HTML page with the images before and after.
         report_names: name the files on that page; names may tell who a patient is.
         log: file of JSON lines with every outcome (docs/api.md lists the fields).
@@ -221,7 +227,9 @@ def denoise_files(
     target = checked_path(target, "the output", "target")
     if bits not in (None, 8, 16):
         raise UsageError(f"a picture has 8 or 16 bits, not {bits}", hint="choose 8 or 16", option="bits")
-    jobs, left_alone = plan_jobs(given, target, noise_maps=save_noise_map, naming=Naming(file_format, suffix))
+    jobs, left_alone = plan_jobs(
+        given, target, noise_maps=save_noise_map, uncertainty=save_uncertainty, naming=Naming(file_format, suffix)
+    )
     _refuse_useless_options(jobs, compression, private, bits)
     page = None if report is None else DenoiseReport(checked_path(report, "the report", "report"), jobs, existing,
                                                      names=report_names)  # fmt: skip
@@ -236,6 +244,10 @@ def denoise_files(
         denoisers.set_threads(threads)
     if isinstance(model, str | os.PathLike):
         model = load(model, device=device, precision=precision, engine=engine, tile=tile, batch_size=batch_size)
+    table = None
+    if save_uncertainty:
+        beside = weights.uncertainty_path(weights.folder() / f"{model.name}.safetensors")
+        table = weights.uncertainty(model.weights_sha256, model.name, beside)
     options = Options(
         model,
         noise=profile_or_level,
@@ -248,6 +260,7 @@ def denoise_files(
         existing=existing,
         stop_on_error=on_error == "stop",
         save_noise_map=save_noise_map,
+        uncertainty=table,
         manifest=manifest,
     )
     return Batch(jobs, left_alone, options, None if page and page.skipped else page, outcomes)
@@ -258,7 +271,7 @@ class FileOptions(TypedDict, total=False):
 
     model: str | os.PathLike[str] | Denoiser
     profile_or_level: Noise | None
-    strength: float
+    strength: Strength
     value_range: tuple[float, float] | None
     bits: int | None
     render: Render
@@ -266,6 +279,7 @@ class FileOptions(TypedDict, total=False):
     private: Private
     existing: Existing
     save_noise_map: bool
+    save_uncertainty: bool
     device: Device
 
 
@@ -276,7 +290,7 @@ def denoise_file(source: AnyPath, target: AnyPath, **options: Unpack[FileOptions
         source: a DICOM, PNG, TIFF, WebP or JPEG file.
         target: the result, or a folder that is there already.
         options: model, profile_or_level, strength, value_range, bits, render, compression, private, existing,
-            save_noise_map and device, as `denoise_files` describes them.
+            save_noise_map, save_uncertainty and device, as `denoise_files` describes them.
 
     Returns:
         What was found and removed; its status is "written", or "skipped" where the result is current.

@@ -4,8 +4,12 @@ The object of a file that was denoised has, besides paths and status:
 
     size                     rows, columns and frames
     noise_deviation          standard deviation of the noise at mid-grey, grey levels
+    noise_deviation_stored   the same in stored values
     eta, sigma               photons per grey level ("inf" where no photon noise was found), and grey levels
     removed_grey, _stored    root mean square of the change, in grey levels and in stored values
+    strength                 share of the predicted change that was made, 0..1
+    removed_share            change over deviation of the noise
+    edge_ratio, _correlation whether what was removed looks like noise along edges (`physics.removed`)
 
 What is unknown is null: all of these for a file that failed, the noise for a method that estimates none.
 """
@@ -25,6 +29,7 @@ from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.jobs import Job, LeftAlone
 from xray_denoise.tasks.options import Existing
 from xray_denoise.tasks.outcome import Outcome
+from xray_denoise.tasks.remarks import NUMBERS
 
 Record = dict[str, Any]
 
@@ -56,10 +61,13 @@ def record(outcome: Outcome, device: str) -> Record:
         "device": device if outcome.model else None,
         "size": {"rows": shape[0], "columns": shape[1], "frames": outcome.frames} if shape else None,
         "noise_deviation": _rounded(noise_words.deviation_at_mid_grey(noise)) if noise else None,
+        "noise_deviation_stored": _rounded(outcome.noise_stored),
         "eta": noise_words.json_number(_rounded(level.eta)) if level else None,
         "sigma": _rounded(level.sigma) if level else None,
         "removed_grey": _rounded(outcome.removed_grey),
         "removed_stored": _rounded(outcome.removed_stored),
+        **dict.fromkeys(NUMBERS),
+        **{name: _rounded(value) for name, value in (outcome.remarks.numbers if outcome.remarks else {}).items()},
         "seconds": round(outcome.seconds, 4),
     }
 
@@ -87,7 +95,7 @@ class OutcomeLog:
         self._stream: IO[str] | None = None
         self._failure: OSError | None = None
         for job in jobs:
-            if any(same_file(target, path) for path in (job.source, job.target, job.noise_map)):
+            if any(same_file(target, path) for path in (job.source, job.target, *job.maps())):
                 raise UsageError(
                     "the log {path} is an input or a result", path=target, hint="choose another name", option="log"
                 )

@@ -48,7 +48,7 @@ class DenoiseReport:
                 "a report is an HTML page, not {path}", path=target, hint="end its name in .html", option="report"
             )
         for job in jobs:
-            if any(same_file(target, path) for path in (job.source, job.target, job.noise_map)):
+            if any(same_file(target, path) for path in (job.source, job.target, *job.maps())):
                 raise UsageError(
                     "the report {path} is an input or a result too",
                     path=target,
@@ -193,6 +193,8 @@ class DenoiseReport:
         facts = (
             ("Noise at mid-grey, grey levels", noise),
             ("Removed, grey levels RMS", removed),
+            ("Removed over noise", _share(outcome)),
+            ("Notes", "; ".join(outcome.notes)),
             ("eta, photons per grey level", eta),
             ("sigma, grey levels", sigma),
             ("Size, pixels", _size(outcome)),
@@ -205,7 +207,7 @@ class DenoiseReport:
         if outcome.failure is None or self._names:
             return outcome.error.partition("\n")[0]
         text, job = outcome.failure.anonymous.partition("\n")[0], outcome.job
-        for path in (job.noise_map, job.target, job.source):  # of messages that have no place for a path
+        for path in (*job.maps(), job.target, job.source):  # of messages that have no place for a path
             for name in (str(path.absolute()), str(path)):
                 text = re.sub(rf"(?<![\w./-]){re.escape(name)}(?!\w)", "the file", text)
         names = {part for path in (job.source, job.target) for part in (*path.absolute().parts[1:], path.stem)}
@@ -226,6 +228,11 @@ def _strengths(outcome: Outcome) -> tuple[str, str]:
     """The noise that was found and the change that was made, as texts."""
     noise = "" if outcome.noise is None else f"{noise_words.deviation_at_mid_grey(outcome.noise):.3g}"
     return noise, "" if outcome.removed_grey is None else f"{outcome.removed_grey:.3g}"
+
+
+def _share(outcome: Outcome) -> str:
+    share = outcome.remarks and outcome.remarks.share
+    return "" if share is None else f"{share:.2f}"
 
 
 def _level(outcome: Outcome) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Plan a run: inputs and an output -> pairs of a source and a target that cannot harm each other."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,8 @@ MANIFEST_NAME = "xray-denoise-manifest.jsonl"
 """The record of the results in a folder (`manifest`)."""
 NOISE_MAP_SUFFIX = ".noise.tif"
 """What a noise map adds to the name of its result."""
+UNCERTAINTY_SUFFIX = ".uncertainty.tif"
+"""What a map of uncertainty adds to it."""
 COMMENT = "#"
 """Begins a line of a list that names no file."""
 
@@ -32,6 +34,15 @@ class Job:
     def noise_map(self) -> Path:
         """Path of the noise map, if one is wanted: beside the result, a 32-bit TIFF in grey levels."""
         return self.target.with_name(self.target.name + NOISE_MAP_SUFFIX)
+
+    @property
+    def uncertainty(self) -> Path:
+        """Path of the map of uncertainty, if one is wanted: a 32-bit TIFF in stored values."""
+        return self.target.with_name(self.target.name + UNCERTAINTY_SUFFIX)
+
+    def maps(self, *, noise: bool = True, uncertainty: bool = True) -> list[Path]:
+        """Those of the maps beside the result that are wanted."""
+        return [path for path, wanted in ((self.noise_map, noise), (self.uncertainty, uncertainty)) if wanted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,12 @@ class Naming:
 
 
 def plan_jobs(
-    inputs: Iterable[AnyPath], output: AnyPath, *, noise_maps: bool = False, naming: Naming | None = None
+    inputs: Iterable[AnyPath],
+    output: AnyPath,
+    *,
+    noise_maps: bool = False,
+    uncertainty: bool = False,
+    naming: Naming | None = None,
 ) -> tuple[list[Job], list[LeftAlone]]:
     """Decide which file becomes which.
 
@@ -85,6 +101,7 @@ def plan_jobs(
         output: the result where there is one input file and this has the ending of a file; otherwise the folder of
             the results. The tree of an input folder is kept below it, and what lies in `output` itself is no input.
         noise_maps: whether each result has its noise map beside it.
+        uncertainty: whether it has its map of uncertainty.
         naming: names of results in a folder; by default those of the sources.
 
     Returns:
@@ -103,7 +120,7 @@ def plan_jobs(
     else:
         _refuse_file(output)
         jobs = [Job(source, output / inside.with_name(naming.of(inside.name))) for source, inside in sources.items()]
-    _refuse_collisions(jobs, noise_maps=noise_maps)
+    _refuse_collisions({job: [job.target, *job.maps(noise=noise_maps, uncertainty=uncertainty)] for job in jobs})
     return jobs, left_alone
 
 
@@ -191,7 +208,7 @@ def _collect(inputs: Iterable[Path], output: Path) -> tuple[dict[Path, Path], li
                 continue
             if path.name == MANIFEST_NAME:
                 continue
-            if wanted and not path.name.endswith(NOISE_MAP_SUFFIX):
+            if wanted and not path.name.endswith((NOISE_MAP_SUFFIX, UNCERTAINTY_SUFFIX)):
                 found.setdefault(path, path.relative_to(given))
             else:
                 left_alone.append(LeftAlone(path, _why_left(path)))
@@ -199,8 +216,9 @@ def _collect(inputs: Iterable[Path], output: Path) -> tuple[dict[Path, Path], li
 
 
 def _why_left(path: Path) -> str:
-    if path.name.endswith(NOISE_MAP_SUFFIX):
-        return "a noise map"
+    for suffix, what in ((NOISE_MAP_SUFFIX, "a noise map"), (UNCERTAINTY_SUFFIX, "a map of uncertainty")):
+        if path.name.endswith(suffix):
+            return what
     if path.is_dir():
         return "a link to a folder"
     if not path.is_file():
@@ -260,12 +278,12 @@ def _refuse_file(output: Path) -> None:
         )
 
 
-def _refuse_collisions(jobs: Iterable[Job], *, noise_maps: bool) -> None:
+def _refuse_collisions(jobs: Mapping[Job, list[Path]]) -> None:
     """Refuse two results of one name, and results that would take the place of a source."""
     claimed: dict[Path, Path] = {}
     sources = {true_path(job.source): job.source for job in jobs}
-    for job in jobs:
-        for result in (job.target, job.noise_map) if noise_maps else (job.target,):
+    for job, results in jobs.items():
+        for result in results:
             place = true_path(result.parent) / result.name
             if place in claimed:
                 raise UsageError(

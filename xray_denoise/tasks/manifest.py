@@ -13,7 +13,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,7 +26,7 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 LONGEST_LINE = 2**16
-"""Bytes of a line that is read; ours have less than a thousand, but for long names."""
+"""Bytes of a line that is read; ours have less than two thousand, but for long names."""
 LARGEST = 2**30
 """Bytes of the largest manifest that is read: a million results."""
 LARGEST_FILE = 2**36
@@ -57,8 +57,12 @@ class Entry:
     recipe: Recipe
     noise_map: Fingerprint | None = None
     """None where the method makes none, or none was asked for."""
+    uncertainty: Fingerprint | None = None
+    """Of its map, None where none was asked for."""
     notes: tuple[str, ...] = ()
     """What is to be known of the source before the result is trusted, such as compression with loss; for readers."""
+    found: Mapping[str, Any] = field(default_factory=dict)
+    """What was said of the result: the strength that was used, and what was removed. Written, and not read."""
 
 
 class Manifest:
@@ -125,7 +129,9 @@ class Manifest:
                 hint="check its permissions, or choose another output folder",
             ) from error
 
-    def is_current(self, target: Path, noise_map: Path | None, source: Path, recipe: Recipe) -> bool:
+    def is_current(
+        self, target: Path, noise_map: Path | None, source: Path, recipe: Recipe, uncertainty: Path | None = None
+    ) -> bool:
         """Whether a result is what would be made again.
 
         Args:
@@ -133,13 +139,15 @@ class Manifest:
             noise_map: the noise map beside it, None where none is wanted.
             source: what it was made from.
             recipe: what would decide the result.
+            uncertainty: the map of uncertainty beside it, None where none is wanted.
         """
         result, origin = _File(target), _File(source)
-        beside = None if noise_map is None else _File(noise_map)
+        beside, width = (None if path is None else _File(path) for path in (noise_map, uncertainty))
         return any(
             entry.recipe == recipe
             and result.holds(entry.written)
             and (beside is None or beside.holds(entry.noise_map))
+            and (width is None or width.holds(entry.uncertainty))
             and origin.holds(entry.source)
             for entry in self._of(target)
         )
@@ -149,10 +157,11 @@ class Manifest:
         result = _File(target)
         return any(result.holds(entry.written) for entry in self._of(target))
 
-    def is_our_map(self, target: Path, noise_map: Path) -> bool:
-        """Whether this package made the noise map of a result and nobody changed it since."""
-        beside = _File(noise_map)
-        return any(beside.holds(entry.noise_map) for entry in self._of(target) if entry.noise_map is not None)
+    def is_our_map(self, target: Path, path: Path) -> bool:
+        """Whether this package made the map beside a result, of noise or uncertainty, and nobody changed it since."""
+        beside = _File(path)
+        maps = [one for entry in self._of(target) for one in (entry.noise_map, entry.uncertainty)]
+        return any(beside.holds(one) for one in maps if one is not None)
 
     def add(self, entry: Entry) -> None:
         """Record a result that is about to take its name.
@@ -261,10 +270,10 @@ def _entry(line: bytes) -> Entry | None:
             return None
         rows, columns = (int(side) for side in shape)
         written, source = _fingerprint(fields["written"]), _fingerprint(fields["source"])
-        found = None if noise_map is None else _fingerprint(noise_map)
+        found, width = (None if one is None else _fingerprint(one) for one in (noise_map, fields.get("uncertainty")))
     except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return None
-    return Entry(target, written, source, (rows, columns), recipe, found)
+    return Entry(target, written, source, (rows, columns), recipe, found, width)
 
 
 def _fingerprint(fields: Any) -> Fingerprint:

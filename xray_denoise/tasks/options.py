@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal
 
 from xray_denoise import __version__
@@ -10,11 +11,13 @@ from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.files import Compression, Derivation, Private, Render
 from xray_denoise.physics.profile import Noise, as_level
+from xray_denoise.physics.uncertainty import UncertaintyTable
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.jobs import Job
 from xray_denoise.tasks.manifest import Manifest, Recipe
 from xray_denoise.tasks.outcome import Outcome
+from xray_denoise.tasks.remarks import Remarks, Strength, checked_strength
 
 Existing = Literal["error", "skip", "overwrite"]
 
@@ -30,8 +33,8 @@ class Options:
     denoiser: Denoiser
     noise: Noise | None = None
     """The noise where the user knows it; None has it estimated."""
-    strength: float = 1.0
-    """Share of the predicted change that is made, 0..1; 0 gives the input back bit by bit."""
+    strength: Strength = 1.0
+    """Share of the predicted change that is made, 0..1; 0 gives the input back bit by bit, "auto" chooses."""
     value_range: tuple[float, float] | None = None
     """Stored values that are grey 0 and 255; None takes what `files.read` chooses."""
     bits: int | None = None
@@ -41,6 +44,8 @@ class Options:
     existing: Existing = "error"
     stop_on_error: bool = False
     save_noise_map: bool = False
+    uncertainty: UncertaintyTable | None = None
+    """Of the model, where the half widths of intervals are written too."""
     manifest: Manifest | None = None
     """Where it is recorded what was made from what; skipping needs one."""
     show: Callable[[Outcome, Radiograph, Radiograph], None] | None = None
@@ -49,9 +54,10 @@ class Options:
     """Called with the share of the first frame of a file that is denoised, 0..1, tile by tile."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
+        checked_strength(self.strength)
+        if self.uncertainty is not None and self.strength != 1:
             raise UsageError(
-                f"the strength must lie in 0..1, got {self.strength:g}", hint="0 changes nothing", option="strength"
+                "the uncertainty is that of the full strength", hint="leave the strength out", option="strength"
             )
         if self.existing == "skip" and self.manifest is None:
             raise ValueError("skipping results takes a manifest")
@@ -69,7 +75,7 @@ class Options:
             "model": self.denoiser.name,
             "weights_sha256": self.denoiser.weights_sha256,
             "arithmetic": self.denoiser.arithmetic,
-            "strength": float(self.strength),
+            "strength": self.strength if isinstance(self.strength, str) else float(self.strength),
             "noise": noise_words.identity_of(self.noise),
             "value_range": None if self.value_range is None else [float(end) for end in self.value_range],
             "private": self.private,
@@ -85,12 +91,21 @@ class Options:
             "render": self.render,
             "compression": self.compression,
             "noise_map": self.save_noise_map,
+            "uncertainty": self.uncertainty and sha256(self.uncertainty.to_json().encode()).hexdigest(),
         }
 
     @property
     def description(self) -> str:
         """The identity for people, without the model."""
-        parts = [f"strength {noise_words.exact(self.strength)}"]
+        return self._described(None)
+
+    def _described(self, remarks: Remarks | None) -> str:
+        """The same with the strength that "auto" chose for an image."""
+        if not isinstance(self.strength, str):
+            strength = noise_words.exact(self.strength)
+        else:
+            strength = f"auto ({remarks.strength:g})" if remarks else "auto"
+        parts = [f"strength {strength}"]
         if self.denoiser.arithmetic != "fp32":
             parts.append(f"arithmetic {self.denoiser.arithmetic}")
         if self.noise is not None:
@@ -102,14 +117,15 @@ class Options:
             parts.append("private elements dropped")
         return ", ".join(parts)
 
-    def derivation(self, found: Noise | None) -> Derivation:
+    def derivation(self, found: Noise | None, remarks: Remarks) -> Derivation:
         """What a result says about how it was made; `found` is the estimated noise."""
         level = as_level(found) if self.noise is None else None
         return Derivation(
             self.denoiser.name,
             self.denoiser.weights_sha256,
-            self.description,
+            self._described(remarks),
             eta=level.eta if level else None,
             sigma=level.sigma if level else None,
             settings=json.dumps(self.identity, sort_keys=True),
+            notes=remarks.notes,
         )

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from xray_denoise.denoisers import Denoised
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, XrayDenoiseError
 from xray_denoise.physics.profile import Noise
+from xray_denoise.physics.uncertainty import UncertaintyTable
 from xray_denoise.radiograph import Radiograph
+from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks.jobs import Job
+from xray_denoise.tasks.remarks import Remarks
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,11 @@ class Outcome:
     """What went wrong, of a file that failed."""
     noise: Noise | None = None
     """Noise of the first frame, estimated or given."""
+    noise_stored: float | None = None
+    """Its standard deviation at mid-grey in stored values of the source."""
+    remarks: Remarks | None = None
+    """Whether what was removed from the first frame looks like noise, and the strength that was used; of a file that
+    was written."""
     notes: tuple[str, ...] = ()
     """What the user should know before trusting the result."""
     model: str = ""
@@ -79,6 +87,8 @@ class Tally:
     """What is counted over the frames of a file."""
 
     keeps_maps: bool
+    uncertainty: UncertaintyTable | None = None
+    """Of the model, where half widths of intervals are wanted."""
     frames: int = 0
     pixels: int = 0
     """Without padding."""
@@ -86,6 +96,8 @@ class Tally:
     """Of the change, stored values."""
     seconds: float = 0.0
     maps: list[NDArray[np.float32]] = field(default_factory=list)
+    half_widths: list[NDArray[np.float32]] = field(default_factory=list)
+    """Stored values; 0 in padding."""
 
     def counted(self, changes: Iterable[Change]) -> Iterator[Radiograph]:
         """Pass on the changed frames."""
@@ -98,6 +110,11 @@ class Tally:
             self.seconds += change.seconds
             if self.keeps_maps and change.result.noise_map is not None:
                 self.maps.append(change.result.noise_map)
+            if self.uncertainty is not None and change.result.profile is not None:
+                low, high = change.before.span
+                width = self.uncertainty.half_width(change.result.image, change.result.profile)
+                width *= np.float32((high - low) / GREY_MAX)
+                self.half_widths.append(width if padding is None else np.where(padding, np.float32(0), width))
             yield change.after
 
     @property

@@ -1,0 +1,104 @@
+"""Intervals hold what they promise, for each level, colour and class that they were calibrated on."""
+
+import math
+
+import numpy as np
+import pytest
+
+from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.physics.uncertainty import (
+    COLOURS,
+    COVERAGE,
+    GRADIENTS,
+    LEVELS,
+    Scored,
+    UncertaintyTable,
+    classes_of,
+    place_of,
+    scored,
+)
+
+KINDS = len(GRADIENTS) + 1
+NORMAL = 1.6449
+"""Half width in deviations of an interval that holds 90 % of normal numbers."""
+PIXELS = 20_000
+
+
+def images(seed: int = 0) -> list[Scored]:
+    """One at every node; their errors are normal, larger where the colour and the class are higher."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for level in LEVELS:
+        for colour in COLOURS:
+            kinds = rng.integers(KINDS, size=PIXELS)
+            scores = np.abs(rng.standard_normal(PIXELS)) * size(colour, kinds)
+            found.append(Scored(level, colour, kinds, scores))
+    return found
+
+
+def size(colour: float, kinds: np.ndarray) -> np.ndarray:
+    return np.asarray(0.2 + 0.05 * colour + 0.1 * kinds)
+
+
+def test_a_table_is_the_quantile_of_every_class() -> None:
+    """A quantile of n numbers errs by sqrt(0.9 0.1 / n) / density, which is 0.206 for normal numbers; five of those."""
+    table = UncertaintyTable.calibrated(images(), "0" * 64)
+    error = 5 * math.sqrt(0.09 / (PIXELS / KINDS)) / 0.206 / NORMAL
+    for index, colour in enumerate(COLOURS):
+        expected = NORMAL * size(colour, np.arange(KINDS))
+        np.testing.assert_allclose(table.factors[:, index], np.tile(expected, (len(LEVELS), 1)), rtol=error)
+
+
+def test_intervals_hold_ninety_percent_of_new_pixels() -> None:
+    table = UncertaintyTable.calibrated(images(), "0" * 64)
+    for one in images(seed=1):
+        level, colour = LEVELS.index(one.level), COLOURS.index(one.colour)
+        inside = one.scores <= table.factors[level, colour][one.classes]
+        assert inside.mean() == pytest.approx(COVERAGE, abs=0.015), "two samples of 20000 pixels in six classes"
+
+
+def test_few_scores_are_on_the_safe_side() -> None:
+    """Of ten scores 90 % need the tenth: the next may be larger than nine of them with a probability of one tenth."""
+    few = [Scored(0.0, 0.0, np.full(10, kind), np.arange(1.0, 11)) for kind in range(KINDS)]
+    assert UncertaintyTable.calibrated(few, "").factors[0, 0, 0] == 10
+    with pytest.raises(ValueError, match="too few"):
+        UncertaintyTable.calibrated(few[:-1], "")
+
+
+def test_half_widths_follow_deviation_and_gradient() -> None:
+    table = UncertaintyTable.calibrated(images(), "0" * 64)
+    image = np.repeat(np.array([50.0, 200.0]), 40)[None].repeat(80, axis=0)
+    profile = NoiseProfile(np.array([50.0, 200.0]), np.array([1.0, 2.0]), np.ones((1, 1)))
+    width = table.half_width(image, profile)
+    assert width.shape == image.shape
+    assert width[40, 60] / width[40, 10] == pytest.approx(2, rel=1e-6)
+    assert width[40, 39] > 2 * width[40, 10]
+    kinds = classes_of(image, profile.deviation_at(image))
+    assert kinds[40, 10] == 0
+    assert kinds[40, 39] == KINDS - 1
+
+
+def test_a_place_is_that_of_the_profile() -> None:
+    assert place_of(NoiseProfile.white(4.0)) == pytest.approx((2, 0), abs=1e-6)
+    level, colour = place_of(NoiseProfile(np.array([0.0]), np.array([2.0]), np.full((3, 3), 1 / 3)))
+    assert level == pytest.approx(1)
+    assert colour > 2
+
+
+def test_scores_are_errors_over_deviation() -> None:
+    rng = np.random.default_rng(0)
+    clean = np.full((64, 64), 90.0)
+    found = scored(clean, clean + 3, NoiseProfile.white(2.0), rng, 500)
+    assert found.scores.shape == found.classes.shape == (500,)
+    np.testing.assert_allclose(found.scores, 1.5)
+
+
+def test_json_is_read_back_and_what_is_none_is_refused() -> None:
+    table = UncertaintyTable.calibrated(images(), "ab" * 32)
+    again = UncertaintyTable.from_json(table.to_json())
+    assert again.weights_sha256 == "ab" * 32
+    np.testing.assert_allclose(again.factors, table.factors, rtol=1e-3)
+    assert again.to_json() == table.to_json()
+    for text in ("", "[]", "{}", table.to_json().replace("0.03,", "0.04,"), table.to_json().replace("[[", "[[-")):
+        with pytest.raises(ValueError, match=r"."):
+            UncertaintyTable.from_json(text)

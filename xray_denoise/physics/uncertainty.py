@@ -1,0 +1,206 @@
+"""How far a denoised pixel may be from the true value: intervals by split conformal prediction.
+
+    score        e = |g - x| / d(x)        g: noise-free image, x: denoised, d: deviation of the estimated noise
+    half width   w = d(x) q(d, c, k)       q: quantile of the scores of images with known g
+
+    c            power of the noise in the two lower bands, dB relative to white: correlated noise is harder to remove
+    k            class of the pixel: gradient of x after a Gaussian blur of `BLUR` pixels over d, by `GRADIENTS`
+
+The quantile is taken for each class apart (Mondrian), at nodes of log2 d and c: every calibration image counts at the
+four nodes around its own d and c, the more the nearer (bilinear weights), and q is interpolated in the same way. For
+images exchangeable with those of the calibration, x +- w holds g in `COVERAGE` of the pixels of a class. It does not
+for structure that was lost altogether, which leaves nothing in x to tell it by, nor for images of another kind.
+
+References:
+    Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World, Springer 2005 (Mondrian conformal prediction).
+    Angelopoulos, Bates, Conformal prediction: a gentle introduction, Foundations and Trends in ML 16, 2023.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.scale import MID_GREY
+
+Values = NDArray[np.float64]
+
+FORMAT = "xray-denoise uncertainty, version 1"
+COVERAGE = 0.9
+BLUR = 1.0
+"""Deviation of the Gaussian before the gradient is taken, pixels."""
+GRADIENTS = (0.03, 0.06, 0.12, 0.25, 0.5)
+"""Deviations of the noise per pixel that part the classes, from smooth to edge."""
+LEVELS = (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
+"""Nodes, log2 of the deviation in grey levels: 0.5 to 16. Beyond them the table stays what it is at the ends."""
+COLOURS = (0.0, 2.0, 4.0, 6.0)
+"""Nodes, dB."""
+FEWEST = 10
+"""Scores that a quantile takes: of nine, 90 % are all."""
+LEAST_DEVIATION = 0.05
+"""Weaker noise counts as this strong, grey levels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One calibration image, denoised: where it lies in the table, and a sample of its pixels."""
+
+    level: float
+    """log2 of the deviation at mid-grey."""
+    colour: float
+    """dB."""
+    classes: NDArray[np.intp]
+    """(N,), of pixels."""
+    scores: Values
+    """(N,)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UncertaintyTable:
+    """The calibration of one set of weights.
+
+    Raises:
+        ValueError: factors of another shape, or one that is not finite and positive.
+    """
+
+    weights_sha256: str
+    """Of the weights that it was measured with, hexadecimal."""
+    factors: Values
+    """(len(LEVELS), len(COLOURS), len(GRADIENTS) + 1), half width over deviation."""
+
+    def __post_init__(self) -> None:
+        if self.factors.shape != (len(LEVELS), len(COLOURS), len(GRADIENTS) + 1):
+            raise ValueError(f"a table of uncertainty of the shape {self.factors.shape}")
+        if not (np.isfinite(self.factors) & (self.factors > 0)).all():
+            raise ValueError("the factors of uncertainty must be positive")
+
+    @classmethod
+    def calibrated(cls, images: Sequence[Scored], weights_sha256: str) -> Self:
+        """The table of images whose noise-free versions are known; a node that none is near takes its neighbour's."""
+        shape = (len(LEVELS), len(COLOURS), len(GRADIENTS) + 1)
+        factors = np.full(shape, np.nan)
+        weights = [np.outer(*_node_weights(one.level, one.colour)) for one in images]
+        for level, colour, kind in np.ndindex(shape):
+            near = [
+                (one.scores[one.classes == kind], float(weight[level, colour]))
+                for one, weight in zip(images, weights, strict=True)
+                if weight[level, colour] > 0
+            ]
+            factors[level, colour, kind] = _quantile(near)
+        return cls(weights_sha256, _filled(factors))
+
+    def half_width(self, denoised: NDArray[np.floating], profile: NoiseProfile) -> NDArray[np.float32]:
+        """(H, W), half widths in grey levels of the intervals around a denoised image, (H, W), grey levels."""
+        deviation = _deviation(denoised, profile)
+        levels, colours = _node_weights(*place_of(profile))
+        factor = np.einsum("i,j,ijk->k", levels, colours, self.factors)
+        return np.asarray(deviation * factor[classes_of(denoised, deviation)], dtype=np.float32)
+
+    def to_json(self) -> str:
+        """A small JSON text, which `from_json` reads back to four digits."""
+        parts: dict[str, Any] = {
+            "format": FORMAT,
+            "weights_sha256": self.weights_sha256,
+            "coverage": COVERAGE,
+            "levels": LEVELS,
+            "colours": COLOURS,
+            "gradients": GRADIENTS,
+        }
+        rows = [json.dumps([[float(f"{one:.4g}") for one in row] for row in level]) for level in self.factors]
+        head = ",\n".join(f'"{name}": {json.dumps(value)}' for name, value in parts.items())
+        return f'{{\n{head},\n"factors": [\n  ' + ",\n  ".join(rows) + "\n]\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The table that `to_json` wrote.
+
+        Raises:
+            ValueError: not such a table.
+        """
+        content = json.loads(text)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError(f"not a table of uncertainty: 'format' must be '{FORMAT}'")
+        nodes = (content.get("levels"), content.get("colours"), content.get("gradients"))
+        if nodes != (list(LEVELS), list(COLOURS), list(GRADIENTS)):
+            raise ValueError("a table of uncertainty with other nodes")
+        return cls(str(content.get("weights_sha256")), np.asarray(content.get("factors"), dtype=np.float64))
+
+
+def scored(
+    clean: NDArray[np.floating],
+    denoised: NDArray[np.floating],
+    profile: NoiseProfile,
+    rng: np.random.Generator,
+    count: int,
+) -> Scored:
+    """Scores of `count` random pixels of an image whose noise-free version, (H, W), grey levels, is known."""
+    deviation = _deviation(denoised, profile)
+    kinds = classes_of(denoised, deviation).ravel()
+    scores = (np.abs(np.subtract(clean, denoised, dtype=np.float64)) / deviation).ravel()
+    chosen = rng.choice(scores.size, min(count, scores.size), replace=False)
+    return Scored(*place_of(profile), kinds[chosen], scores[chosen])
+
+
+def gradient(denoised: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(H, W), size of the gradient after the blur, grey levels per pixel."""
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter(np.asarray(denoised, dtype=np.float32), BLUR)
+    if min(smooth.shape) < 2:
+        return np.zeros_like(smooth)
+    return np.asarray(np.hypot(*np.gradient(smooth)), dtype=np.float32)
+
+
+def classes_of(denoised: NDArray[np.floating], deviation: Values) -> NDArray[np.intp]:
+    """(H, W), class of each pixel, 0 is the smoothest."""
+    return np.asarray(np.digitize(gradient(denoised) / deviation, GRADIENTS))
+
+
+def place_of(profile: NoiseProfile) -> tuple[float, float]:
+    """log2 of the deviation at mid-grey, and the power in the two lower bands, dB relative to white."""
+    deviation = max(float(profile.deviation_at(MID_GREY)), LEAST_DEVIATION)
+    power = float(profile.band_powers()[:2].mean())
+    return math.log2(deviation), 10 * math.log10(max(power, 1e-3))
+
+
+def _deviation(denoised: NDArray[np.floating], profile: NoiseProfile) -> Values:
+    return np.maximum(profile.deviation_at(denoised), LEAST_DEVIATION)
+
+
+def _node_weights(level: float, colour: float) -> tuple[Values, Values]:
+    """Weights of the nodes of both axes: two neighbours share 1, and the ends reach to infinity."""
+    return _hat(level, LEVELS), _hat(colour, COLOURS)
+
+
+def _hat(value: float, nodes: Sequence[float]) -> Values:
+    return np.array([np.interp(value, nodes, row) for row in np.eye(len(nodes))])
+
+
+def _quantile(near: Sequence[tuple[Values, float]]) -> float:
+    """Conformal quantile of scores with one weight for each image; NaN where there are too few."""
+    if sum(scores.size for scores, _ in near) < FEWEST:
+        return math.nan
+    scores = np.concatenate([values for values, _ in near])
+    weight = np.concatenate([np.full(values.size, share) for values, share in near])
+    order = np.argsort(scores)
+    heaviest = float(weight.max())  # the score of a pixel to come, which may be any
+    share = np.cumsum(weight[order]) / (weight.sum() + heaviest)
+    return float(scores[order[min(int(np.searchsorted(share, COVERAGE)), scores.size - 1)]])
+
+
+def _filled(factors: Values) -> Values:
+    """The same with every gap filled from the nearest node of its class: first of its level, then of others."""
+    filled = factors.copy()
+    for level, colour, kind in zip(*np.nonzero(np.isnan(factors)), strict=True):
+        known = np.argwhere(~np.isnan(factors[:, :, kind]))
+        if not known.size:
+            raise ValueError("too few images to calibrate with")
+        far = np.abs(known - (level, colour)) @ (10, 1)
+        nearest = known[np.argmin(far)]
+        filled[level, colour, kind] = factors[nearest[0], nearest[1], kind]
+    return filled

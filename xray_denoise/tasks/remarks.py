@@ -1,0 +1,141 @@
+"""What is said of every result: does what was removed look like noise, and which strength follows from that?
+
+    noisy image, what a denoiser removed, its noise -> numbers (`physics.removed`), notes for people, strength
+
+docs/notes.md says where the thresholds come from, and how often a note is false.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise.denoisers import Denoised
+from xray_denoise.errors import UsageError
+from xray_denoise.physics.noise_estimate import ProfileEstimate, estimate_profile
+from xray_denoise.physics.profile import BANDS, Noise, NoiseProfile
+from xray_denoise.physics.removed import LEAST_DEVIATION, Removed, appraise
+from xray_denoise.scale import MID_GREY
+
+Strength = float | Literal["auto"]
+"""Share of the predicted change that is made, 0..1, or "auto"."""
+
+NUMBERS = ("strength", "removed_share", "edge_ratio", "edge_correlation")
+"""What programs are told, by name."""
+
+BLOCKS = 600
+"""Blocks of an image that its noise is estimated from where the method does not: within 2 % of all of them in a quarter
+of the time."""
+STRUCTURE_CORRELATION, STRUCTURE_RATIO = 0.2, 1.2
+"""Correlation at the edges above which structure was removed there; or ratio, where also the share is that high."""
+NOTABLE = 0.5
+"""Share of the noise that is removed along edges, below which nothing is said of structure."""
+MOST_SHARE = 1.25
+"""Change over noise above which more was removed than was found."""
+COLOURED, SURE = 2.0, 0.5
+"""Decibels that the power of a band may differ from what the model was told, and the confidence that it takes."""
+SILENT = -9.0
+"""Power of the highest band, dB relative to white noise, below which no detector of `physics.chain` comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """What is said of one image."""
+
+    strength: float
+    """Share of the predicted change that is made, 0..1: what was asked for, or what "auto" chose."""
+    removed: Removed | None = None
+    """The predicted change against the noise; None where nothing was removed, or the image has too few blocks."""
+    notes: tuple[str, ...] = ()
+    """What the user should know, one short line each."""
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """For programs, by name: values of JSON."""
+        removed = self.removed
+        ratio = None if removed is None or math.isinf(removed.edge_ratio) else removed.edge_ratio
+        correlation = None if removed is None else removed.edge_correlation
+        return dict(zip(NUMBERS, (self.strength, self.share, ratio, correlation), strict=True))
+
+    @property
+    def share(self) -> float | None:
+        """Root mean square of the change that is made, over the deviation of the noise."""
+        return None if self.removed is None else self.strength * self.removed.share
+
+
+def checked_strength(strength: Strength) -> Strength:
+    """The strength.
+
+    Raises:
+        UsageError: it is neither "auto" nor a number from 0 to 1.
+    """
+    if isinstance(strength, str):
+        if strength != "auto":
+            raise UsageError(
+                f"the strength is a number from 0 to 1 or auto, not '{strength}'", hint="for example 0.8",
+                option="strength",
+            )  # fmt: skip
+    elif not 0 <= strength <= 1:
+        raise UsageError(
+            f"the strength must lie in 0..1, got {strength:g}", hint="0 changes nothing", option="strength"
+        )
+    return strength
+
+
+def remarks_on(
+    found: Denoised, strength: Strength, *, given: Noise | None = None, valid: NDArray[np.bool_] | None = None
+) -> Remarks:
+    """Judge what was removed from an image.
+
+    The noise is the one that the method has estimated with its spectrum, or else an estimate of its own.
+
+    Args:
+        found: what the denoiser found, at full strength.
+        strength: what was asked for. "auto" is 1, or 1 over the share removed along edges where structure was removed.
+        given: the noise that the user told the denoiser.
+        valid: (H, W), False for padding.
+    """
+    if strength == 0 or not found.removed.any():
+        return Remarks(1.0 if isinstance(strength, str) else strength)
+    if found.profile is not None and given is None:
+        estimate = ProfileEstimate(found.profile, 1.0)
+    else:
+        estimate = estimate_profile(found.noisy, BLOCKS)
+    removed = appraise(found.noisy, found.removed, estimate.profile, valid)
+    if removed is None:
+        return Remarks(1.0 if isinstance(strength, str) else strength)
+    notes, made = [], 1.0
+    if _is_structure(removed):
+        note = f"removed structure along edges: correlation {removed.edge_correlation:.2f}"
+        if strength == "auto":
+            made = math.floor(100 * min(1.0, 1 / removed.edge_share)) / 100
+            note += f", strength lowered to {made:g}" if made < 1 else ""
+        notes.append(note)
+    if not isinstance(strength, str):
+        made = strength
+    if made * removed.share > MOST_SHARE:
+        notes.append(f"removed more than the noise found: {made * removed.share:.2g} times its deviation")
+    bands = _decibels(estimate.profile)
+    apart = float(np.abs(bands - _decibels(found.profile)).max())
+    if apart > COLOURED and estimate.confidence >= SURE:
+        notes.append(f"noise is correlated beyond what the model knows: its spectrum is {apart:.1f} dB from that")
+    if bands[-1] < SILENT and estimate.profile.deviation_at(MID_GREY) > LEAST_DEVIATION:
+        notes.append("the image seems processed by a noise reducer already, or enlarged: it has no fine noise")
+    return Remarks(made, removed, tuple(notes))
+
+
+def _is_structure(removed: Removed) -> bool:
+    """Whether what was removed along edges is more than noise, and enough to speak of."""
+    stronger = min(removed.edge_ratio, removed.edge_share) > STRUCTURE_RATIO
+    return removed.edge_share > NOTABLE and (removed.edge_correlation > STRUCTURE_CORRELATION or stronger)
+
+
+def _decibels(profile: NoiseProfile | None) -> NDArray[np.float64]:
+    """(3,), power in the upper three bands, dB relative to white noise, which None stands for.
+
+    The lowest band is not looked at: texture makes it uncertain by 3 dB.
+    """
+    powers = np.ones(len(BANDS)) if profile is None else profile.band_powers()
+    return np.asarray(10 * np.log10(np.maximum(powers[1:], 1e-4)))
