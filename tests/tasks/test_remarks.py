@@ -124,7 +124,7 @@ def test_what_is_said_is_in_files_logs_and_manifests(tmp_path: Path) -> None:
     def run(strength: Strength, existing: Any = "error") -> Any:
         (found,) = xd.denoise_files(
             tmp_path / "in", tmp_path / "out", model=Blurring(), strength=strength, log=tmp_path / "log.jsonl",
-            report=tmp_path / "page.html", existing=existing,
+            report=tmp_path / "page.html", existing=existing, value_range=(0, 4095),
         )  # fmt: skip
         return found
 
