@@ -3,7 +3,7 @@
     python -m tests.fuzz.kills --kills 300 [--seed 0]
 
 Each round starts two runs of `denoise --save-noise-map` into the same folder and sends each of them KILL, TERM, HUP,
-INT or STOP (later CONT) at a random moment. Half of the runs give unfinished files a name, as they must on network disks.
+INT or STOP (later CONT) at a random moment. Half of the runs give unfinished files a name, as network disks want it.
 After that every file with the name of a result must be whole and every original as it was. After some rounds the same
 command runs once undisturbed: then every result and noise map must be there, equal to those of a run that nobody
 disturbed, no unfinished file left, and the record of results must vouch for all of them.
