@@ -564,3 +564,12 @@ def test_private_groups_are_dropped_at_every_depth_when_asked(tmp_path: Path) ->
         assert bool(found) is expected
         assert (b"hidden" in (tmp_path / f"{private}.dcm").read_bytes()) is expected
     assert np.array_equal(files.read(tmp_path / "drop.dcm").stored, pixels(Sample())[0])
+
+
+@pytest.mark.parametrize("compression", ["rle", "jpegls", "j2k"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_frames_of_nothing_but_noise_may_grow(tmp_path: Path, bits: int, compression: files.Compression) -> None:
+    sample = Sample("CR", bits=bits, allocated=8 if bits == 8 else 16, shape=(200, 300))
+    radiograph = files.read(write(tmp_path / "a.dcm", sample))
+    files.write(radiograph, tmp_path / "b.dcm", derivation=DERIVATION, compression=compression)
+    assert np.array_equal(files.read(tmp_path / "b.dcm").stored, radiograph.stored)

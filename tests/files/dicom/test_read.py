@@ -160,6 +160,16 @@ def _bad_overlay(ds: Dataset) -> None:
     ds[0x60000010].value = 12
 
 
+def _overlay_in_frames(ds: Dataset) -> None:
+    embed_overlay(ds, np.zeros((24, 21), bool), bit=14)
+    ds.NumberOfFrames = "2"
+    ds.PixelData += ds.PixelData
+
+
+def _wide_words(ds: Dataset) -> None:
+    ds.BitsAllocated, ds.PixelData = 32, ds.PixelData * 2
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -176,6 +186,8 @@ def _bad_overlay(ds: Dataset) -> None:
         (_no_rows, "0x21 pixels"),
         (_rows_missing, "no Rows"),
         (_bad_overlay, "overlay in bit 14"),
+        (_overlay_in_frames, "overlay in bit 14"),
+        (_wide_words, "words of 32"),
     ],
 )
 def test_what_is_no_grey_radiograph_is_refused(tmp_path: Path, spoil: Callable[[Dataset], None], reason: str) -> None:
@@ -576,3 +588,10 @@ def test_a_value_of_very_many_parts_is_cheap(tmp_path: Path, keyword: str, priva
     (outcome,) = xd.denoise_files(source, tmp_path / "b.dcm", model="noisy", private=private)
     assert outcome.status == ("written" if keyword in ("SeriesDescription", "WindowCenter") else "failed")
     assert time.process_time() - start < 3
+
+
+def test_an_overlay_behind_a_compression_is_refused(tmp_path: Path) -> None:
+    ds = dataset(Sample())
+    embed_overlay(ds, np.zeros((24, 21), bool), bit=14)
+    with pytest.raises(UnreadableFileError, match="overlay in bit 14"):
+        files.read(save(tmp_path / "a.dcm", ds, RLELossless))
