@@ -47,7 +47,7 @@ CONTRASTS, SLANT, EDGE_BLUR, EDGE_REACH = (0.5, 1.0, 2.0, 4.0, 8.0), 0.08, 0.7, 
 and how far from the edge it is looked at, pixels."""
 EDGE_ROWS, EDGE_COLUMNS = 768, 192
 """Of an image of an edge, pixels."""
-DIAMETERS, STRENGTHS, REPEATS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0), tuple(np.geomspace(0.6, 10, 8)), 4
+DIAMETERS, STRENGTHS, REPEATS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0), tuple(np.geomspace(0.4, 6, 8)), 6
 """Of the contrast-detail phantom; see `physics.contrast_detail`."""
 PHANTOM, QUICK_PHANTOM = 768, 320
 """Side of the chest phantom that lesions are inserted in, pixels."""
@@ -311,7 +311,7 @@ class HarmTable(TableSpec):
 
     def pixels(self, image: CleanImage) -> float:
         """Those that a method is given in a scene, on average."""
-        fields = len(GREYS) * FLAT**2 + len(CONTRASTS) * EDGE_ROWS * EDGE_COLUMNS + EMPTY**2 + 15**2 * 64**2
+        fields = len(GREYS) * FLAT**2 + len(CONTRASTS) * EDGE_ROWS * EDGE_COLUMNS + EMPTY**2 + 19**2 * 64**2
         return (fields + (2 + len(LESIONS)) * image.grey.size) / (len(SCENES) - 1)
 
     @contextmanager

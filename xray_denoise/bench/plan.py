@@ -233,7 +233,7 @@ def measure(
             record = log.get(wanted, metrics)
             if record is None:
                 noisy = case.noisy(seed) if noisy is None else noisy
-                record = Record(row.title, case.image.name, case.label, {}, key=wanted)
+                record = Record(row.title, case.image_name, case.label, {}, key=wanted)
                 try:
                     record = replace(record, values=work(row, case, noisy))
                 except XrayDenoiseError as error:

@@ -6,9 +6,7 @@ mean variance; without a noise level they take that of `physics.estimate`. `vst.
 grows with the signal.
 
 Their constants have the highest mean PSNR, given the true level, over three noise levels of Table II on 24
-chest radiographs that no result is reported on. Found with
-
-    python -m xray_denoise.bench.tune FOLDER
+chest radiographs that no result is reported on. Found with xray_denoise/bench/tune.py of commit 04e6eef:
 
     (eta, sigma)   (0.4, 15)   (0.6, 10)   (0.8, 5)      mean
     TV, dB            36.079      37.603     38.903    37.528

@@ -9,8 +9,7 @@ Without a noise level that of `physics.estimate` is taken.
 
 The constants of TV and NLM in the domain of the transform have the highest mean PSNR, given the true level, over
 three noise levels of Table II on the middle 512x512 of 24 chest radiographs that no result is reported on. Found with
-
-    python -m xray_denoise.bench.tune FOLDER --methods gat-tv gat-nlm --side 512
+xray_denoise/bench/tune.py of commit 04e6eef, `--methods gat-tv gat-nlm --side 512`:
 
     (eta, sigma)   (0.4, 15)   (0.6, 10)   (0.8, 5)      mean
     GAT + TV, dB      37.211      38.149     39.011    38.124

@@ -5,13 +5,14 @@ and contrasts. The observer knows the disc but not the quadrant, and takes the o
 
     response = mean inside the disc - mean over a ring around it                     (non-prewhitening)
 
-Of each diameter, the probability of a right choice is fitted against contrast by the greatest likelihood:
+For each diameter, the probability of a right choice against the contrast c is that of a response whose signal-to-noise
+ratio d' is proportional to c, fitted by the greatest likelihood:
 
-    p(c) = 1/4 + 3/4 (1 - 2^-((c / c0)^b))                                           (Weibull)
+    p(d') = integral of phi(x - d') Phi(x)^3 dx,    d' = 1.24 c / c0
 
-and the threshold is c0, where p = 5/8, half way between guessing and certainty. In white noise of deviation s
-the response of a disc of n pixels has a signal-to-noise ratio of about c sqrt(n) / s. Contrasts are given as that
-ratio, the strength, so that all diameters are tried around their thresholds.
+and the threshold is c0, where p = 5/8, half way between guessing and certainty. In white noise of deviation s the
+response of a disc of n pixels has d' = c sqrt(n) / s, or a little less for the noise of the ring. Contrasts are given
+as that ratio, the strength, so that all diameters are tried around their thresholds.
 
 This observer makes full use of the pixels and does not tire, so that noise costs it less than it costs a reader: a
 method that removes noise need not lower its threshold, but raises it where it takes discs away.
@@ -39,10 +40,10 @@ CELL = 64
 """Side of a cell, pixels; a quadrant has half."""
 GAP, RING = 1.5, 6.0
 """Between a disc and the ring around it, and width of that ring, pixels."""
-SLOPES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-"""Exponents b that are tried."""
+AT_THRESHOLD = 1.24
+"""The d' at which a choice among four is right with a probability of 5/8."""
 THRESHOLDS = 200
-"""Thresholds that are tried."""
+"""How many are tried."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,24 +83,34 @@ class ContrastDetail:
             image[self._place(number, quadrant)] += self.contrast[number] * shapes[self.diameter[number]]
         return image
 
-    def found(self, image: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """(N,), whether the observer chooses the right quadrant of each cell of an image of the phantom."""
-        weights = {diameter: _template(diameter) for diameter in np.unique(self.diameter)}
-        responses = np.array(
-            [
-                [float((image[self._place(number, one)] * weights[diameter]).sum()) for one in range(4)]
-                for number, diameter in enumerate(self.diameter)
-            ]
-        )
-        return np.asarray(responses.argmax(axis=1) == self.quadrant)
+    def right(self, image: NDArray[np.floating]) -> Values:
+        """(N,), the probability that the observer chooses the quadrant with the disc, in an image of the phantom.
+
+        It is that of three empty quadrants having lower responses. All empty quadrants of cells with discs of this
+        diameter stand for them, not just those of the cell, which is the same on average and surer.
+        """
+        result = np.zeros(self.diameter.size)
+        for diameter in np.unique(self.diameter):
+            template = _template(diameter)
+            cells = np.flatnonzero(self.diameter == diameter)
+            responses = np.array(
+                [[float((image[self._place(cell, one)] * template).sum()) for one in range(4)] for cell in cells]
+            )
+            filled = np.arange(4)[None] == self.quadrant[cells, None]
+            empty = np.sort(responses[~filled])
+            below = (
+                np.searchsorted(empty, responses[filled], "left") + np.searchsorted(empty, responses[filled], "right")
+            ) / 2
+            result[cells] = (below / empty.size) ** 3
+        return result
 
     def thresholds(self, image: NDArray[np.floating]) -> dict[float, float]:
         """Contrast over the deviation of the noise at which the observer finds discs, by their diameter."""
-        found = self.found(image)
+        right = self.right(image)
         result = {}
         for diameter in np.unique(self.diameter):
             those = self.diameter == diameter
-            strength = threshold(self.strength[those], found[those])
+            strength = threshold(self.strength[those], right[those])
             result[float(diameter)] = strength / np.sqrt(np.pi * diameter**2 / 4)
         return result
 
@@ -110,22 +121,29 @@ class ContrastDetail:
         return slice(top, top + half), slice(left, left + half)
 
 
-def threshold(strength: Values, found: NDArray[np.bool_]) -> float:
-    """The strength c0 at which a choice among four is right in 5/8 of the trials, by the greatest likelihood.
+def threshold(strength: Values, right: Values) -> float:
+    """The strength c0 at which a choice among four is right with a probability of 5/8, by the greatest likelihood.
 
     Args:
         strength: of each trial, (N,), above 0.
-        found: (N,), whether the choice was right.
+        right: (N,), the probability that its choice was right; 0 or 1 where that was seen.
 
     Returns:
         A strength between half of the least and twice the largest one.
     """
     tried = np.geomspace(strength.min() / 2, strength.max() * 2, THRESHOLDS)
-    ratio = strength[None, None] / tried[:, None, None]
-    right = 0.25 + 0.75 * (1 - 2.0 ** -(ratio ** np.array(SLOPES)[None, :, None]))
-    chance = np.where(found, right, 1 - right).clip(1e-12)
-    likelihood = np.log(chance).sum(axis=2).max(axis=1)
+    model = right_choice(AT_THRESHOLD * strength[None] / tried[:, None]).clip(0.25, 1 - 1e-3)  # a lapse in a thousand
+    likelihood = (right * np.log(model) + (1 - right) * np.log(1 - model)).sum(axis=1)
     return float(tried[likelihood.argmax()])
+
+
+def right_choice(detectability: Values) -> Values:
+    """The probability that the response with the signal is the highest of four, same shape as the d' of the signal."""
+    from scipy.special import ndtr
+
+    known, x = np.linspace(0, 12, 121), np.linspace(-8, 20, 561)
+    density = np.exp(-((x - known[:, None]) ** 2) / 2) / np.sqrt(2 * np.pi)
+    return np.interp(detectability, known, (density * ndtr(x) ** 3).sum(axis=1) * (x[1] - x[0]))
 
 
 def _template(diameter: float) -> Values:
