@@ -139,7 +139,11 @@ def test_traps_in_the_tree_cost_themselves_only(tmp_path: Path) -> None:
     told = [f"  {folder / name} ({why})" for name, why in (
         ("loop", "a link to a folder"), ("nowhere.dcm", "a link to nothing"), ("pipe.dcm", "a pipe or a device"),
     )]  # fmt: skip
-    assert ran.stderr.splitlines()[-5:] == ["left alone in folders: 3", *told, "4 written, 0 skipped, 0 failed"]
+    assert ran.stderr.splitlines()[-5:] == [
+        "ignored in the input folders: 3 files",
+        *told,
+        "4 written, 0 skipped, 0 failed",
+    ]
 
 
 def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:

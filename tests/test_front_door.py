@@ -25,7 +25,7 @@ from xray_denoise.tasks.options import Options
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDE = {"COLUMNS": "200", "NO_COLOR": "1"}
-DOCUMENTED = ("tasks.arrays", "tasks.denoise", "tasks.images", "tasks.models")
+DOCUMENTED = ("tasks.arrays", "tasks.denoise", "tasks.images", "tasks.measure_files", "tasks.models")
 
 
 class Lower(Denoiser):
@@ -274,3 +274,36 @@ def test_every_command_in_the_readme_is_one() -> None:
     for _, command, *words in lines:
         options = set(re.findall(r"(?<!\S)--?[a-z-]+", CliRunner().invoke(app, [command, "--help"], env=WIDE).stdout))
         assert {word for word in words if word.startswith("-")} <= options, command
+
+
+def test_flat_fields_give_a_profile_that_denoises(tmp_path: Path) -> None:
+    """Four flat fields of three doses each with a deviation of 1 to 3 per cent of the signal, as in docs/api.md."""
+    for dose in (2, 4, 8):
+        for frame in range(2):
+            flat = np.random.default_rng((dose, frame)).normal(20 * dose, np.sqrt(dose), (128, 128))
+            xd.write(xd.Radiograph.from_grey(flat, bits=16), tmp_path / f"{dose}-{frame}.png")
+    *doses, fit = xd.measure(tmp_path, "flat", value_range=(0, 65535))
+    assert [one.kind for one in doses] == ["flat"] * 3
+    assert fit.kind == "photon-transfer"
+    assert isinstance(fit, xd.Measurement)
+    assert fit.profile is not None
+    assert float(fit.profile.deviation_at(80.0)) == pytest.approx(2, rel=0.05)
+    image = noise((40, 50), "uint8")
+    assert xd.denoise(image, model="tv", profile_or_level=fit.profile).noise is fit.profile
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(xd.UnreadableFileError):
+        xd.measure(str(tmp_path / "broken.png"))
+    with pytest.raises(xd.UsageError):
+        xd.measure([])
+
+
+def test_a_profile_is_estimated_from_an_array_of_any_type() -> None:
+    grey = np.random.default_rng(0).normal(100, 4, (128, 128))
+    for image, value_range in ((grey, (0, 255)), (np.rint(grey * 16).astype(np.uint16), (0, 16 * 255))):
+        profile = xd.estimate_profile(image, value_range=value_range)
+        assert float(profile.deviation_at(100.0)) == pytest.approx(4, rel=0.1)
+        assert xd.NoiseProfile.from_json(profile.to_json()).to_json() == profile.to_json()
+    with pytest.raises(xd.UsageError, match="no value range"):
+        xd.estimate_profile(grey)
+    with pytest.raises(xd.UsageError, match="shape"):
+        xd.estimate_profile(np.zeros((2, 30, 30), np.uint8))

@@ -18,6 +18,7 @@ from xray_denoise.physics.profile import KNOTS
 HAS_CUDA = torch.cuda.is_available()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("x-bdcnn", 64), ("lite", 160), ("x-profile", 160)])
 def test_16_bits_lose_next_to_nothing(name: str, size: int) -> None:
     """At most 0.01 dB of a phantom in fp16, or in bf16 for the network that was made for it; others see grey levels

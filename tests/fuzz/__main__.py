@@ -170,7 +170,7 @@ def feed(
     faulthandler.dump_traceback_later(LONGEST, exit=True)
     problem = ""
     try:
-        for target in sorted({"out.tif", "out.png", f"out{suffix}"}):
+        for target in sorted({"out.tif", "out.png", f"out{suffix}"} - {"out.jpg"}):
             word, refused = (_batch if in_a_batch else _alone)(source, folder / target)
             found.outcomes[word] += 1
             if refused is not None:
@@ -208,7 +208,7 @@ def _alone(source: Path, target: Path) -> tuple[str, XrayDenoiseError | None]:
     denoiser, last = denoisers.get("noisy"), []
 
     def denoised(frame: Radiograph) -> Radiograph:
-        last[:] = [frame.with_grey(denoiser(frame.grey).image)]
+        last[:] = [frame.with_removed(denoiser(frame.grey).removed)]
         return last[0]
 
     try:

@@ -94,14 +94,14 @@ def test_a_fresh_network_changes_nothing() -> None:
 @pytest.mark.parametrize("convs", [1, 2])
 def test_nothing_beyond_the_radius_is_seen(convs: int) -> None:
     net = randomised(ProfileUNet(SMALL, convs))
-    side = 2 * (net.radius + net.stride) + 32
-    image = torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    side, width = 2 * (net.radius + net.stride) + 32, 2 * net.stride
+    image = torch.rand(1, 1, side, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     image.requires_grad_()
     variance, powers = told(1)
     restored = net(image, noise_maps(image, variance, powers))
     for offset in range(net.stride):
         row = side // 2 + offset
-        (gradient,) = torch.autograd.grad(restored[0, 0, row, side // 2], image, retain_graph=True)
+        (gradient,) = torch.autograd.grad(restored[0, 0, row, width // 2], image, retain_graph=True)
         rows = gradient[0, 0].abs().sum(dim=1).nonzero().flatten()
         assert int(rows.min()) >= row - net.radius
         assert int(rows.max()) <= row + net.radius

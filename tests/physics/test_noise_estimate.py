@@ -81,6 +81,7 @@ def test_planted_noise_in_a_smooth_scene(spectrum: str, curve: str) -> None:
     assert found.confidence > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deviation", [0.5, 1, 4])
 @pytest.mark.parametrize("spectrum", ["white", "scintillator", "processed"])
 def test_planted_noise_in_a_phantom(
@@ -94,6 +95,7 @@ def test_planted_noise_in_a_phantom(
     assert decibels(found.profile.band_powers() / planted.band_powers())[1:] == pytest.approx(0, abs=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_phantom_without_noise_has_next_to_none(grainless: Callable[[int, int], np.ndarray], seed: int) -> None:
     """Its texture has a deviation of 1.8 to 2.2 grey levels at these frequencies."""

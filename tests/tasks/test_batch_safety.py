@@ -406,6 +406,7 @@ def test_next_to_nothing_is_noted(tmp_path: Path) -> None:
         (Naming("png"), "IM0001", "IM0001.png"),
         (Naming("png"), "1.2.840.113", "1.2.840.113.png"),
         (Naming("tiff", "_x"), "a.jpeg", "a_x.tiff"),
+        (Naming(), "a.JPG", "a.png"),
         (Naming(None, "_x"), "1.2.840.113", "1.2.840_x.113"),
         (Naming(None, "_x"), "IM0001", "IM0001_x"),
         (Naming("dcm", "_x"), "a.b.dcm", "a.b_x.dcm"),

@@ -110,7 +110,7 @@ def test_an_existing_page_follows_existing(here: Path) -> None:
     assert not (here / "out.png").exists()
     result = call("in.png", "-o", "out.png", "--report", "report.html", "--existing", "skip")
     assert result.exit_code == 0
-    assert "report: report.html (there already)" in result.stderr
+    assert "report: report.html (exists and is left as it is)" in result.stderr
     assert (here / "report.html").read_text() == "mine"
     assert call("in.png", "-o", "out.png", "--report", "report.html", "--existing", "overwrite").exit_code == 0
     assert "Denoising report" in (here / "report.html").read_text()

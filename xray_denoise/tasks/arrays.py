@@ -1,4 +1,4 @@
-"""`denoise` and `estimate_noise` for numpy arrays: any integer or float type, one image or a stack of them.
+"""Numpy arrays of any integer or float type, one image or a stack: `denoise`, `estimate_noise`, `estimate_profile`.
 
 grey = (value - low) * 255 / (high - low)      low, high: the value range
 result = value + strength * (denoised - grey) * (high - low) / 255
@@ -17,7 +17,8 @@ from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError, XrayDenoiseError
 from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.noise import NoiseLevel
-from xray_denoise.physics.profile import Noise
+from xray_denoise.physics.noise_estimate import estimate_profile as _profile_of
+from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks.models import load
 
@@ -131,6 +132,39 @@ def estimate_noise(image: ArrayLike, *, value_range: tuple[float, float] | None 
     """
     values = _image(image, stacks=False)
     return estimate_level(_grey(values, _value_range(values, value_range)))
+
+
+def estimate_profile(image: ArrayLike, *, value_range: tuple[float, float] | None = None) -> NoiseProfile:
+    """Estimate deviation against grey level, and spectrum, of the noise of one image, without a network.
+
+    The default model gets this estimate of every image. Where many images come from one detector, a profile measured
+    from flat fields (`measure`) is more exact.
+
+    Args:
+        image: (H, W), integers or floats of any size; at least 48x48 for a spectrum.
+        value_range: values that are shown black and white; see `denoise`.
+
+    Returns:
+        The profile over grey levels (0..255 over the value range), for `profile_or_level`. `to_json` makes the text
+        that `xray-denoise denoise --profile` reads.
+
+    Raises:
+        UsageError: as for `denoise`.
+
+    Examples:
+        >>> import numpy as np, xray_denoise as xd
+        >>> rng = np.random.default_rng(0)
+        >>> noise = rng.normal(0, 2, (257, 256))
+        >>> blurred = (noise[1:] + noise[:-1]) / 2  # rows that resemble their neighbours
+        >>> profile = xd.estimate_profile(128 + blurred, value_range=(0, 255))
+        >>> round(float(profile.deviation_at(128.0)), 1)
+        1.4
+        >>> low, *_, high = profile.band_powers()
+        >>> bool(low > 2 * high)
+        True
+    """
+    values = _image(image, stacks=False)
+    return _profile_of(_grey(values, _value_range(values, value_range))).profile
 
 
 def _denoised(

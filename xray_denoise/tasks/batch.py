@@ -199,7 +199,7 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
                 render=options.render,
                 compression=options.compression,
                 private=options.private,
-                before_rename=lambda written: _record(job, source, tally.maps, written, until_named),
+                before_rename=lambda written: _record(job, source, first.after, tally.maps, written, until_named),
                 replace=source.replaces,
             )
     except _AlreadyThereError:
@@ -212,12 +212,20 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
     return outcome
 
 
-def _record(job: Job, source: _Source, maps: list[NDArray[np.float32]], written: Path, until_named: ExitStack) -> None:
+def _record(
+    job: Job,
+    source: _Source,
+    first: Radiograph,
+    maps: list[NDArray[np.float32]],
+    written: Path,
+    until_named: ExitStack,
+) -> None:
     """Record a result that is whole, and write its noise map, before it takes its name.
 
     Args:
         job: the result's.
         source: what it is made from.
+        first: the first frame.
         maps: noise maps of its frames; none where the method makes none.
         written: where the result can be read meanwhile.
         until_named: is closed when the result has its name.
@@ -242,6 +250,7 @@ def _record(job: Job, source: _Source, maps: list[NDArray[np.float32]], written:
                     source.shape,
                     options.recipe,
                     found,
+                    files.caveats(first, job.target),
                 )
             )
 

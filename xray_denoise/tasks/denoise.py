@@ -273,7 +273,7 @@ def denoise_file(source: AnyPath, target: AnyPath, **options: Unpack[FileOptions
     """Denoise one file.
 
     Args:
-        source: a DICOM, PNG, TIFF or WebP file.
+        source: a DICOM, PNG, TIFF, WebP or JPEG file.
         target: the result, or a folder that is there already.
         options: model, profile_or_level, strength, value_range, bits, render, compression, private, existing,
             save_noise_map and device, as `denoise_files` describes them.

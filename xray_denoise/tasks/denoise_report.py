@@ -35,11 +35,11 @@ SHORT = 3
 
 
 class DenoiseReport:
-    """What the page will tell, gathered while the run goes on; memory holds at most `PICTURED` encoded pictures.
+    """Collects the content of the page during a run; at most `PICTURED` encoded pictures are in memory.
 
     Raises:
         UsageError: the page would not be one, or would take the place of an input or a result.
-        UnwritableFileError: it is there already, and `existing` says that this is an error.
+        ExistingFileError: the page exists, and `existing` is "error".
     """
 
     def __init__(self, target: Path, jobs: Sequence[Job], existing: Existing = "error", *, names: bool = False) -> None:
@@ -68,7 +68,7 @@ class DenoiseReport:
             )
         self.target = target
         self.skipped = target.exists() and existing == "skip"
-        """Whether the page that is there already stays, and none is made."""
+        """Whether an existing page is kept and none is made."""
         self._numbers = {job: number for number, job in enumerate(jobs, 1)}
         self._names = names
         self._pictures: dict[Job, page.Picture] = {}
@@ -114,7 +114,7 @@ class DenoiseReport:
                     self._pictures[job] = picture
 
     def add(self, outcome: Outcome) -> None:
-        """List a file, whatever became of it."""
+        """List a file, whether it was written, skipped or failed."""
         self._outcomes[outcome.job] = outcome
 
     def write(self, options: Options, device: str) -> None:
@@ -223,7 +223,7 @@ def _size(outcome: Outcome) -> str:
 
 
 def _strengths(outcome: Outcome) -> tuple[str, str]:
-    """Noise that was found, and what was removed."""
+    """The noise that was found and the change that was made, as texts."""
     noise = "" if outcome.noise is None else f"{noise_words.deviation_at_mid_grey(outcome.noise):.3g}"
     return noise, "" if outcome.removed_grey is None else f"{outcome.removed_grey:.3g}"
 

@@ -14,7 +14,7 @@ def read(path: AnyPath, *, value_range: tuple[float, float] | None = None) -> Ra
     """Read a file that holds one image.
 
     Args:
-        path: DICOM, PNG, TIFF or WebP, whatever its name.
+        path: DICOM, PNG, TIFF, WebP or JPEG, whatever its name.
         value_range: stored values that are grey levels 0 and 255; by default 0..255 of 8-bit pictures, and all but the
             outermost 0.01 % of the pixels of everything else.
 

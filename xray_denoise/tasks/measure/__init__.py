@@ -27,7 +27,7 @@ def measure(inputs: Iterable[AnyPath], settings: Settings) -> Iterator[Measureme
     """Measure files and folders.
 
     Args:
-        inputs: DICOM, PNG, TIFF or WebP files, or folders of them; a file of several frames is a series of them.
+        inputs: DICOM, PNG, TIFF, WebP or JPEG files, or folders of them; a file of several frames is a series of them.
         settings: what to measure.
 
     Yields:
