@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from xray_denoise.physics.phantom import chest_phantom
 
 from xray_denoise import denoisers, weights
 from xray_denoise.bench import harm
