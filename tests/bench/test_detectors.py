@@ -17,11 +17,11 @@ from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
 from xray_denoise.bench.table import InThisProcess, Run
 from xray_denoise.bench.tables import TABLES
-from xray_denoise.denoisers import Denoised
+from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.denoisers.classical import Noisy
 from xray_denoise.errors import UnreadableFileError, UsageError
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.reports.tables import Table
 
@@ -68,7 +68,7 @@ def test_images_are_averaged_unless_whole_or_quick() -> None:
     assert averaged(np.arange(15.0).reshape(3, 5)).shape == (1, 2)
 
 
-class Told:
+class Told(Denoiser):
     """Knows the clean image, takes a share of the noise away, and remembers what it was told."""
 
     name = "told"
@@ -79,7 +79,7 @@ class Told:
     def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         self.told.append(level)
         image = np.asarray(0.1 * noisy + 0.9 * PHANTOM.grey + 0.25, dtype=np.float32)
-        return Denoised(image, NoiseLevel(math.inf, 1.2))
+        return Denoised.of(noisy, image, NoiseLevel(math.inf, 1.2))
 
 
 def quick_records(rows: list[Row]) -> list[Record]:
@@ -120,10 +120,10 @@ def test_an_estimated_profile_is_compared_band_by_band() -> None:
         (true.scaled(1.1), 10.0, np.zeros(4)),
         (NoiseProfile.white(float(true.deviation_at(127.5))), 0.0, -10 * np.log10(true.band_powers())),
     ):
-        errors = metrics.profile_errors(Denoised(PHANTOM.grey, profile=found), case, PHANTOM.grey)
+        errors = metrics.profile_errors(Denoised.of(PHANTOM.grey, PHANTOM.grey, profile=found), case, PHANTOM.grey)
         assert errors.pop("deviation_error") == pytest.approx(deviation)
         np.testing.assert_allclose(list(errors.values()), bands, atol=1e-9)
-    assert set(metrics.profile_errors(Denoised(PHANTOM.grey), case, PHANTOM.grey).values()) == {None}
+    assert set(metrics.profile_errors(Denoised.of(PHANTOM.grey, PHANTOM.grey), case, PHANTOM.grey).values()) == {None}
 
 
 def shown(gains: Mapping[str, tuple[float, float]]) -> dict[str, Table]:
@@ -184,7 +184,7 @@ def test_the_quick_table_of_one_phantom(monkeypatch: pytest.MonkeyPatch, profile
 
 
 def test_a_profile_is_for_these_tables(profile: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--profile is for tables of detector noise"):
+    with pytest.raises(UsageError, match="profiles are for tables of detector noise"):
         plan("2", None, methods="noisy", profile=profile)
     with pytest.raises(UnreadableFileError, match="cannot read"):
         plan("detectors", None, methods="noisy", profile=tmp_path / "none.json")

@@ -21,10 +21,10 @@ from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
 from xray_denoise.denoisers import Denoised
 from xray_denoise.errors import UsageError
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.chain import detector_profile
 from xray_denoise.physics.lesions import LESIONS, SIDE
 from xray_denoise.physics.observers import Scores
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.physics.profile import NoiseProfile
 
 Grey = NDArray[np.floating]

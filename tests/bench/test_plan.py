@@ -28,29 +28,29 @@ Grey = NDArray[np.floating]
 
 
 @dataclass
-class Fake:
+class Fake(Denoiser):
     """Draws the image a part of the way to its mean; believes in a fixed noise level, or in none."""
 
-    name: str
+    name: str = "fake"
     weight: float = 0.5
     believed: NoiseLevel | None = None
-    version: str = ""
+    weights_sha256: str = ""
     calls: list[NoiseLevel | None] = field(default_factory=list, repr=False)
 
     def __call__(self, noisy: Grey, level: NoiseLevel | None = None) -> Denoised:
         self.calls.append(level)
         image = self.weight * noisy + (1 - self.weight) * noisy.mean()
-        return Denoised(np.asarray(image, dtype=np.float32), level or self.believed)
+        return Denoised.of(noisy, image, level or self.believed)
 
 
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Fake]:
     """Two networks, one of them without a notion of the level, and three classical methods, one not installed."""
     made = [
-        Fake("x-bdcnn", 0.1, NoiseLevel(0.5, 12.0), version="a" * 64),
-        Fake("dncnn", 0.2, None, version="b" * 64),
-        Fake("another", 0.9, NoiseLevel(1.0, 1.0), version="c" * 64),
-        Fake("auto", 0.15, NoiseLevel(0.5, 12.0), version="d" * 64),
+        Fake("x-bdcnn", 0.1, NoiseLevel(0.5, 12.0), weights_sha256="a" * 64),
+        Fake("dncnn", 0.2, None, weights_sha256="b" * 64),
+        Fake("another", 0.9, NoiseLevel(1.0, 1.0), weights_sha256="c" * 64),
+        Fake("auto", 0.15, NoiseLevel(0.5, 12.0), weights_sha256="d" * 64),
         Fake("noisy", 1.0),
         Fake("tv", 0.3),
     ]
@@ -300,7 +300,7 @@ def test_files_are_replaced_only_when_that_is_asked_for(fakes: dict[str, Fake], 
     status, _, err = invoke(*line)
     assert (status, f"{table} exists already" in err) == (1, True)
     status, _, err = invoke(*line[:-4], "--log", log)
-    assert (status, "add --resume" in err) == (2, True)
+    assert (status, "continue it" in err, "(--resume)" in err) == (2, True, True)
     assert (table.read_text(), log.read_text()) == before
     assert invoke(*line, "--existing", "overwrite")[0] == 0
     assert len(log.read_text().splitlines()) == 6

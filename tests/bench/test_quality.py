@@ -29,17 +29,17 @@ Grey = NDArray[np.floating]
 
 
 @dataclass
-class Nothing:
+class Nothing(Denoiser):
     """Returns its input."""
 
     name: str = "noisy"
 
     def __call__(self, noisy: Grey, level: NoiseLevel | None = None) -> Denoised:
-        return Denoised(np.asarray(noisy, dtype=np.float32), level)
+        return Denoised.of(noisy, noisy, level)
 
 
 @dataclass
-class Planted:
+class Planted(Denoiser):
     """Knows the clean image, and returns it with every pixel off by `error` grey levels."""
 
     clean: NDArray[np.float32] = field(repr=False)
@@ -48,11 +48,11 @@ class Planted:
 
     def __call__(self, noisy: Grey, level: NoiseLevel | None = None) -> Denoised:
         height, width = noisy.shape
-        return Denoised(self.clean[:height, :width] + np.float32(self.error), level)
+        return Denoised.of(noisy, self.clean[:height, :width] + np.float32(self.error), level)
 
 
 @dataclass
-class Witness:
+class Witness(Denoiser):
     """Remembers what it was given."""
 
     name: str = "witness"
@@ -67,7 +67,7 @@ class Witness:
     def __call__(self, noisy: Grey, level: NoiseLevel | None = None) -> Denoised:
         self.levels.append(level)
         self.images.append(noisy.copy())
-        return Denoised(np.asarray(noisy, dtype=np.float32))
+        return Denoised.of(noisy, noisy)
 
 
 class Refusing(Nothing):
@@ -83,9 +83,11 @@ class Refusing(Nothing):
 class Network(Nothing):
     """Has weights."""
 
-    def __init__(self, version: str) -> None:
+    weights_sha256 = ""
+
+    def __init__(self, sha256: str) -> None:
         super().__init__()
-        self.version = version
+        self.weights_sha256 = sha256
 
 
 def clean_image(number: int = 0, size: int = 24) -> CleanImage:
@@ -135,12 +137,13 @@ def test_a_known_error_gives_its_psnr() -> None:
 def test_a_planted_level_gives_its_errors() -> None:
     """1/eta 20 % too large and sigma 2 grey levels too small."""
     true = NoiseLevel(0.6, 10.0)
-    found = level_errors(Denoised(IMAGES[0].grey, NoiseLevel(0.6 / 1.2, 8.0)), Case(IMAGES[0], true), IMAGES[0].grey)
+    grey = IMAGES[0].grey
+    found = level_errors(Denoised.of(grey, grey, NoiseLevel(0.6 / 1.2, 8.0)), Case(IMAGES[0], true), grey)
     assert found["inverse_eta_error"] == pytest.approx(20)
     assert found["sigma_error"] == -2
     total = ((127.5 * 1.2 / 0.6 + 64) / (127.5 / 0.6 + 100)) ** 0.5
     assert found["total_error"] == pytest.approx(100 * (total - 1))
-    assert set(level_errors(Denoised(IMAGES[0].grey), Case(IMAGES[0], true), IMAGES[0].grey).values()) == {None}
+    assert set(level_errors(Denoised.of(grey, grey), Case(IMAGES[0], true), grey).values()) == {None}
 
 
 def test_images_run_outside_levels_run_outside_rows() -> None:

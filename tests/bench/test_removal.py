@@ -9,19 +9,19 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from xray_denoise.bench.removal import main, real_files
-from xray_denoise.denoisers import Denoised
+from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import NoiseProfile
 
 
-class Blur:
+class Blur(Denoiser):
     """Takes all away that is finer than two pixels, and an eighth of a grey level."""
 
     name = "blur"
 
     def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         assert level is None
-        return Denoised(np.asarray(gaussian_filter(noisy.astype(np.float64), 2.0) - 0.125, dtype=np.float32))
+        return Denoised.of(noisy, gaussian_filter(noisy.astype(np.float64), 2.0) - 0.125)
 
 
 @pytest.fixture

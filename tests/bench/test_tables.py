@@ -18,7 +18,7 @@ from xray_denoise.bench.records import Record
 from xray_denoise.bench.rows import Absent, Row
 from xray_denoise.bench.table import Run
 from xray_denoise.bench.tables import TABLES
-from xray_denoise.denoisers import Denoised
+from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Table, texts
@@ -28,10 +28,10 @@ Cell = tuple[float, float]
 
 
 @dataclass
-class Named:
+class Named(Denoiser):
     """A denoiser that is never called."""
 
-    name: str
+    name: str = "named"
 
     def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
         raise AssertionError(f"called with {noisy.shape}, {level}")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from PIL import Image
 from tests.synthetic_dicom import Sample, dataset, save, write
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
-from xray_denoise.files import Derivation
+from xray_denoise.files import Derivation, atomic
 from xray_denoise.files.atomic import _nameless
 from xray_denoise.radiograph import Radiograph
 
@@ -49,7 +50,7 @@ def test_other_files_are_no_radiographs(tmp_path: Path) -> None:
         path.write_bytes(content)
         assert files.sniff(path) is None
         assert not files.is_radiograph(path)
-        with pytest.raises(UnreadableFileError, match="neither DICOM, PNG, TIFF nor WebP"):
+        with pytest.raises(UnreadableFileError, match="neither DICOM, PNG, TIFF, WebP nor JPEG"):
             files.read(path)
     assert not files.is_radiograph(tmp_path)
     assert not files.is_radiograph(tmp_path / "missing")
@@ -98,7 +99,7 @@ def test_places_that_cannot_be_written_are_named_with_a_remedy(png: Path, tmp_pa
     for target, reason in (
         (tmp_path / "none" / "b.png", "there is no folder"),
         (tmp_path / "folder.png", "is a folder"),
-        (tmp_path / "b.jpg", "does not tell which format"),
+        (tmp_path / "b.bmp", "does not tell which format"),
         (tmp_path / "b", "does not tell which format"),
         (tmp_path / ("x" * 300 + ".png"), "cannot write"),
     ):
@@ -158,3 +159,45 @@ def test_no_format_is_loaded_before_it_is_needed() -> None:
     code = "import sys, xray_denoise.files; print({'pydicom', 'PIL', 'torch'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"
+
+
+def test_what_a_killed_run_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    living = tmp_path / f"{atomic.PARTIAL_PREFIX}1-1{atomic.PARTIAL_SUFFIX}"
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"an original")
+    for number, make in enumerate((Path.touch, Path.mkdir, lambda path: path.symlink_to(outside), os.mkfifo)):
+        make(tmp_path / f"{atomic.PARTIAL_PREFIX}2-{number}{atomic.PARTIAL_SUFFIX}")
+    with atomic._named(living) as stream:
+        held = atomic._held(stream)
+        stream.close()
+        assert held is not None
+        atomic.remove_abandoned([tmp_path, tmp_path])
+        assert living.exists()
+        os.close(held)
+    atomic.remove_abandoned([tmp_path, tmp_path])
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [f"{atomic.PARTIAL_PREFIX}2-1{atomic.PARTIAL_SUFFIX}", f"{atomic.PARTIAL_PREFIX}2-2.part", "outside"]
+    assert outside.read_bytes() == b"an original"
+    atomic.remove_abandoned([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_is_taken_for_abandoned_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """On disks without nameless files another run may remove it between its making and its lock."""
+    monkeypatch.setattr(atomic, "_nameless", lambda _: None)
+    plain, taken = atomic._lock, []
+
+    def late(stream: Any) -> None:
+        if not taken:
+            taken.append(True)
+            atomic.remove_abandoned([tmp_path, tmp_path])
+        plain(stream)
+
+    monkeypatch.setattr(atomic, "_lock", late)
+    with atomic.atomic_write(tmp_path / "a", source=None, replace=links) as stream:
+        stream.write(b"all of it")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"all of it"

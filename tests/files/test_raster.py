@@ -515,12 +515,14 @@ def test_gamma_is_kept_and_what_is_dropped_is_noted(tmp_path: Path) -> None:
     head = struct.pack(">IIBBBBB", 32, 8, 8, 0, 0, 0, 0)
     rows = b"".join(b"\0" + row.tobytes() for row in RAMP)
     others = [_chunk(b"gAMA", struct.pack(">L", 45455)), _chunk(b"tIME", bytes(7)), _chunk(b"npBX", b"spacing")]
+    others.append(_chunk(b"sRGB", b"\1"))
     (tmp_path / "a.png").write_bytes(_png(head, rows, *others))
     radiograph = files.read(tmp_path / "a.png")
     assert files.caveats(radiograph) == ("its tIME, npBX will not be kept",)
     files.write(radiograph, tmp_path / "b.png")
     with Image.open(tmp_path / "b.png") as image:
         assert image.info["gamma"] == pytest.approx(0.45455)
+        assert image.info["srgb"] == 1
     assert files.caveats(files.read(tmp_path / "b.png")) == ()
 
 
@@ -544,3 +546,86 @@ def test_the_texts_of_a_tiff_are_kept_and_what_is_dropped_is_noted(tmp_path: Pat
         assert bytes(tags[34675].value) == b"icc" * 50
         assert tags[282].value[0] / tags[282].value[1] == pytest.approx(254)
     assert files.caveats(files.read(tmp_path / "b.tif")) == ()
+
+
+ICC = b"icc" * 50
+TEXTS = {270: "a chest", 271: "ACME", 272: "One", 306: "2020:01:01 00:00:00", 315: "Roentgen", 33432: "nobody"}
+"""TIFF: description, make, model, date, artist and copyright."""
+
+
+def _with_everything(path: Path) -> Path:
+    """A file that has all that its format may say of an image."""
+    exif = Image.Exif()
+    exif[0x010E] = "a chest"
+    if path.suffix == ".tif":
+        tags = [(code, "s", 0, text, True) for code, text in TEXTS.items()]
+        tifffile.imwrite(path, RAMP, metadata=None, iccprofile=ICC, resolution=(100, 200), extratags=tags)
+        return path
+    if path.suffix == ".webp":
+        Image.fromarray(RAMP).convert("RGB").save(path, lossless=True, exif=exif)
+        return path
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Title", "a chest")
+    text.add_itxt("XML:com.adobe.xmp", "<x/>")
+    for name, content in ((b"gAMA", struct.pack(">L", 45455)), (b"cHRM", bytes(range(32)))):
+        text.add(name, content)
+    return save(path, RAMP, pnginfo=text, exif=exif, icc_profile=ICC, dpi=(100, 200))
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "kept", "noted"),
+    [
+        ("png", "png", {"text", "xmp", "exif", "gamma", "icc", "dpi"}, ""),
+        ("png", "tif", {"icc", "dpi"}, "its text, EXIF, gamma will not be kept"),
+        ("png", "webp", {"exif", "icc"}, "its text, gamma, resolution will not be kept"),
+        ("tif", "png", {"icc", "dpi"}, "its text will not be kept"),
+        ("tif", "tif", {"text", "icc", "dpi"}, ""),
+        ("tif", "webp", {"icc"}, "its text, resolution will not be kept"),
+        ("webp", "png", {"exif"}, ""),
+        ("webp", "tif", set(), "its EXIF will not be kept"),
+        ("webp", "webp", {"exif"}, ""),
+    ],
+)
+def test_what_each_format_keeps(tmp_path: Path, source: str, target: str, kept: set[str], noted: str) -> None:
+    """The table in docs/dicom.md."""
+    radiograph = files.read(_with_everything(tmp_path / f"a.{source}"))
+    files.write(radiograph, tmp_path / f"b.{target}")
+    assert files.caveats(radiograph, tmp_path / f"b.{target}") == ((noted,) if noted else ())
+    with Image.open(tmp_path / f"b.{target}") as image:
+        image.load()
+        info, tags = image.info, dict(getattr(image, "tag_v2", {}))
+        found = {
+            "text": info.get("Title") == "a chest" or TEXTS.items() <= tags.items(),
+            "xmp": "XML:com.adobe.xmp" in getattr(image, "text", {}),
+            "exif": target != "tif" and image.getexif().get(0x010E) == "a chest",
+            "gamma": {"gamma", "chromaticity"} <= set(info),
+            "icc": info.get("icc_profile") == ICC,
+            "dpi": bool(info.get("dpi")) and info["dpi"] == pytest.approx((100, 200), abs=0.02),
+        }
+    assert {name for name, is_kept in found.items() if is_kept} == kept
+
+
+@pytest.mark.parametrize("kind", ["png", "webp"])
+def test_xmp_goes_with_the_orientation_and_is_noted(tmp_path: Path, kind: str) -> None:
+    """It may tell the orientation again, which would turn the image twice."""
+    exif = Image.Exif()
+    exif[274] = 6
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", "<x/>")
+    options: dict[str, Any] = {"pnginfo": text} if kind == "png" else {"xmp": b"<x/>", "lossless": True}
+    radiograph = files.read(save(tmp_path / f"a.{kind}", RAMP, exif=exif, **options))
+    assert files.caveats(radiograph) == ("its XMP will not be kept",)
+    files.write(radiograph, tmp_path / f"b.{kind}")
+    assert b"<x/>" not in (tmp_path / f"b.{kind}").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "tif"])
+def test_a_profile_of_colours_is_not_kept_for_grey(tmp_path: Path, kind: str) -> None:
+    image = Image.fromarray(RAMP).convert("RGB")
+    options: dict[str, Any] = {"lossless": True} if kind == "webp" else {}
+    image.save(tmp_path / f"a.{kind}", icc_profile=ICC, **options)
+    radiograph = files.read(tmp_path / f"a.{kind}")
+    files.write(radiograph, tmp_path / f"b.{kind}")
+    with Image.open(tmp_path / f"b.{kind}") as written:
+        assert "icc_profile" not in written.info
+    assert files.caveats(radiograph) == ("its ICC profile will not be kept",)

@@ -1,5 +1,6 @@
 """Ways in which files go wrong: in transfer, on a dying disk, by a careless writer, on purpose."""
 
+import json
 import struct
 from collections.abc import Callable
 from random import Random
@@ -237,6 +238,34 @@ MUTATIONS: tuple[Mutation, ...] = (
     tiff_entry,
 )
 
+JSON_VALUES = (
+    None,
+    True,
+    -1,
+    0,
+    1e400,
+    2**70,
+    "",
+    "a",
+    "\ud800",
+    "../a.png",
+    [],
+    [[]],
+    [1],
+    {},
+    {"bytes": 1},
+    [0, 0, 0],
+)
+JSON_LINES = (
+    b"\n",
+    b"null\n",
+    b"[" * 100_000 + b"\n",
+    b'{"target":' * 20_000 + b"\n",
+    b'{"target":"a.png"}\n',
+    b" " * 300_000 + b"\n",
+    b"9" * 50_000 + b"\n",
+    b"\xff\xfe\0\n",
+)
 VALUES = (
     "1",
     "-1",
@@ -274,6 +303,36 @@ def mutated_card(text: str, random: Random) -> str:
     else:
         return text.encode()[: random.randrange(2000)].decode("utf-8", "ignore")
     return "\n".join(lines) + "\n"
+
+
+def mutated_manifest(data: bytes, random: Random) -> bytes:
+    """A record of results with a field of another type, a line lost, doubled or made up, or bytes changed."""
+    lines = data.splitlines(keepends=True)
+    at = random.randrange(len(lines))
+    kind = random.randrange(7)
+    if kind == 0:
+        fields = json.loads(lines[at])
+        place = fields
+        while isinstance(place[key := random.choice(sorted(place))], dict) and random.random() < 0.7:
+            place = place[key]
+        place[key] = random.choice(JSON_VALUES)
+        lines[at] = json.dumps(fields).encode() + b"\n"
+    elif kind == 1:
+        del lines[at]
+    elif kind == 2:
+        lines.insert(at, lines[random.randrange(len(lines))])
+    elif kind == 3:
+        lines.insert(at, random.choice(JSON_LINES))
+    elif kind == 4:
+        lines[at] = lines[at].replace(
+            random.choice((b"{", b"}", b'"', b":", b"0", b",", b"\n", b"sha256")),
+            random.choice((b"", b"[", b"}", b"\0", b"\\ud800", b"9" * 20)),
+        )
+    elif kind == 5:
+        return data[: random.randrange(len(data))]
+    else:
+        return flip_bits(data, random)
+    return b"".join(lines)
 
 
 def mutated(data: bytes, random: Random) -> bytes:

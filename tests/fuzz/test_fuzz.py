@@ -1,5 +1,8 @@
 """A short run of the fuzzer: no traceback, no hang, no flood of memory, every refusal in words."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from pydicom.dataset import Dataset
 from tests.fuzz.__main__ import Found, feed, fuzz
 from tests.synthetic_dicom import Sample, dataset, element_bytes, write
 
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -39,3 +43,13 @@ def test_deep_sequences_are_refused_in_words(tmp_path: Path) -> None:
     found = Found()
     feed(path.read_bytes(), ".dcm", tmp_path, found, None, "deep")
     assert found.bad == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are copies of this process")
+def test_killed_batches_leave_nothing_halved_lost_or_behind() -> None:
+    """In a process of its own: a copy of this one has threads of torch and of other tests."""
+    command = [sys.executable, "-m", "tests.fuzz.kills", "--kills", "6", "--seed", "1"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.startswith("6 signals") or ran.stdout.startswith("7 signals")
+    assert ran.stdout.endswith("\n0 went wrong\n")

@@ -18,9 +18,10 @@ from xray_denoise import files
 from xray_denoise.bench import paper
 from xray_denoise.errors import UnreadableFileError
 from xray_denoise.files.folders import radiographs_in
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.phantom.chest import chest_phantom
+from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.scale import GREY_MAX
 
 Noise = NoiseLevel | NoiseProfile
 """The noise of a case."""

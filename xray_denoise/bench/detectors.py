@@ -22,8 +22,9 @@ from xray_denoise.bench.pivot import mean
 from xray_denoise.bench.table import Run, TableSpec
 from xray_denoise.denoisers import AUTO
 from xray_denoise.physics.chain import detector_profile
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.reports.tables import Column, Row, Table
+from xray_denoise.scale import MID_GREY
 
 DEVIATIONS, QUICK_DEVIATIONS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), (1.0, 4.0)
 """Standard deviations of the noise at mid-grey, grey levels."""

@@ -16,9 +16,10 @@ from xray_denoise.bench.rows import Row
 from xray_denoise.denoisers import AUTO, Runtime
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.metrics import quality
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.reports.page import require
 from xray_denoise.reports.plots import as_svg, style
+from xray_denoise.scale import GREY_MAX
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,7 +162,9 @@ def plan(
     suffixes = (".png",) if kind == BEFORE_AFTER else (".png", ".svg")
     if target is None or target.suffix.lower() not in suffixes:
         types = " or ".join(suffix[1:].upper() for suffix in suffixes)
-        raise UsageError(f"this figure needs a {types} file to be written to", hint="for example -o figure.png")
+        raise UsageError(
+            f"this figure needs a {types} file to be written to", hint="for example figure.png", option="output"
+        )
     if kind == "2":
         require("a figure", "matplotlib")
     chosen = registry.of_set(registry.FIGURE) if kind == "2" else [AUTO]

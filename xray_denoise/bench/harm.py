@@ -20,13 +20,13 @@ from xray_denoise.bench.records import Record
 from xray_denoise.bench.rows import Row
 from xray_denoise.bench.table import Run, TableSpec, Work
 from xray_denoise.errors import UsageError
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.chain import detector_profile
 from xray_denoise.physics.contrast_detail import ContrastDetail
 from xray_denoise.physics.false_structure import blobs, lines
 from xray_denoise.physics.lesions import LESIONS, SIDE
 from xray_denoise.physics.noise_power import PowerSum
 from xray_denoise.physics.observers import Figure, Scores, bootstrap, contrast_kept, mean_in
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.curves import Line, Panel, panels

@@ -23,10 +23,10 @@ from xray_denoise.bench.tables import TABLES
 from xray_denoise.denoisers import Runtime
 from xray_denoise.errors import UsageError, XrayDenoiseError
 from xray_denoise.files.profiles import read_profile
-from xray_denoise.physics.profile import MID_GREY
 from xray_denoise.reports import page
 from xray_denoise.reports.page import Comparison
 from xray_denoise.reports.tables import Report
+from xray_denoise.scale import MID_GREY
 
 TRIAL_SIZE, SLOW_TRIAL_SIZE = 528, 128
 """Side of the crop that a method, or a slow one, is timed on to estimate how long a run takes."""
@@ -183,7 +183,7 @@ def plan(
     reasons = {row: spec.unsuited(row) for row in rows}
     able = [row for row in rows if not reasons[row]]
     if not able:
-        raise UsageError("none of these methods fits this table", hint="leave out --methods")
+        raise UsageError("none of these methods fits this table", hint="leave them out", option="methods")
     few, every = (sum(1 for _ in spec.cases(PROBE, seed, short)) for short in (quick, False))
     left_out = [f"{every - few} of the {every} cases of each image"] if few < every else []
     if slow:

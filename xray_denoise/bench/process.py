@@ -31,8 +31,8 @@ from xray_denoise.bench.fresh_process import in_fresh_process
 from xray_denoise.bench.plan import versions
 from xray_denoise.denoisers import Runtime
 from xray_denoise.files.atomic import write_bytes
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import add_noise
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.reports.tables import Column, Report, Row, Table, markdown
 
@@ -126,9 +126,10 @@ def bare_seconds(case: Case, path: Path) -> float:
 
 def folder_seconds(case: Case, source: Path, target: Path) -> tuple[float, float]:
     """Seconds a file of a folder, and of the bare network on one of its files, before and after."""
-    from xray_denoise.tasks.batch import Options, run_jobs
+    from xray_denoise.tasks.batch import run_jobs
     from xray_denoise.tasks.jobs import plan_jobs
     from xray_denoise.tasks.manifest import Manifest
+    from xray_denoise.tasks.options import Options
 
     jobs, _ = plan_jobs([str(source)], target)
     options = Options(_loaded(case), manifest=Manifest(target))

@@ -102,8 +102,8 @@ class Row:
     @property
     def fingerprint(self) -> str:
         """What decides the result besides the name: weights, device and precision, or the parameters."""
-        version = getattr(self.denoiser, "version", "")
-        return f"{version} {getattr(self.denoiser, 'settings', '')}" if version else repr(self.denoiser)
+        sha256 = self.denoiser.weights_sha256
+        return f"{sha256} {self.denoiser.settings}" if sha256 else repr(self.denoiser)
 
     @property
     def identity(self) -> str:
@@ -120,7 +120,7 @@ class Row:
     @property
     def is_network(self) -> bool:
         """Whether it has weights."""
-        return bool(getattr(self.denoiser, "version", ""))
+        return bool(self.denoiser.weights_sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +132,14 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimator:
+class Estimator(Denoiser):
     """Estimates the noise level classically and leaves the image as it is."""
 
     name: str = field(default=ESTIMATOR, init=False)
 
     def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """See `Denoiser`."""
-        return Denoised(np.asarray(noisy, dtype=np.float32), as_level(level) or estimate_level(noisy))
+        return Denoised.of(noisy, noisy, as_level(level) or estimate_level(noisy))
 
 
 def split(row: str) -> tuple[str, bool]:
@@ -195,7 +195,7 @@ def named(text: str, *, estimator: bool = False) -> list[str]:
     if len({title(row) for row in rows}) < len(rows):
         raise UsageError("a method is named twice", hint=f"choose from {', '.join(denoisers.names())}")
     if ESTIMATOR in rows and not estimator:
-        raise UsageError(f"'{ESTIMATOR}' removes no noise", hint="use it with --table noise-level")
+        raise UsageError(f"'{ESTIMATOR}' removes no noise", hint="use it in the table noise-level", option="table")
     for row in rows:
         if pip := denoisers.missing(split(row)[0]):
             raise CannotRunError(f"'{row}' needs a package that is not installed", hint=pip)
@@ -223,8 +223,7 @@ def make(rows: Iterable[str], runtime: Runtime) -> tuple[list[Row], list[Absent]
 
 def device(rows: Sequence[Row]) -> str:
     """Where the networks among `rows` run; classical methods run on the CPU."""
-    found = {str(row.denoiser.device) for row in rows if hasattr(row.denoiser, "device")}
-    return ", ".join(sorted(found)) or "cpu"
+    return ", ".join(sorted({row.denoiser.device for row in rows if row.is_network})) or "cpu"
 
 
 def models(rows: Sequence[Row]) -> str:
@@ -232,7 +231,6 @@ def models(rows: Sequence[Row]) -> str:
     found = []
     for row in rows:
         if row.is_network:
-            training = getattr(row.denoiser, "training", "")
-            name = getattr(row.denoiser, "title", row.denoiser.name)
-            found.append(f"{name} {row.fingerprint[:12]}" + (f" ({training})" if training else ""))
+            training = row.denoiser.training
+            found.append(f"{row.denoiser.name} {row.fingerprint[:12]}" + (f" ({training})" if training else ""))
     return ", ".join(found)

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ from xray_denoise.reports.tables import Column, Table
 
 if TYPE_CHECKING:
     from xray_denoise.bench.plan import Plan
+    from xray_denoise.denoisers.windowed import NetworkDenoiser
 
 SIDES = (512, 1024, 2048, 4096, 8192)
 """Sides of the images of `--growth`, pixels: 0.25 to 64 times 2^20 pixels."""
@@ -326,23 +327,23 @@ class TimedRun:
         """Measure; to be called in a fresh process."""
         noisy = np.load(self.folder / NOISY)
         denoiser = self.row.denoiser
-        window_for = getattr(denoiser, "window_for", lambda _: (SMALL, SMALL))
-        height, width = window_for(noisy.shape)  # never so large that it would decide the peak of memory
+        network = cast("NetworkDenoiser", denoiser) if self.row.is_network else None
+        height, width = network.window_for(noisy.shape) if network else (SMALL, SMALL)
+        # never so large that it would decide the peak of memory
         for _ in range(self.warmup):
             self.row(noisy[:height, :width], MIDDLE)
         seconds, image = _timed(lambda: self.row(noisy, MIDDLE).image)
         values: dict[str, float | None] = {SECONDS: seconds, MEMORY: peak_memory(), PIXELS: noisy.size}
         values["psnr"] = psnr(image, np.load(self.folder / CLEAN)) if self.whole else None
-        net, device = getattr(denoiser, "net", None), getattr(denoiser, "device", None)
-        if getattr(device, "type", "") == "cuda":
+        if denoiser.device.startswith("cuda"):
             import torch
 
-            values[DEVICE_MEMORY] = torch.cuda.max_memory_allocated(device) / 2**20
-        if net is not None and self.whole:
+            values[DEVICE_MEMORY] = torch.cuda.max_memory_allocated(denoiser.device) / 2**20
+        if network and self.whole:
             from xray_denoise.nets.cost import multiply_adds_per_pixel
 
-            values[MULTIPLY_ADDS] = multiply_adds_per_pixel(net) * noisy.size
-            values[PEAK_RATE] = peak_rate(str(device or "cpu"), self.row.precision or "fp32")
+            values[MULTIPLY_ADDS] = multiply_adds_per_pixel(network.net) * noisy.size
+            values[PEAK_RATE] = peak_rate(denoiser.device, self.row.precision or "fp32")
         return values
 
 

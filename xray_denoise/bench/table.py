@@ -208,7 +208,11 @@ class TableSpec:
             UsageError: it has no spectra.
         """
         del name, profile
-        raise UsageError("--profile is for tables of detector noise", hint="add --table detectors, or leave it out")
+        raise UsageError(
+            "profiles are for tables of detector noise",
+            hint="ask for the table detectors, or leave them out",
+            option="table",
+        )
 
     def facts(self, plan: "Plan", run: Run) -> Sequence[tuple[str, str]]:
         """What was run on what: pairs of a name and a value."""

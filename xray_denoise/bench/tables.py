@@ -19,11 +19,12 @@ from xray_denoise.bench.rows import Row
 from xray_denoise.bench.speed import SIDES, SpeedTable
 from xray_denoise.bench.table import Run, TableSpec, beside
 from xray_denoise.errors import UsageError
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel, add_noise
+from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.reports import plots
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.page import Plot
 from xray_denoise.reports.tables import Column, Table
+from xray_denoise.scale import GREY_MAX
 
 SHOWN = ("psnr", "snr", "ssim", "ssim_paper", SECONDS)
 LEVEL_ERRORS = ("inverse_eta_error", "sigma_error", "total_error")

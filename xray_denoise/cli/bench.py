@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from xray_denoise.cli.app import guarded, say
+from xray_denoise.cli.app import guarded, option, say
 from xray_denoise.cli.results import about, collected, confirmed, write_tables
 from xray_denoise.errors import ExistingFileError, UnwritableFileError, UsageError
 
@@ -17,14 +17,10 @@ if TYPE_CHECKING:
     from xray_denoise.reports.tables import Report
 
 
-def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
-
-
-_what = partial(_option, "What to measure")
-_output = partial(_option, "Output")
-_network = partial(_option, "How networks run")
-_detail = partial(_option, "Details")
+_what = partial(option, "What to measure")
+_output = partial(option, "Output")
+_network = partial(option, "How networks run")
+_detail = partial(option, "Details")
 
 METHODS = (
     "Methods, blind, or given the true noise level with +level behind the name, for example tv+level,x-bdcnn; all "
@@ -67,7 +63,7 @@ def bench(
     log: Annotated[Path | None, _output("JSON-lines file that keeps every measurement as it comes.")] = None,
     resume: Annotated[bool, _output("Continue the --log file of an earlier run.", "--resume")] = False,
     existing: Annotated[
-        Literal["error", "overwrite"], _output("Where an output file exists: fail, or replace it.")
+        Literal["error", "overwrite"], _output("If an output file exists: fail, or replace it.")
     ] = "error",
     device: Annotated[str, _network("auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], _network("Arithmetic.")] = "auto",

@@ -1,18 +1,22 @@
-"""What benchmarks share: records as they come, with a progress bar, and tables."""
+"""What commands share: ignored files, times in words, and the records and tables of benchmarks."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from xray_denoise.cli.app import console, progress, say
+from xray_denoise.cli.app import console, explain, one_line, progress, say
 
 if TYPE_CHECKING:
     from xray_denoise.bench.records import Record
     from xray_denoise.reports.tables import Report
+    from xray_denoise.tasks.jobs import LeftAlone
 
+NAMED = 10
+"""Ignored files that are named without -v."""
 WIDTH = 100
 """Columns of the tables where the output is no terminal."""
 
@@ -69,6 +73,18 @@ def collected(
     return done
 
 
+def name_left_alone(left_alone: "list[LeftAlone]") -> None:
+    """Name the files in input folders that are no radiographs."""
+    if not left_alone:
+        return
+    count = len(left_alone)
+    say(f"ignored in the input folders: {count} file{'s' if count > 1 else ''}")
+    for number, found in enumerate(left_alone):
+        (say if number < NAMED else explain)(f"  {one_line(str(found.path))} ({found.reason})")
+    if count > NAMED:
+        say(f"  and {count - NAMED} more: -v names all of them")
+
+
 def confirmed(question: str) -> bool:
     """Ask on a terminal; where there is none, the answer is yes."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -82,3 +98,8 @@ def about(seconds: float) -> str:
         if seconds >= 1.5 * length:
             return f"about {float(f'{seconds / length:.2g}'):g} {unit}s"
     return "about a minute" if seconds > 45 else "less than a minute"
+
+
+def time_left(seconds: float | None) -> str:
+    """What a bar says of the time left; nothing where it is not known."""
+    return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"

@@ -2,12 +2,17 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from xray_denoise.errors import ExistingFileError, UnwritableFileError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 PARTIAL_PREFIX, PARTIAL_SUFFIX = ".xray-denoise-", ".part"
 
@@ -15,6 +20,18 @@ PARTIAL_PREFIX, PARTIAL_SUFFIX = ".xray-denoise-", ".part"
 def is_partial(name: str) -> bool:
     """Whether a file has the name of one that was not finished: a kill leaves it where files need a name."""
     return name.startswith(PARTIAL_PREFIX) and name.endswith(PARTIAL_SUFFIX)
+
+
+def remove_abandoned(folders: Iterable[Path]) -> None:
+    """Remove what killed runs left unfinished in folders; what a living one writes is locked, and stays."""
+    if fcntl is None:
+        return
+    for folder in set(folders):
+        with suppress(OSError):
+            for path in [path for path in folder.iterdir() if is_partial(path.name)]:
+                with suppress(OSError), open(path, "rb", opener=_plain) as stream:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
 
 
 @contextmanager
@@ -43,6 +60,7 @@ def atomic_write(
             hint="choose another name or folder: originals are never overwritten",
         )
     partial = target.with_name(f"{PARTIAL_PREFIX}{os.getpid()}-{threading.get_ident()}{PARTIAL_SUFFIX}")
+    held = None
     try:
         if target.is_dir():
             raise UnwritableFileError(f"{target} is a folder", hint="name a file inside it")
@@ -52,7 +70,8 @@ def atomic_write(
                 hint="make the folder, or choose another",
             )
         nameless = _nameless(target.parent)
-        with nameless or partial.open("w+b") as stream:
+        with nameless or _named(partial) as stream:
+            held = _held(stream)
             yield stream
             stream.flush()
             if before_rename:
@@ -70,6 +89,8 @@ def atomic_write(
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+        if held is not None:
+            os.close(held)
 
 
 def write_bytes(content: bytes, target: Path) -> None:
@@ -91,6 +112,35 @@ def _nameless(folder: Path) -> BinaryIO | None:
         return os.fdopen(os.open(folder, flag | os.O_RDWR, 0o666), "w+b")
     except OSError:  # many network file systems; what else is wrong will show when the named file is opened
         return None
+
+
+def _named(partial: Path) -> BinaryIO:
+    """A new file that has a name while it is written."""
+    stream = partial.open("w+b")
+    _lock(stream)
+    if not os.fstat(stream.fileno()).st_nlink:  # taken for abandoned before it was locked
+        stream.close()
+        return partial.open("w+b")
+    return stream
+
+
+def _lock(stream: BinaryIO) -> None:
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(stream, fcntl.LOCK_EX)
+
+
+def _held(stream: BinaryIO) -> int | None:
+    """Lock an unfinished file until the descriptor that is returned is closed; None where there are no locks."""
+    if fcntl is None:
+        return None
+    _lock(stream)
+    return os.dup(stream.fileno())
+
+
+def _plain(path: str, flags: int) -> int:
+    """Open a file for reading, but follow no link and wait for no pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _give_name(stream: BinaryIO, name: Path) -> None:

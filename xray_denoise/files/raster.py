@@ -1,8 +1,11 @@
-"""PNG, TIFF and WebP: grey pixels in, grey pixels out, nothing lost in between without a word.
+"""PNG, TIFF, WebP and JPEG: grey pixels in, grey pixels out, nothing lost in between without a word.
+
+JPEG is read only: it would change the pixels again.
 
 tifffile reads and writes TIFF, Pillow the rest; this module decides what is accepted, before room is made for it.
 """
 
+import io
 import json
 import logging
 import math
@@ -19,14 +22,15 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
+from xray_denoise.files import jpeg
 from xray_denoise.files.atomic import atomic_write
 from xray_denoise.files.damage import as_unreadable
 from xray_denoise.radiograph import Radiograph, robust_span
 
 if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPage
+    from tifffile import TiffPage
 
-RasterKind = Literal["png", "tiff", "webp"]
+RasterKind = Literal["png", "tiff", "webp", "jpeg"]
 
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B")
 BEST_RATIO = 1500
@@ -37,6 +41,10 @@ MOST_DPI = 1e6
 """Pixels per inch; what claims more, or no number, is damaged."""
 WEBP_MAX_SIDE = 16383
 """Pixels per side; the format holds no more."""
+MOST_WEBP_BYTES = 2 * WEBP_MAX_SIDE**2
+"""Of a file, which Pillow reads at once; grey pixels take less than half of it."""
+LONGEST_CHUNK = 1 << 24
+"""Bytes of a PNG chunk that holds no pixels, and of all values of a TIFF directory but the places of pixels."""
 ORIENTATION = 0x0112
 """Of EXIF and TIFF: 1 is upright, 5 to 8 exchange rows and columns."""
 AGAIN = "fetch the file again from its source"
@@ -45,6 +53,7 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_COPIED = (b"gAMA", b"cHRM", b"sRGB")
 """Chunks that go into a new PNG file as they are."""
 PNG_USED = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"pHYs", b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf")
+MOST_CHUNK_NAMES = 1000
 PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """By colour type."""
 PNG_PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
@@ -66,7 +75,13 @@ SMALLEST_TILE = 256
 """Pixels: the standard knows none smaller."""
 MOST_TILE = 1 << 24
 """Pixels of a tile that is larger than its image."""
-MOST_PAGES = 65_536
+MOST_PAGES = MOST_TAGS = 65_536
+MOST_PARTS = 1 << 20
+"""Strips or tiles of a page: those of 16x16 pixels in the largest image are fewer."""
+TIFF_PARTS = {273, 279, 324, 325}
+"""Tags with a number for each strip or tile."""
+TIFF_WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a value by its type; 1 of all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +102,22 @@ class RasterHeader:
     dropped: tuple[str, ...] = ()
     """Names of what no new file will hold."""
 
-    @property
-    def caveats(self) -> tuple[str, ...]:
-        """What is lost, as a sentence without subject; usually nothing."""
-        return (f"its {', '.join(self.dropped)} will not be kept",) if self.dropped else ()
+    def caveats(self, kind: RasterKind | None = None) -> tuple[str, ...]:
+        """What the file has lost, and what one of this `kind`, by default the same, does not keep; usually nothing."""
+        kind = kind or ("png" if self.kind == "jpeg" else self.kind)
+        others = {
+            "text": (self.text and kind != "png") or (self.tags and kind != "tiff"),
+            "EXIF": self.exif and kind == "tiff",
+            "gamma": self.chunks and kind != "png",
+            "resolution": self.dpi and kind == "webp",
+        }
+        lost = [*self.dropped, *(name for name, is_lost in others.items() if is_lost)]
+        lossy = ("it is a JPEG, compressed with loss, so its noise is not that of the detector",)
+        return (lossy if self.kind == "jpeg" else ()) + ((f"its {', '.join(lost)} will not be kept",) if lost else ())
 
 
 def read_frames(path: Path, kind: RasterKind, span: tuple[float, float] | None) -> Iterator[Radiograph]:
-    """Yield the pages of a grey raster image one by one, upright; PNG and WebP have one.
+    """Yield the pages of a grey raster image one by one, upright; all but TIFF have one.
 
     Args:
         path: the file.
@@ -169,11 +192,15 @@ def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _picture(path: Path, kind: RasterKind) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
-    """The only image of a PNG or WebP file, its bits and what else is in it."""
+    """The only image of a PNG, WebP or JPEG file, its bits and what else is in it."""
+    if kind == "webp" and path.stat().st_size > MOST_WEBP_BYTES:
+        raise UnreadableFileError(f"{path} is far larger than its pixels need", hint=AGAIN)
     chunks = _png_chunks(path) if kind == "png" else {}
-    with Image.open(path, formats=[kind.upper()]) as image:
+    content = io.BytesIO(jpeg.complete(path)) if kind == "jpeg" else path
+    with Image.open(content, formats=[kind.upper()]) as image:
         if getattr(image, "n_frames", 1) > 1:
-            raise UnreadableFileError(f"{path} is animated", hint="save its frames as single images")
+            what = "holds more than one image" if kind == "jpeg" else "is animated"
+            raise UnreadableFileError(f"{path} {what}", hint="save its frames as single images")
         if kind == "png" and path.stat().st_size * BEST_RATIO < image.width * image.height // 8:
             raise _truncated(path, f"it is too short for {image.height}x{image.width} pixels")
         pixels, bits = _grey_pixels(image, path)
@@ -187,7 +214,8 @@ def _png_chunks(path: Path) -> dict[bytes, bytes]:
 
     Raises:
         UnreadableFileError: its colours are deep, or its pixel data end before its pixels do: Pillow would cut the
-            first to 8 bits and take what is missing for black, without a word.
+            first to 8 bits and take what is missing for black, without a word. Or a chunk is far too long, all of
+            which Pillow would read.
     """
     found: dict[bytes, bytes] = {}
     inflater, inflated, wanted = zlib.decompressobj(), 0, 0
@@ -205,9 +233,13 @@ def _png_chunks(path: Path) -> dict[bytes, bytes]:
                     while waiting and inflated <= wanted:
                         inflated += len(inflater.decompress(waiting, 1 << 20))
                         waiting = inflater.unconsumed_tail
+            elif length > LONGEST_CHUNK:
+                raise UnreadableFileError(f"{path} is damaged: a chunk of it is far too long", hint=AGAIN)
             elif name in PNG_COPIED and length <= 64:
                 found[name] = stream.read(length)
             found.setdefault(name, b"")
+            if name == b"IEND" or len(found) > MOST_CHUNK_NAMES:
+                break
             stream.seek(start + length + 4)
     if inflated < wanted:
         raise _truncated(path, f"{inflated} of {wanted} bytes of pixels")
@@ -260,8 +292,9 @@ def _header(image: Image.Image, kind: RasterKind, chunks: dict[bytes, bytes]) ->
     info = image.info
     grey = image.mode in ("1", "L", *SIXTEEN_BIT_MODES)
     dropped = [name.decode("ascii", "replace") for name in chunks if name not in (*PNG_USED, *PNG_COPIED)]
-    dropped += ["ICC profile"] if info.get("icc_profile") and not grey and kind == "png" else []
-    dropped += ["XMP"] if info.get("xmp") and kind == "webp" else []
+    dropped += ["ICC profile"] if info.get("icc_profile") and not grey else []
+    dropped += ["XMP"] if info.get("xmp") and kind in ("webp", "jpeg") else []
+    dropped += ["comment"] if info.get("comment") and kind == "jpeg" else []
     return RasterHeader(
         kind=kind,
         dpi=_resolution(*(info.get("dpi") or (0, 0))),
@@ -291,8 +324,9 @@ def _orientation(image: Image.Image, header: RasterHeader) -> tuple[int, RasterH
     except Exception:  # whatever damaged EXIF makes Pillow raise; the pixels are sound
         return 1, replace(header, exif=None, dropped=(*header.dropped, "damaged EXIF"))
     text = {key: value for key, value in header.text.items() if "xmp" not in key.lower()}
+    dropped = header.dropped if len(text) == len(header.text) else (*header.dropped, "XMP")
     dpi = header.dpi[::-1] if header.dpi and orientation >= 5 else header.dpi
-    return orientation, replace(header, exif=rest, text=text, dpi=dpi)
+    return orientation, replace(header, exif=rest, text=text, dpi=dpi, dropped=dropped)
 
 
 def _tiff_pages(path: Path) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
@@ -300,8 +334,8 @@ def _tiff_pages(path: Path) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
     import tifffile
 
     logging.getLogger("tifffile").disabled = True  # what it would say of a damaged file is said by `as_unreadable`
+    places = _directories(path)
     with tifffile.TiffFile(path) as file:
-        places = _directories(file, path)
         for number, place in enumerate(places):
             file.filehandle.seek(place)
             page = tifffile.TiffPage(file, number)
@@ -315,26 +349,50 @@ def _tiff_pages(path: Path) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
                 yield turned(pixels, page.tags.valueof(ORIENTATION, 1)), bits, header
 
 
-def _directories(file: "TiffFile", path: Path) -> list[int]:
-    """Where the directories of all pages stand; a chain that leads out of the file has lost some."""
-    form, handle = file.tiff, file.filehandle
+def _directories(path: Path) -> list[int]:
+    """Where the directories of all pages stand.
+
+    Raises:
+        UnreadableFileError: their chain leads out of the file, so some are lost; or one has far longer values than an
+            image needs, which tifffile would read.
+    """
     places: list[int] = []
-    handle.seek(form.offsetsize if not file.is_bigtiff else 8)
-    place = struct.unpack(form.offsetformat, handle.read(form.offsetsize))[0]
-    seen: set[int] = set()
-    while place:
-        if place in seen or place + form.tagnosize > handle.size or len(places) >= MOST_PAGES:
-            raise _truncated(path, f"the directory of page {len(places) + 1} is missing")
-        seen.add(place)
-        places.append(place)
-        handle.seek(place)
-        tags = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))[0]
-        handle.seek(place + form.tagnosize + tags * form.tagsize)
-        link = handle.read(form.offsetsize)
-        if len(link) < form.offsetsize:
-            raise _truncated(path, f"the directory of page {len(places)} is cut")
-        place = struct.unpack(form.offsetformat, link)[0]
+    with path.open("rb") as stream:
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+        head = stream.read(16)
+        order = "<" if head[:2] == b"II" else ">"
+        big = head[2:4] in (b"+\0", b"\0+")
+        counter, link, entry = (
+            struct.Struct(order + form) for form in (("Q", "Q", "HHQQ") if big else ["H", "L", "HHLL"])
+        )
+        (place,) = link.unpack_from(head, 8 if big else 4)
+        seen: set[int] = set()
+        while place:
+            if place in seen or place + counter.size > size or len(places) >= MOST_PAGES:
+                raise _truncated(path, f"the directory of page {len(places) + 1} is missing")
+            seen.add(place)
+            places.append(place)
+            stream.seek(place)
+            (tags,) = counter.unpack(stream.read(counter.size))
+            table = stream.read(min(tags, MOST_TAGS + 1) * entry.size)
+            if tags > MOST_TAGS or len(table) < tags * entry.size or len(end := stream.read(link.size)) < link.size:
+                raise _truncated(path, f"the directory of page {len(places)} is cut")
+            _refuse_long_values(list(entry.iter_unpack(table)), path)
+            (place,) = link.unpack(end)
     return places
+
+
+def _refuse_long_values(entries: list[tuple[int, ...]], path: Path) -> None:
+    """Refuse a directory whose values are far longer than an image needs: code, type, number and value of each."""
+    length = parts = 0
+    for code, form, number, _ in entries:
+        if code in TIFF_PARTS:
+            parts = max(parts, number)
+        else:
+            length += number * TIFF_WIDTHS.get(form, 1)
+    if length > LONGEST_CHUNK or parts > MOST_PARTS:
+        raise UnreadableFileError(f"{path} is damaged: its directory is far longer than its image needs", hint=AGAIN)
 
 
 def _declared_images(page: "TiffPage") -> int:
@@ -496,10 +554,12 @@ def _tiff_header(page: "TiffPage") -> RasterHeader:
         if isinstance(text, str) and text and not (code == 270 and (page.is_shaped or page.is_ome)):
             texts.append((code, text.encode("utf-8", "replace")))
     dropped += ["OME metadata"] if page.is_ome else []
+    grey = page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
+    dropped += ["ICC profile"] if icc and not grey else []
     return RasterHeader(
         kind="tiff",
         dpi=_resolution(*((down, across) if turned_over else (across, down))),
-        icc_profile=bytes(icc) if icc and page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) else None,
+        icc_profile=bytes(icc) if icc and grey else None,
         tags=tuple(texts),
         dropped=tuple(dict.fromkeys(dropped)),
     )
@@ -522,12 +582,14 @@ def stored_pixels(radiograph: Radiograph, bits: int | None) -> NDArray[Any]:
     if radiograph.stored.min() < 0:
         raise UnwritableFileError(
             f"{radiograph.source} has negative stored values, which a PNG or TIFF cannot hold",
-            hint="use --render display, or write a DICOM file",
+            hint="render it as displayed, or write a DICOM file",
+            option="render",
         )
     if radiograph.stored.max() >= 2**bits:
         raise UnwritableFileError(
             f"{radiograph.source} has stored values above {2**bits - 1}",
-            hint="use --bits 16, or --render display",
+            hint="write 16 bits, or render it as displayed",
+            option="bits",
         )
     return radiograph.stored.astype(np.uint8 if bits == 8 else np.uint16)
 

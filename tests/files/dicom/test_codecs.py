@@ -152,7 +152,7 @@ def test_dcmtk_reads_the_head_of_a_compressed_result(tmp_path: Path, compression
 def test_a_missing_encoder_is_named_with_its_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: files.Compression
 ) -> None:
-    monkeypatch.setattr(codecs, "find_spec", lambda _: None)
+    monkeypatch.setattr("xray_denoise.extras.find_spec", lambda _: None)
     radiograph = files.read(write(tmp_path / "a.dcm", Sample()))
     with pytest.raises(CannotRunError, match=compression) as caught:
         files.write(radiograph, tmp_path / "b.dcm", derivation=DERIVATION, compression=compression)
@@ -288,6 +288,70 @@ def test_a_jpeg_2000_frame_of_far_too_many_parts_is_refused(tmp_path: Path) -> N
         path = compressed(tmp_path / "a.dcm", sample, JPEG2000Lossless, [change])
         with pytest.raises(UnreadableFileError, match=r"tiles|too many parts"):
             files.read(path)
+
+
+def _tiled(frame: NDArray[Any], tile: int) -> bytes:
+    """A JPEG 2000 codestream without loss, put together from those of its square tiles."""
+    head, body = b"", b""
+    for number, (top, left) in enumerate(np.ndindex(frame.shape[0] // tile, frame.shape[1] // tile)):
+        part = frame[top * tile :, left * tile :][:tile, :tile]
+        one = imagecodecs.jpeg2k_encode(
+            np.ascontiguousarray(part), codecformat="J2K", bitspersample=16, resolutions=3, reversible=True
+        )
+        at = one.find(b"\xff\x90")
+        head = head or one[:8] + struct.pack(">8L", *frame.shape[::-1], 0, 0, tile, tile, 0, 0) + one[40:at]
+        body += one[at : at + 4] + struct.pack(">H", number) + one[at + 6 : -2]
+    return head + body + codestream.JPEG_END
+
+
+def _tile_parts(codestream: bytes) -> list[tuple[int, int]]:
+    """Where each tile-part begins and ends."""
+    found, at = [], codestream.find(b"\xff\x90")
+    while codestream[at : at + 2] == b"\xff\x90":
+        found.append((at, at + struct.unpack_from(">L", codestream, at + 6)[0]))
+        at = found[-1][1]
+    return found
+
+
+@pytest.mark.parametrize("boxed", [False, True])
+def test_a_jpeg_2000_frame_that_lacks_tiles_is_refused(tmp_path: Path, boxed: bool) -> None:
+    """OpenJPEG takes them for grey, also where 9 kB claim 13000x13000 pixels."""
+    sample = Sample("CR", bits=16, shape=(120, 120))
+    frame = pixels(sample)[0]
+    whole = _tiled(frame, 40)
+    parts = _tile_parts(whole)
+    assert len(parts) == 9
+
+    def read(codestream: bytes, shape: tuple[int, int] = sample.shape) -> NDArray[Any]:
+        stream = _boxed(codestream) if boxed else codestream
+        return files.read(
+            compressed(tmp_path / "a.dcm", replace(sample, shape=shape), JPEG2000Lossless, [stream])
+        ).stored
+
+    assert np.array_equal(read(whole), frame)
+    (start, end), last = parts[4], parts[-1][0]
+    open_end = whole[: last + 6] + b"\0\0\0\0" + whole[last + 10 :]
+    assert np.array_equal(read(open_end), frame), "the last length may be 0"
+    more = whole[: start + 10] + b"\1\2" + whole[start + 12 :]
+    empty = whole[: start + 6] + struct.pack(">L", 14) + whole[start + 10 : start + 14] + whole[end:]
+    again = whole[: start + 4] + b"\0\1" + whole[start + 6 :]
+    longer = whole[: start + 6] + struct.pack(">L", len(whole)) + whole[start + 10 :]
+    for stream in (
+        whole[:start] + whole[end:],
+        whole[:last] + codestream.JPEG_END,
+        more,
+        empty,
+        again,
+        longer,
+        open_end[:-10],
+        *(whole[: int(share * len(whole))] for share in (0.3, 0.9, 0.999)),
+    ):
+        with pytest.raises(UnreadableFileError, match=r"is truncated: a compressed frame (holds \d of 9|lacks)"):
+            read(stream)
+    huge = whole[:8] + struct.pack(">8L", 13000, 13000, 0, 0, 40, 40, 0, 0) + whole[40:]
+    for stream in (huge, huge[:24] + struct.pack(">2L", 60, 60) + huge[32:]):
+        with pytest.raises(UnreadableFileError, match=r"9 of \d+ tiles|tiles, far too many"):
+            read(stream, (13000, 13000))
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14])
@@ -500,3 +564,12 @@ def test_private_groups_are_dropped_at_every_depth_when_asked(tmp_path: Path) ->
         assert bool(found) is expected
         assert (b"hidden" in (tmp_path / f"{private}.dcm").read_bytes()) is expected
     assert np.array_equal(files.read(tmp_path / "drop.dcm").stored, pixels(Sample())[0])
+
+
+@pytest.mark.parametrize("compression", ["rle", "jpegls", "j2k"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_frames_of_nothing_but_noise_may_grow(tmp_path: Path, bits: int, compression: files.Compression) -> None:
+    sample = Sample("CR", bits=bits, allocated=8 if bits == 8 else 16, shape=(200, 300))
+    radiograph = files.read(write(tmp_path / "a.dcm", sample))
+    files.write(radiograph, tmp_path / "b.dcm", derivation=DERIVATION, compression=compression)
+    assert np.array_equal(files.read(tmp_path / "b.dcm").stored, radiograph.stored)

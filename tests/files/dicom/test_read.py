@@ -20,6 +20,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+import xray_denoise as xd
 from tests.synthetic_dicom import (
     PATIENT,
     SYNTAXES,
@@ -159,6 +160,16 @@ def _bad_overlay(ds: Dataset) -> None:
     ds[0x60000010].value = 12
 
 
+def _overlay_in_frames(ds: Dataset) -> None:
+    embed_overlay(ds, np.zeros((24, 21), bool), bit=14)
+    ds.NumberOfFrames = "2"
+    ds.PixelData += ds.PixelData
+
+
+def _wide_words(ds: Dataset) -> None:
+    ds.BitsAllocated, ds.PixelData = 32, ds.PixelData * 2
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -175,6 +186,8 @@ def _bad_overlay(ds: Dataset) -> None:
         (_no_rows, "0x21 pixels"),
         (_rows_missing, "no Rows"),
         (_bad_overlay, "overlay in bit 14"),
+        (_overlay_in_frames, "overlay in bit 14"),
+        (_wide_words, "words of 32"),
     ],
 )
 def test_what_is_no_grey_radiograph_is_refused(tmp_path: Path, spoil: Callable[[Dataset], None], reason: str) -> None:
@@ -357,6 +370,10 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     long = write(tmp_path / "c.dcm", Sample("CR", shape=(1024, 1024), syntax=DeflatedExplicitVRLittleEndian), blank)
     long.write_bytes(long.read_bytes() + b"\0")
     assert files.read(long).stored.shape == (1024, 1024), "a byte of padding behind the deflated data"
+    monkeypatch.setattr(guard, "MOST_INFLATED_HEAD", 100_000)
+    assert files.read(path).stored.shape == (512, 512), "the pixels need more"
+    with pytest.raises(UnreadableFileError, match="far more than its pixels need"):
+        files.read(write(tmp_path / "d.dcm", Sample("CR", syntax=DeflatedExplicitVRLittleEndian), blank, Rows=9))
     monkeypatch.setattr(guard, "MOST_INFLATED_BYTES", 500_000)
     with pytest.raises(UnreadableFileError, match="inflates to more than 0 MiB"):
         files.read(path)
@@ -522,3 +539,59 @@ def test_caveats_are_told(tmp_path: Path, caveat: str) -> None:
     assert files.caveats(files.read(write(tmp_path / "a.dcm", Sample()))) == ()
     value = {"BurnedInAnnotation": "YES", "LossyImageCompression": "01"}[caveat]
     assert len(files.caveats(files.read(write(tmp_path / "b.dcm", Sample(), **{caveat: value})))) == 1
+
+
+@pytest.mark.parametrize("keyword", ["RescaleIntercept", "RescaleSlope", "WindowCenter", "BurnedInAnnotation"])
+def test_damaged_values_cost_the_notes_and_no_other_file(tmp_path: Path, keyword: str) -> None:
+    """A result of stored values is written by then, so an error would end the whole batch."""
+    ds = dataset(Sample("DX"))
+    setattr(ds, keyword, "7" * 8)
+    data = save(tmp_path / "plain.dcm", ds).read_bytes()
+    value = b"\xff" * 8 if keyword != "BurnedInAnnotation" else b"\\" * 8
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.dcm").write_bytes(data.replace(b"7" * 8, value))
+    write(tmp_path / "in" / "b.dcm", Sample("DX"))
+    for render in ("stored", "display"):
+        outcomes = list(
+            xd.denoise_files(tmp_path / "in", tmp_path / render, model="noisy", file_format="png", render=render)
+        )
+        assert outcomes[1].status == "written"
+        if outcomes[0].status == "failed":
+            assert render == "display"
+            assert "damaged" in outcomes[0].error
+    (notes,) = (one.notes for one in xd.denoise_files(tmp_path / "in" / "a.dcm", tmp_path, model="noisy"))
+    assert ("some of its attributes are damaged" in notes[0]) == keyword.startswith("Rescale")
+
+
+@pytest.mark.parametrize(
+    "keyword", ["TransferSyntaxUID", "SOPClassUID", "SOPInstanceUID", "ImageType", "SeriesDescription", "WindowCenter"]
+)
+@pytest.mark.parametrize("private", ["keep", "drop"])
+def test_a_value_of_very_many_parts_is_cheap(tmp_path: Path, keyword: str, private: Any) -> None:
+    """Of 60 000 identifiers pydicom complains one by one."""
+    ds = dataset(Sample("DX"))
+    for number in range(10):
+        ds.private_block(0x0011, f"MANY {number}", create=True).add_new(1, "UN", b"\\" * 400_000)
+    source = save(tmp_path / "a.dcm", ds)
+    data = source.read_bytes()
+    tag = struct.pack("<HH", *divmod(pydicom.datadict.tag_for_keyword(keyword) or 0, 1 << 16))
+    at = data.index(tag, 132)
+    length = struct.unpack_from("<H", data, at + 6)[0]
+    value = (b"1.2\\" if keyword.endswith("UID") else b"1\\") * 15_000
+    grown = data[: at + 6] + struct.pack("<H", len(value)) + value + data[at + 8 + length :]
+    if keyword == "TransferSyntaxUID":
+        grown = (
+            grown[:140] + struct.pack("<L", struct.unpack_from("<L", grown, 140)[0] + len(value) - length) + grown[144:]
+        )
+    source.write_bytes(grown)
+    start = time.process_time()
+    (outcome,) = xd.denoise_files(source, tmp_path / "b.dcm", model="noisy", private=private)
+    assert outcome.status == ("written" if keyword in ("SeriesDescription", "WindowCenter") else "failed")
+    assert time.process_time() - start < 3
+
+
+def test_an_overlay_behind_a_compression_is_refused(tmp_path: Path) -> None:
+    ds = dataset(Sample())
+    embed_overlay(ds, np.zeros((24, 21), bool), bit=14)
+    with pytest.raises(UnreadableFileError, match="overlay in bit 14"):
+        files.read(save(tmp_path / "a.dcm", ds, RLELossless))

@@ -460,3 +460,24 @@ def complaints(path: Path) -> set[str]:
         pytest.skip("dciodvfy is not installed (Debian package dicom3tools)")
     checked = subprocess.run([program, str(path)], capture_output=True, text=True, check=False)
     return set((checked.stdout + checked.stderr).splitlines())
+
+
+def test_the_head_of_the_file_is_new(tmp_path: Path) -> None:
+    """Nothing of the preamble and the head of the source is left: a TIFF may hide in the first."""
+    source = write(tmp_path / "a.dcm", Sample())
+    ds = pydicom.dcmread(source)
+    ds.preamble = b"II*\0 hidden".ljust(128, b"x")
+    ds.file_meta.SourceApplicationEntityTitle = "WARD7"
+    ds.file_meta.PrivateInformationCreatorUID, ds.file_meta.PrivateInformation = "1.2.3", b"secret"
+    ds.save_as(source)
+    head = pydicom.dcmread(source)
+    assert head.preamble.startswith(b"II*")
+    derived = derive(source, tmp_path / "b.dcm")
+    assert pydicom.dcmread(tmp_path / "b.dcm").preamble == bytes(128)
+    assert {element.keyword for element in derived.file_meta} == {
+        "FileMetaInformationGroupLength", "FileMetaInformationVersion", "MediaStorageSOPClassUID",
+        "MediaStorageSOPInstanceUID", "TransferSyntaxUID", "ImplementationClassUID", "ImplementationVersionName",
+    }  # fmt: skip
+    for word in (b"hidden", b"WARD7", b"secret"):
+        assert word in source.read_bytes()
+        assert word not in (tmp_path / "b.dcm").read_bytes()

@@ -6,6 +6,7 @@ that its boxes decide nothing.
 """
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,7 +36,9 @@ SMALLEST_BLOCK = 16
 SMALLEST_PRECINCT = 32
 PIXELS_PER_TILE = 1024
 """Fewest in the mean. OpenJPEG needs 6 kB for each tile, before it reads one."""
-MOST_TILE_PARTS = 65_535
+MOST_TILES = MOST_TILE_PARTS = 65_535
+TILE_PART_HEAD = 14
+"""Bytes of the SOT and SOD segments: a tile-part that holds packets has more."""
 
 
 class BadCodestreamError(ValueError):
@@ -127,14 +130,41 @@ def jpeg_2000(codestream: bytes) -> Frame:
     if rows <= 0 or columns <= 0:
         raise BadCodestreamError("has a compressed frame without a valid size")
     tiles = -(-(right - x) // width) * -(-(bottom - y) // height)
-    if tiles > max(1, rows * columns // PIXELS_PER_TILE):
+    if tiles > min(MOST_TILES, max(1, rows * columns // PIXELS_PER_TILE)):
         raise BadCodestreamError(f"has a compressed frame of {tiles} tiles, far too many")
+    _refuse_missing_tile_parts(codestream, tiles)
     for marker, at in _jpeg_2000_markers(codestream):
         if marker == CODING:
             _refuse_dear_coding(codestream[at + 2 :][:64], rows * columns, layered=True)
         elif marker == CODING_OF_COMPONENT:
             _refuse_dear_coding(codestream[at + 3 :][:64], rows * columns, layered=False)
     return Frame(codestream, rows, columns, components, (depth & 0x7F) + 1, bool(depth & 0x80))
+
+
+def _refuse_missing_tile_parts(codestream: bytes, tiles: int) -> None:
+    """Refuse a codestream that holds less than its heads say: OpenJPEG takes tiles without data for grey.
+
+    Args:
+        codestream: from its first marker on.
+        tiles: how many its main header makes.
+    """
+    filled: set[int] = set()
+    counted, claimed = Counter[int](), Counter[int]()  # tile-parts by tile; some writers claim too few, or none
+    for marker, at in _jpeg_2000_markers(codestream):
+        if marker != TILE_PART:
+            continue
+        tile, length, _, parts = struct.unpack_from(">HLBB", codestream, at + 2)
+        start = at - 2
+        end = start + length if length else codestream.find(JPEG_END, at)
+        if not start < end <= len(codestream):
+            raise BadCodestreamError("is truncated: a compressed frame lacks the end of a tile")
+        if end - start > TILE_PART_HEAD:
+            filled.add(tile)
+        counted[tile] += 1
+        claimed[tile] = max(claimed[tile], parts)
+    found = sum(tile < tiles for tile in filled)
+    if found < tiles or any(counted[tile] < parts for tile, parts in claimed.items()):
+        raise BadCodestreamError(f"is truncated: a compressed frame holds {found} of {tiles} tiles, or not all of one")
 
 
 def _unboxed(data: bytes) -> bytes:

@@ -5,6 +5,7 @@ and how much of it there may be. Whatever follows (layout, decoding, deriving) u
 """
 
 import io
+import math
 import os
 import struct
 import zlib
@@ -29,15 +30,17 @@ from pydicom.uid import (
 
 from xray_denoise.errors import UnreadableFileError
 from xray_denoise.files.dicom.fragments import UNDEFINED_LENGTH, Encapsulated, encapsulated_at
-from xray_denoise.files.dicom.layout import Layout
+from xray_denoise.files.dicom.layout import Layout, fact
 
 PREAMBLE = 132
 """Bytes of a PS3.10 file before (0002,0000): 128 of anything, and `DICM`."""
-MOST_INFLATED_BYTES = 256 << 20
-"""Largest data set in the deflated syntax, which has to be held in memory."""
+MOST_INFLATED_BYTES, MOST_INFLATED_HEAD = 256 << 20, 16 << 20
+"""Largest data set in the deflated syntax, which has to be held in memory, and most of it that is no pixels."""
 MOST_READS = 30_000
 """Most calls of `read` while the elements of a file are parsed. An element takes one to three, an empty item three:
 at least 10 000 of either, where radiographs have some hundreds. An item costs 60 us and 1.5 kB."""
+MOST_BYTES = 256 << 20
+"""Most bytes of elements other than pixels. Some devices keep a second image in a private one."""
 LONGEST_CHARACTER_SET = 1024
 """Bytes of (0008,0005) *Specific Character Set*: pydicom spends 0.1 ms on each name that it does not know."""
 PIXELS, FLOAT_PIXELS, DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
@@ -53,6 +56,7 @@ class _Limited(io.RawIOBase):
     """A stream that is asked for no more bytes than there are, and not too often."""
 
     def __init__(self, stream: BinaryIO, size: int, spent: list[int]) -> None:
+        """Limit a stream of `size` bytes, of which `spent` counts reads and bytes."""
         super().__init__()
         self.unlimited, self._size, self._spent, self._last = stream, size, spent, b""
 
@@ -62,16 +66,18 @@ class _Limited(io.RawIOBase):
 
     @property
     def is_spent(self) -> bool:
-        return self._spent[0] > MOST_READS
+        return self._spent[0] > MOST_READS or self._spent[1] > MOST_BYTES
 
     def read(self, size: int = -1, /) -> bytes:
+        left = max(0, self._size - self.unlimited.tell())
+        size = left if size < 0 else min(size, left)
         self._spent[0] += 1
-        if self._spent[0] > MOST_READS:
+        self._spent[1] += size
+        if self.is_spent:
             raise ValueError("too many elements")
         if size > LONGEST_CHARACTER_SET and self._last in CHARACTER_SET:
             raise ValueError("a character set has too many names")
-        left = max(0, self._size - self.unlimited.tell())
-        found = self.unlimited.read(left if size < 0 else min(size, left))
+        found = self.unlimited.read(size)
         if size != 4:  # the length behind tag and VR
             self._last = found[:4]
         return found
@@ -135,13 +141,13 @@ def opened(path: Path) -> Iterator[OpenedFile]:
         Exception: anything, where it is damaged; see `as_unreadable`.
     """
     with path.open("rb") as file:
-        stream = _Limited(file, os.fstat(file.fileno()).st_size, [0])
+        stream = _Limited(file, os.fstat(file.fileno()).st_size, [0, 0])
         try:
             found = _parsed(path, stream)
         except Exception:
             if stream.is_spent:
                 raise UnreadableFileError(
-                    f"{path} has far more elements and items than any radiograph",
+                    f"{path} has far more elements and items, or longer ones, than any radiograph",
                     hint="export it without private groups if it is genuine",
                 ) from None
             raise
@@ -151,19 +157,19 @@ def opened(path: Path) -> Iterator[OpenedFile]:
 def sop_class(path: Path) -> str:
     """The SOP class that the file's head names, or else its data set; empty where neither does."""
     with path.open("rb") as file:
-        stream = _Limited(file, os.fstat(file.fileno()).st_size, [0])
+        stream = _Limited(file, os.fstat(file.fileno()).st_size, [0, 0])
         meta = _file_meta(stream)
-        uid = meta.get("MediaStorageSOPClassUID")
+        uid = fact(meta, "MediaStorageSOPClassUID")
         if not meta:
             implicit, little = _encoding(stream, UID(""))
             head = read_dataset(_io(stream), implicit, little, stop_when=lambda tag, *_: tag > 0x00080016)
-            uid = head.get("SOPClassUID")
+            uid = fact(head, "SOPClassUID")
     return str(uid or "")
 
 
 def _parsed(path: Path, stream: _Limited) -> OpenedFile:
     meta = _file_meta(stream)
-    syntax = UID(str(meta.get("TransferSyntaxUID") or ""))
+    syntax = UID(str(fact(meta, "TransferSyntaxUID") or ""))
     if syntax == DeflatedExplicitVRLittleEndian:
         stream = stream.over(_inflated(stream, path))
         syntax = ExplicitVRLittleEndian
@@ -291,20 +297,40 @@ def _count_nested(dataset: Dataset, stream: _Limited) -> None:
 
 
 def _inflated(stream: _Limited, path: Path) -> io.BytesIO:
-    """The data set of a deflated file from where `stream` is, found out a piece at a time not to be too large."""
+    """The data set of a deflated file from where `stream` is, no more of it than its head says and needs."""
     inflater, inflated = zlib.decompressobj(-zlib.MAX_WBITS), io.BytesIO()
-    for piece in iter(lambda: stream.read(1 << 20), b""):
-        waiting = piece
-        while waiting and not inflater.eof:
+
+    def grow(most: int) -> bool:
+        """Inflate up to `most` bytes; whether there are more."""
+        while inflated.tell() <= most and not inflater.eof:
+            waiting = inflater.unconsumed_tail or stream.read(1 << 16)
+            if not waiting:
+                return False
             inflated.write(inflater.decompress(waiting, 1 << 20))
-            waiting = inflater.unconsumed_tail
-            if inflated.tell() > MOST_INFLATED_BYTES:
-                raise UnreadableFileError(
-                    f"{path} inflates to more than {MOST_INFLATED_BYTES >> 20} MiB",
-                    hint="if it is genuine, export it uncompressed",
-                )
+        return inflated.tell() > most
+
+    most = MOST_INFLATED_HEAD
+    if grow(most):
+        most = min(most + _pixel_bytes(_Limited(inflated, inflated.tell(), [0, 0])), MOST_INFLATED_BYTES)
+        inflated.seek(0, io.SEEK_END)
+        if grow(most):
+            raise UnreadableFileError(
+                f"{path} inflates to more than {most >> 20} MiB, far more than its pixels need",
+                hint="if it is genuine, export it uncompressed",
+            )
     inflated.seek(0)
     return inflated
+
+
+def _pixel_bytes(limited: _Limited) -> int:
+    """Bytes of pixels by the head of a data set of which there is only the beginning; 0 where that does not tell."""
+    limited.seek(0)
+    head = read_dataset(_io(limited), False, True, stop_when=lambda tag, *_: tag >= FLOAT_PIXELS)
+    try:
+        sides = [int(fact(head, keyword) or 0) for keyword in ("Rows", "Columns", "BitsAllocated")]
+        return math.prod(sides) // 8 * int(fact(head, "NumberOfFrames") or 1)
+    except (TypeError, ValueError):
+        return 0
 
 
 def refuse_wrong_length(pixels: PixelElement, layout: Layout, path: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydicom.datadict import dictionary_description, tag_for_keyword
+from pydicom.datadict import dictionary_description, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -13,8 +13,10 @@ from xray_denoise.errors import UnreadableFileError
 
 MOST_PIXELS = 178_956_970
 """Largest frame; Pillow's limit for other image files."""
-LONGEST_FACT = 0xFFFE
-"""Bytes of a value that is looked up: pydicom makes an object of each of its parts."""
+LONGEST_FACT, LONGEST_TEXT = 1024, 0xFFFE
+"""Bytes of a value that is looked up, and of those of `TEXTS`, which are cheaper: pydicom makes an object of each part
+of a value, and a warning of each that is no valid identifier or code."""
+TEXTS = ("DS", "LO", "LT", "ST")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,10 @@ def fact(facts: Dataset, keyword: str) -> Any:
     """
     tag = tag_for_keyword(keyword) or 0
     element: Any = facts.get_item(tag) if tag in facts else None
-    is_long = isinstance(element, RawDataElement) and element.value and len(element.value) > LONGEST_FACT
-    if is_long and not keyword.endswith("Sequence"):
-        raise ValueError(f"{keyword} is too long")
+    if isinstance(element, RawDataElement) and element.value and not keyword.endswith("Sequence"):
+        vr = element.VR or dictionary_VR(tag)
+        if len(element.value) > (LONGEST_TEXT if vr in TEXTS else LONGEST_FACT):
+            raise ValueError(f"{keyword} is too long")
     value = facts.get(keyword)
     return None if value is None or value == "" else value
 

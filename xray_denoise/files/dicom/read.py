@@ -203,13 +203,17 @@ def frame_count(header: Dataset) -> int:
 
 
 def caveats(header: Dataset) -> tuple[str, ...]:
-    """What a user should know about this image before trusting its result."""
+    """What a user should know about this image before trusting its result; whatever the header holds, no error."""
     facts = header[:PIXEL_GROUP]
     found = []
-    if fact(facts, "SamplesPerPixel") is None:
-        found.append("Samples per Pixel (0028,0002) is missing and taken for 1")
-    if facts.get("BurnedInAnnotation") == "YES":
-        found.append("text is burned into its pixels and may identify the patient")
-    if facts.get("LossyImageCompression") == "01":
-        found.append("it was compressed with loss, so its noise is not that of the detector")
-    return (*found, *render.caveats(header))
+    try:
+        if fact(facts, "SamplesPerPixel") is None:
+            found.append("Samples per Pixel (0028,0002) is missing and taken for 1")
+        if fact(facts, "BurnedInAnnotation") == "YES":
+            found.append("text is burned into its pixels and may identify the patient")
+        if fact(facts, "LossyImageCompression") == "01":
+            found.append("it was compressed with loss, so its noise is not that of the detector")
+        found += render.caveats(header)
+    except Exception:  # whatever pydicom raises for the values of a damaged file
+        found.append("some of its attributes are damaged, so pictures of it may fail and notes may be missing")
+    return tuple(found)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage
 
@@ -167,8 +168,8 @@ def lut_of(facts: Dataset, keyword: str, *, little_endian: bool) -> Lut | None:
     """
     items = fact(facts, keyword)
     try:
-        claimed, first, bits = (int(number) for number in items[0].LUTDescriptor)
-        data = items[0].LUTData
+        claimed, first, bits = (int(number) for number in fact(items[0], "LUTDescriptor"))
+        data = _cut(items[0], "LUTData", MOST_LUT_BYTES).LUTData
     except (AttributeError, LookupError, TypeError, ValueError):
         return None
     claimed = claimed or 0x10000
@@ -185,6 +186,15 @@ def lut_of(facts: Dataset, keyword: str, *, little_endian: bool) -> Lut | None:
     if not 8 <= bits <= 16:
         bits = min(max(int(table.max()).bit_length(), 8), 16)
     return Lut(first % 0x10000, bits, table.astype(np.int64), claimed)
+
+
+def _cut(item: Dataset, keyword: str, most: int) -> Dataset:
+    """The item with no more than `most` bytes of an element: pydicom makes a number of each word."""
+    item = item[:PIXEL_GROUP]
+    raw: Any = item.get_item(keyword)
+    if isinstance(raw, RawDataElement) and raw.value and len(raw.value) > most:
+        item[raw.tag] = raw._replace(value=raw.value[:most])
+    return item
 
 
 def window(values: NDArray[Any], center: float, width: float, function: str) -> NDArray[np.float64]:

@@ -126,7 +126,7 @@ def derived_header(
         derived.pop(keyword, None)
     if private == "drop":
         derived = copy.deepcopy(derived)
-        derived.remove_private_tags()
+        _drop_private(derived)
     derived.file_meta = file_meta(derived, syntax)
     return derived
 
@@ -164,7 +164,8 @@ def write_object(stream: BinaryIO, head_and_tail: tuple[bytes, bytes], frames: F
     if length > MOST_PIXEL_BYTES:
         raise UnwritableFileError(
             f"{length} bytes of pixels do not fit into an uncompressed DICOM file",
-            hint="compress them with --compress, or split the file into fewer frames",
+            hint="compress them, or split the file into fewer frames",
+            option="compression",
         )
     head, tail = head_and_tail
     stream.write(head)
@@ -194,7 +195,7 @@ def write_compressed_object(
     written = 0
     for codestream in codestreams:
         if len(codestream) > MOST_PIXEL_BYTES:
-            raise UnwritableFileError("a compressed frame exceeds 4 GiB", hint="leave out --compress")
+            raise UnwritableFileError("a compressed frame exceeds 4 GiB", hint="do not compress", option="compression")
         stream.write(struct.pack("<HHL", *ITEM, len(codestream) + len(codestream) % 2))
         stream.write(codestream + b"\0" * (len(codestream) % 2))
         written += 1
@@ -207,6 +208,17 @@ def write_compressed_object(
 def _put(dataset: Dataset, keyword: str, value: object) -> None:
     """Replace the element: assignment would change the one that the source still holds."""
     dataset.add_new(keyword, dictionary_VR(keyword), value)
+
+
+def _drop_private(dataset: Dataset) -> None:
+    """Remove private elements at every depth; no other is decoded."""
+    for tag in list(dataset.keys()):
+        element: Any = dataset.get_item(tag)
+        if tag.is_private:
+            del dataset[tag]
+        elif is_sequence(element) if isinstance(element, RawDataElement) else element.VR == "SQ":
+            for item in dataset[tag].value:
+                _drop_private(item)
 
 
 def _series_number(facts: Dataset) -> int:
@@ -229,7 +241,7 @@ def _extended(header: Dataset, keyword: str, addition: str, most: int) -> str | 
     Where both fit, the bytes of the source stay: not every character set that it may be in can be written again.
     """
     element = header.get_item(tag_for_keyword(keyword) or 0) if keyword in header else None
-    earlier = _text(header[:PIXEL_GROUP].get(keyword))
+    earlier = _text(fact(header[:PIXEL_GROUP], keyword))
     if isinstance(element, RawDataElement) and element.value and len(earlier) + len(addition) <= most:
         return element.value.rstrip(b" \0") + addition.encode("ascii")
     return earlier[: most - len(addition)] + addition if earlier else addition.removeprefix(SEPARATOR).strip()
