@@ -1,6 +1,5 @@
 """What the power spectrum of drawn noise should be, and how closely draws tell it."""
 
-import itertools
 import math
 
 import numpy as np
@@ -32,7 +31,7 @@ def expected_periodogram(kernel: Values, shape: tuple[int, int]) -> Values:
 def band_errors(power: Values, images: int) -> Values:
     """(4,), standard errors of the mean power in each band; half of the frequencies mirror the other half."""
     radius = np.hypot(np.fft.fftfreq(power.shape[0])[:, None], np.fft.fftfreq(power.shape[1])[None])
-    counts = [((radius >= low) & (radius < high)).sum() for low, high in itertools.pairwise(BANDS)]
+    counts = [((radius >= low) & (radius < high)).sum() for low, high in BANDS]
     return np.asarray(np.sqrt(2 * band_means(power**2) / (np.array(counts) * images)))
 
 

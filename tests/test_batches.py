@@ -18,8 +18,9 @@ from PIL import Image
 
 from tests.synthetic_dicom import PATIENT, Sample, write
 from xray_denoise import denoisers, files
-from xray_denoise.tasks.batch import Options, run_jobs
+from xray_denoise.tasks.batch import run_jobs
 from xray_denoise.tasks.jobs import MANIFEST_NAME, plan_jobs
+from xray_denoise.tasks.options import Options
 
 EXECUTABLE = Path(sys.executable).with_name("xray-denoise")
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,7 +52,8 @@ def test_memory_stays_flat_over_300_files(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from xray_denoise import denoisers\n"
-        "from xray_denoise.tasks.batch import Options, run_jobs\n"
+        "from xray_denoise.tasks.options import Options\n"
+        "from xray_denoise.tasks.batch import run_jobs\n"
         "from xray_denoise.tasks.jobs import plan_jobs\n"
         "from xray_denoise.tasks.manifest import Manifest\n"
         "def resident():\n"
@@ -137,7 +139,11 @@ def test_traps_in_the_tree_cost_themselves_only(tmp_path: Path) -> None:
     told = [f"  {folder / name} ({why})" for name, why in (
         ("loop", "a link to a folder"), ("nowhere.dcm", "a link to nothing"), ("pipe.dcm", "a pipe or a device"),
     )]  # fmt: skip
-    assert ran.stderr.splitlines()[-5:] == ["left alone in folders: 3", *told, "4 written, 0 skipped, 0 failed"]
+    assert ran.stderr.splitlines()[-5:] == [
+        "ignored in the input folders: 3 files",
+        *told,
+        "4 written, 0 skipped, 0 failed",
+    ]
 
 
 def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:

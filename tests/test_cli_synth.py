@@ -8,7 +8,8 @@ from typer.testing import CliRunner, Result
 
 from xray_denoise.cli import app
 from xray_denoise.files.profiles import read_profile, write_profile
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.scale import MID_GREY
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +77,17 @@ def test_what_is_refused_and_what_to_do(here: Path, line: str, status: int, mess
     assert message in error
     assert hint in advice
     assert not list(here.glob("*.png"))
+
+
+def test_a_folder_that_holds_a_broken_file_goes_on(here: Path) -> None:
+    assert call("synth --size 32 --count 2 --no-save-clean -o in").exit_code == 0
+    (here / "in" / "broken.png").write_bytes(b"no picture")
+    result = call("synth in -o out --count 2 --seed 3 --detector csi")
+    assert result.exit_code == 1
+    assert "in/broken.png is neither" in result.stderr
+    assert "ignored in the input folders: 1 file\n  in/manifest.jsonl (not a radiograph)" in result.stderr
+    assert len(list((here / "out").glob("*_seed3_noisy.png"))) == 2
+    assert len(list((here / "out").glob("*_seed4_profile.json"))) == 2
+    (here / "list.txt").write_text("# clean ones\nin/phantom-0_eta0.6_sigma10_noisy.png\n")
+    assert len(call("synth @list.txt -o listed").stdout.split()) == 2
+    assert "the output is '-'" in call("synth -o -").stderr

@@ -1,8 +1,8 @@
 """`import xray_denoise as xd`: arrays, files and errors as a Python user meets them."""
 
-import ast
 import doctest
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -20,20 +20,21 @@ from typer.testing import CliRunner
 
 import xray_denoise as xd
 from xray_denoise.cli import app
-from xray_denoise.denoisers import Denoised
+from xray_denoise.denoisers import Denoised, Denoiser
+from xray_denoise.tasks.options import Options
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDE = {"COLUMNS": "200", "NO_COLOR": "1"}
-DOCUMENTED = ("tasks.arrays", "tasks.denoise", "tasks.images")
+DOCUMENTED = ("tasks.arrays", "tasks.denoise", "tasks.images", "tasks.measure_files", "tasks.models")
 
 
-class Lower:
+class Lower(Denoiser):
     """Takes ten grey levels off, and finds the same noise everywhere."""
 
     name = "lower"
 
     def __call__(self, noisy: NDArray[np.floating], level: Any = None) -> Denoised:
-        return Denoised(np.asarray(noisy - 10, dtype=np.float32), level or xd.NoiseLevel(0.5, 3))
+        return Denoised.of(noisy, noisy - 10, level or xd.NoiseLevel(0.5, 3))
 
 
 def noise(shape: tuple[int, ...], kind: str, low: float = 0, high: float = 200) -> NDArray[Any]:
@@ -193,6 +194,17 @@ def test_files_know_where_they_come_from(tmp_path: Path) -> None:
     xd.write(changed, tmp_path / "mine.dcm", denoised_by="my filter", overwrite=True)
 
 
+def test_files_and_arrays_are_changed_alike(tmp_path: Path) -> None:
+    """A share of the change is one rounding to stored values, whichever way an image takes."""
+    values = noise((40, 50), "uint16", 100, 60000)
+    source, target = tmp_path / "in.png", tmp_path / "out.png"
+    xd.write(xd.Radiograph(values, (0.0, 65535.0), bits=16), source)
+    xd.denoise_file(source, target, model="tv", strength=0.3, value_range=(0, 65535))
+    changed = xd.denoise(values, model="tv", strength=0.3).image
+    assert (changed != values).any()
+    assert (xd.read(target).stored == changed).all()
+
+
 def test_identifiers_depend_on_options_at_full_precision(tmp_path: Path) -> None:
     xd.write(xd.Radiograph.from_grey(noise((20, 30), "float32"), bits=12), tmp_path / "in.dcm")
     uids = []
@@ -201,6 +213,8 @@ def test_identifiers_depend_on_options_at_full_precision(tmp_path: Path) -> None
         uids.append(pydicom.dcmread(tmp_path / f"{number}.dcm").SOPInstanceUID)
     assert uids[0] != uids[1]
     assert uids[0] == uids[2]
+    whole, same = (Options(Lower(), noise=xd.NoiseLevel(1, sigma)).identity for sigma in (10, 10.0))
+    assert json.dumps(whole) == json.dumps(same), "a number is the same with and without a point"
 
 
 def test_one_file_that_fails_is_an_exception_and_of_many_an_outcome(tmp_path: Path) -> None:
@@ -238,26 +252,6 @@ def test_noise_is_drawn_and_found_again() -> None:
     assert grey.effective_sigma(127.5) == pytest.approx(xd.NoiseLevel(0.6, 10).effective_sigma(127.5), rel=0.1)
 
 
-def test_no_hint_of_the_library_names_an_option_of_the_command_line() -> None:
-    package = Path(xd.__file__).parent
-    modules = [
-        package / "radiograph.py",
-        *(package / "denoisers").glob("*.py"),
-        *(package / "tasks" / f"{name}.py" for name in
-          ("arrays", "batch", "denoise", "denoise_log", "denoise_report", "images", "jobs", "manifest", "method")),
-    ]  # fmt: skip
-    hints = [
-        ast.unparse(keyword.value)
-        for module in modules
-        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        for keyword in node.keywords
-        if keyword.arg == "hint"
-    ]
-    assert len(hints) > 40
-    assert [hint for hint in hints if "--" in hint] == []
-
-
 def test_the_example_in_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The very lines, with an image and files of these names there."""
     monkeypatch.chdir(tmp_path)
@@ -280,3 +274,36 @@ def test_every_command_in_the_readme_is_one() -> None:
     for _, command, *words in lines:
         options = set(re.findall(r"(?<!\S)--?[a-z-]+", CliRunner().invoke(app, [command, "--help"], env=WIDE).stdout))
         assert {word for word in words if word.startswith("-")} <= options, command
+
+
+def test_flat_fields_give_a_profile_that_denoises(tmp_path: Path) -> None:
+    """Four flat fields of three doses each with a deviation of 1 to 3 per cent of the signal, as in docs/api.md."""
+    for dose in (2, 4, 8):
+        for frame in range(2):
+            flat = np.random.default_rng((dose, frame)).normal(20 * dose, np.sqrt(dose), (128, 128))
+            xd.write(xd.Radiograph.from_grey(flat, bits=16), tmp_path / f"{dose}-{frame}.png")
+    *doses, fit = xd.measure(tmp_path, "flat", value_range=(0, 65535))
+    assert [one.kind for one in doses] == ["flat"] * 3
+    assert fit.kind == "photon-transfer"
+    assert isinstance(fit, xd.Measurement)
+    assert fit.profile is not None
+    assert float(fit.profile.deviation_at(80.0)) == pytest.approx(2, rel=0.05)
+    image = noise((40, 50), "uint8")
+    assert xd.denoise(image, model="tv", profile_or_level=fit.profile).noise is fit.profile
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(xd.UnreadableFileError):
+        xd.measure(str(tmp_path / "broken.png"))
+    with pytest.raises(xd.UsageError):
+        xd.measure([])
+
+
+def test_a_profile_is_estimated_from_an_array_of_any_type() -> None:
+    grey = np.random.default_rng(0).normal(100, 4, (128, 128))
+    for image, value_range in ((grey, (0, 255)), (np.rint(grey * 16).astype(np.uint16), (0, 16 * 255))):
+        profile = xd.estimate_profile(image, value_range=value_range)
+        assert float(profile.deviation_at(100.0)) == pytest.approx(4, rel=0.1)
+        assert xd.NoiseProfile.from_json(profile.to_json()).to_json() == profile.to_json()
+    with pytest.raises(xd.UsageError, match="no value range"):
+        xd.estimate_profile(grey)
+    with pytest.raises(xd.UsageError, match="shape"):
+        xd.estimate_profile(np.zeros((2, 30, 30), np.uint8))

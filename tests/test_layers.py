@@ -6,12 +6,13 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "xray_denoise"
 LAYERS = [
-    {"errors", "__init__"},
-    {"radiograph"},
+    {"errors", "scale", "__init__"},
+    {"radiograph", "extras"},
     {"physics"},
-    {"nets", "files"},
-    {"training", "weights"},
+    {"nets", "files", "phantom"},
+    {"weights"},
     {"denoisers", "reports"},
+    {"training"},
     {"tasks"},
     {"bench"},
     {"cli"},

@@ -202,3 +202,16 @@ def test_an_image_without_contents_does_not_change() -> None:
     stored = np.full((4, 4), 7, np.uint16)
     radiograph = Radiograph(stored, robust_span(stored), bits=12)
     assert np.array_equal(radiograph.with_grey(radiograph.grey + 100).stored, stored)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_what_is_removed_is_taken_off_in_stored_units(inverted: bool) -> None:
+    """Half a grey level of a span of 510 stored values is one of them; what is dark in MONOCHROME1 is stored high."""
+    radiograph = Radiograph(np.full((2, 3), 300, np.uint16), (0.0, 510.0), inverted=inverted, bits=12)
+    removed = np.array([[0.0, 0.5, -0.5], [5.0, 0.24, 0.26]], np.float32)
+    change = radiograph.with_removed(removed).stored.astype(int) - 300
+    assert (change == (1 if inverted else -1) * np.array([[0, 1, -1], [10, 0, 1]])).all()
+    same = radiograph.with_grey(radiograph.grey - removed)
+    assert (same.stored == radiograph.with_removed(removed).stored).all()
+    with pytest.raises(ValueError, match="shape"):
+        radiograph.with_removed(removed[:1])

@@ -58,7 +58,7 @@ def test_names_that_a_terminal_cannot_show_cost_nothing(here: Path) -> None:
     environment = os.environ | {"PYTHONIOENCODING": "latin-1", "LC_ALL": "C.UTF-8"}
     ran = run(f"denoise in/{name} -o out --model noisy", here, env=environment)
     assert ran.returncode == 0, ran.stderr
-    assert "Rontgen-\\u2713.png" in ran.stderr
+    assert "in/Rontgen-\\u2713.png" in ran.stdout
     ran = run(f"denoise in/{name} -o out --model noisy --dry-run", here, env=environment)
     assert "Rontgen-\\u2713.png" in ran.stdout
     assert (here / "out" / name).exists()
@@ -112,10 +112,10 @@ def test_wrong_words_are_told_in_two_lines(here: Path, line: list[str], status: 
 
 
 def test_a_missing_package_is_status_3(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xray_denoise.denoisers.find_spec", lambda _: None)
+    monkeypatch.setattr("xray_denoise.extras.find_spec", lambda _: None)
     result = call("denoise", "in", "-o", "out", "--model", "gat-bm3d")
     assert result.exit_code == 3
-    assert "needs a package" in result.stderr
+    assert "'gat-bm3d' needs the package 'bm3d'" in result.stderr
     assert not (here / "out").exists()
 
 
@@ -131,7 +131,7 @@ def test_a_profile_reaches_the_method(here: Path) -> None:
 def test_quiet_and_verbose_stand_before_or_behind_the_command(here: Path) -> None:
     for number, line in enumerate((["-q", "denoise"], ["denoise", "-q"], ["denoise", "--quiet"])):
         result = call(*line, "in/0.png", "-o", f"{number}.png", "--model", "noisy")
-        assert (result.exit_code, result.stderr) == (0, "")
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
     for number, line in enumerate((["-v", "denoise"], ["denoise", "-v"], ["denoise", "--verbose"])):
         assert "settings: " in call(*line, "in/0.png", "-o", f"v{number}.png", "--model", "noisy").stderr
     assert "settings: " not in call("denoise", "in/0.png", "-o", "w.png", "--model", "noisy").stderr, "of its own run"
@@ -141,13 +141,15 @@ def test_quiet_and_verbose_stand_before_or_behind_the_command(here: Path) -> Non
 
 def test_each_line_tells_what_was_found_and_removed(here: Path) -> None:
     result = call("denoise", "in", "-o", "out", "--model", "tv")
+    first = result.stdout.splitlines()[0]
+    assert first.startswith("1: in/0.png -> out/0.png (noise ")
+    assert first.endswith(" grey levels)")
+    assert ", removed " in first
     lines = result.stderr.splitlines()
     assert lines[0] == "denoising with tv on cpu"
-    assert lines[1].startswith("1: in/0.png -> out/0.png (noise ")
-    assert lines[1].endswith(" grey levels)")
-    assert ", removed " in lines[1]
+    assert lines[1].startswith("error: 3: "), "the number is that of the report and of --json"
     assert lines[-3:] == [
-        "left alone in folders: 1",
+        "ignored in the input folders: 1 file",
         "  in/notes.txt (not a radiograph)",
         "2 written, 0 skipped, 1 failed",
     ]
@@ -251,3 +253,21 @@ def test_help_begins_with_the_commonest_options_and_is_in_groups(here: Path) -> 
     ]
     assert order == sorted(order)
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("line", "there", "absent"),
+    [
+        ("xray-denoise denoise --model x-p", {"x-profile"}, {"tv", "lite"}),
+        ("xray-denoise denoise --model t", {"tv"}, {"x-profile"}),
+        ("xray-denoise export l", {"lite"}, {"tv"}),
+        ("xray-denoise train data --init x-b", {"x-bdcnn"}, {"tv"}),
+    ],
+)
+def test_shells_complete_the_names_of_models(line: str, there: set[str], absent: set[str]) -> None:
+    environment = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    environment["_XRAY_DENOISE_COMPLETE"] = "complete_bash"
+    result = CliRunner().invoke(app, [], prog_name="xray-denoise", env=environment)
+    names = set(result.stdout.split())
+    assert there <= names
+    assert not absent & names

@@ -10,9 +10,9 @@ import torch
 
 from xray_denoise import denoisers, nets, weights
 from xray_denoise.errors import CannotRunError
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import metrics
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.physics.profile import NoiseProfile
 
 SHIPPED = weights.names()

@@ -28,14 +28,17 @@ if TYPE_CHECKING:
     from xray_denoise.tasks.arrays import DenoisedArray as DenoisedArray
     from xray_denoise.tasks.arrays import denoise as denoise
     from xray_denoise.tasks.arrays import estimate_noise as estimate_noise
-    from xray_denoise.tasks.batch import Outcome as Outcome
+    from xray_denoise.tasks.arrays import estimate_profile as estimate_profile
     from xray_denoise.tasks.denoise import Batch as Batch
     from xray_denoise.tasks.denoise import denoise_file as denoise_file
     from xray_denoise.tasks.denoise import denoise_files as denoise_files
-    from xray_denoise.tasks.denoise import load as load
-    from xray_denoise.tasks.denoise import models as models
     from xray_denoise.tasks.images import read as read
     from xray_denoise.tasks.images import write as write
+    from xray_denoise.tasks.measure import Measurement as Measurement
+    from xray_denoise.tasks.measure_files import measure as measure
+    from xray_denoise.tasks.models import load as load
+    from xray_denoise.tasks.models import models as models
+    from xray_denoise.tasks.outcome import Outcome as Outcome
 
 __version__ = "0.1.0"
 
@@ -51,10 +54,13 @@ _HOMES = {
     "physics.noise": ("NoiseLevel", "add_noise"),
     "physics.profile": ("NoiseProfile",),
     "radiograph": ("Radiograph",),
-    "tasks.arrays": ("DenoisedArray", "denoise", "estimate_noise"),
-    "tasks.batch": ("Outcome",),
-    "tasks.denoise": ("Batch", "denoise_file", "denoise_files", "load", "models"),
+    "tasks.arrays": ("DenoisedArray", "denoise", "estimate_noise", "estimate_profile"),
+    "tasks.outcome": ("Outcome",),
+    "tasks.denoise": ("Batch", "denoise_file", "denoise_files"),
     "tasks.images": ("read", "write"),
+    "tasks.measure": ("Measurement",),
+    "tasks.measure_files": ("measure",),
+    "tasks.models": ("load", "models"),
 }
 """The public names by the modules that define them."""
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -1,9 +1,9 @@
 """The one value that travels through the package: a radiograph, from the file to the network and back.
 
     grey   = (stored - lo) * 255 / (hi - lo)                             span (lo, hi); bright = dense
-    stored = stored + (denoised - grey) * (hi - lo) / 255                rounded, clipped, padding untouched
+    stored = stored - removed * (hi - lo) / 255                          rounded, clipped, padding untouched
 
-An inverted radiograph (MONOCHROME1) has grey = (hi - stored) * 255 / (hi - lo), and the change is subtracted.
+An inverted radiograph (MONOCHROME1) has grey = (hi - stored) * 255 / (hi - lo), and the change is added.
 Only the change returns to the file, so an unchanged image comes back bit-identical.
 """
 
@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise.errors import UsageError, XrayDenoiseError
+from xray_denoise.scale import GREY_MAX
 
-GREY_MAX = 255.0
-"""The grey level of the upper end of the span."""
 ROBUST_QUANTILES = (0.0001, 0.9999)
 """Share of the pixels below and above which a stored value is taken for a defect, text or a marker."""
 
@@ -110,7 +109,7 @@ class Radiograph:
         return grey
 
     def with_grey(self, denoised: NDArray[np.floating]) -> Self:
-        """The same radiograph with the change from `grey` to `denoised` added to its stored values.
+        """The same radiograph with the change from `grey` to `denoised` made to its stored values.
 
         Args:
             denoised: grey levels, same shape.
@@ -121,7 +120,21 @@ class Radiograph:
         """
         if denoised.shape != self.stored.shape:
             raise ValueError(f"denoised must have the shape {self.stored.shape}, got {denoised.shape}")
-        change = np.subtract(denoised, self.grey, dtype=np.float64)
+        return self.with_removed(np.subtract(self.grey, denoised, dtype=np.float64))
+
+    def with_removed(self, removed: NDArray[np.floating]) -> Self:
+        """The same radiograph with grey levels taken off its stored values; where none are, those stay as they are.
+
+        Args:
+            removed: grey levels, same shape.
+
+        Raises:
+            ValueError: the shape differs.
+            XrayDenoiseError: a grey level is not finite.
+        """
+        if removed.shape != self.stored.shape:
+            raise ValueError(f"what is removed must have the shape {self.stored.shape}, got {removed.shape}")
+        change = removed.astype(np.float64)
         if not np.isfinite(change).all():
             raise XrayDenoiseError(
                 "the denoised image of {path} has values that are not numbers",
@@ -131,7 +144,7 @@ class Radiograph:
             )
         untouched = change == 0
         lo, hi = self.span
-        change *= (lo - hi if self.inverted else hi - lo) / GREY_MAX
+        change *= (hi - lo if self.inverted else lo - hi) / GREY_MAX
         change += self.stored
         np.rint(change, out=change)
         np.clip(change, *self.limits, out=change)

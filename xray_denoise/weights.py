@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from xray_denoise.errors import CannotRunError
 from xray_denoise.files.atomic import write_bytes
-from xray_denoise.physics.levels import Calibration
+from xray_denoise.physics.noise_fit import Calibration
+from xray_denoise.scale import GREY_MAX
 
 if TYPE_CHECKING:
     from xray_denoise.nets.blind import DenoisingNet
 
 _FENCE = "+++"
 MOST_CARD_BYTES, MOST_WEIGHTS_BYTES = 1 << 20, 1 << 30
-MOST_TEXT, MOST_ENTRIES, MOST_OPTION, MOST_GREY = 16_384, 64, 4096, 255.0
-"""Characters of a line, entries of a list or table, numbers in the options of a network, grey levels."""
+MOST_TEXT, MOST_ENTRIES, MOST_OPTION = 16_384, 64, 4096
+"""Characters of a line, entries of a list or table, numbers in the options of a network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Card:
 
     @property
     def name(self) -> str:
-        """The name that `--model` takes."""
+        """The name by which it is chosen."""
         return self.path.stem
 
 
@@ -91,7 +92,7 @@ def find(model: str) -> Card:
     """
     path = Path(model) if model.endswith(".safetensors") else folder() / f"{model}.safetensors"
     if not path.is_file():
-        raise CannotRunError(f"no weights at {path}", hint=f"choose one of {', '.join(names())}")
+        raise CannotRunError("no weights at {path}", path=path, hint=f"choose one of {', '.join(names())}")
     return read_card(path)
 
 
@@ -122,7 +123,9 @@ def read_card(path: Path) -> Card:
         )
     except (OSError, RecursionError, LookupError, TypeError, ValueError) as error:  # a TOML error is a ValueError
         raise CannotRunError(
-            f"no usable model card at {card}: {error}", hint="a weights file needs the card it was made with"
+            f"no usable model card at {{path}}: {error}",
+            path=card,
+            hint="a weights file needs the card it was made with",
         ) from error
 
 
@@ -172,7 +175,7 @@ def _is_calibration(value: object) -> bool:
         return False
     return (
         0 < len(estimated) == len(factors) <= MOST_ENTRIES
-        and all(_is_number(one, 0, MOST_GREY) for one in estimated)
+        and all(_is_number(one, 0, GREY_MAX) for one in estimated)
         and all(before < after for before, after in pairwise(estimated))
         and all(_is_number(one, 0.01, 100) for one in factors)
     )
@@ -189,7 +192,7 @@ _REQUIRED: dict[str, _Check] = {
         lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None,
     ),
     "eta": ("two rising numbers above 0", lambda value: _is_range(value, 1e-6, math.inf)),
-    "sigma": (f"two rising numbers from 0 to {MOST_GREY:g}", lambda value: _is_range(value, 0, MOST_GREY)),
+    "sigma": (f"two rising numbers from 0 to {GREY_MAX:g}", lambda value: _is_range(value, 0, GREY_MAX)),
 }
 _OPTIONAL: dict[str, _Check] = {
     "options": (f"a table of words, truth values and numbers up to {MOST_OPTION}", _are_options),
@@ -217,14 +220,19 @@ def load(card: Card) -> "DenoisingNet":
     try:
         if card.path.stat().st_size > MOST_WEIGHTS_BYTES:
             raise CannotRunError(
-                f"{card.path} is larger than any network", hint="take the file that belongs to the card"
+                "{path} is larger than any network",
+                path=card.path,
+                hint="take the file that belongs to the card",
             )
         data = card.path.read_bytes()
     except OSError as error:
-        raise CannotRunError(f"cannot read {card.path}: {error.strerror}", hint="check its permissions") from error
+        raise CannotRunError(
+            f"cannot read {{path}}: {error.strerror}", path=card.path, hint="check its permissions"
+        ) from error
     if hashlib.sha256(data).hexdigest() != card.sha256:
         raise CannotRunError(
-            f"{card.path} is not the file that its card describes (its SHA-256 differs)",
+            "{path} is not the file that its card describes (its SHA-256 differs)",
+            path=card.path,
             hint="install xray-denoise again, or take the weights file that belongs to the card",
         )
     try:
@@ -244,7 +252,8 @@ def load(card: Card) -> "DenoisingNet":
 
 def _unfitting(card: Card, error: Exception) -> CannotRunError:
     return CannotRunError(
-        f"{card.path} does not fit the network '{card.net}' of this version: {str(error)[:500]}",
+        f"{{path}} does not fit the network '{card.net}' of this version: {str(error)[:500]}",
+        path=card.path,
         hint="update xray-denoise, or take weights made for this version",
     )
 

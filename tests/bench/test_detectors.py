@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xray_denoise.bench import cases, metrics, tables
+from xray_denoise.bench import cases, metrics, table
 from xray_denoise.bench.cases import Case, CleanImage
-from xray_denoise.bench.detectors import CLEAN, METRICS_USED, DetectorTable, averaged
+from xray_denoise.bench.detectors import CLEAN, DetectorTable, averaged
 from xray_denoise.bench.pivot import Results
-from xray_denoise.bench.quality import measure, plan
+from xray_denoise.bench.plan import measure, plan
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
-from xray_denoise.bench.tables import TABLES, Run
-from xray_denoise.denoisers import Denoised
+from xray_denoise.bench.table import InThisProcess, Run
+from xray_denoise.bench.tables import TABLES
+from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.denoisers.classical import Noisy
 from xray_denoise.errors import UnreadableFileError, UsageError
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.reports.tables import Table
 
@@ -33,9 +34,9 @@ PHANTOM = CleanImage("phantom", chest_phantom(256, rng=np.random.default_rng(0))
 @pytest.mark.parametrize("own_curve", [False, True])
 def test_noise_has_the_deviation_and_the_spectrum_of_its_case(own_curve: bool) -> None:
     """On a flat field of mid-grey; correlated noise has fewer independent pixels, so five times 1 % is allowed."""
-    table = DetectorTable(whole=True, own_curve=own_curve, measured=(("mine", MEASURED),))
-    made = {case.label: case for case in table.cases(FLAT, 0, False)}
-    assert len(made) == table.per_image(False) == 1 + 5 * 6
+    noises = DetectorTable(whole=True, own_curve=own_curve, measured=(("mine", MEASURED),))
+    made = {case.label: case for case in noises.cases(FLAT, 0, False)}
+    assert len(made) == 1 + 5 * 6
     np.testing.assert_array_equal(made[CLEAN].noisy(0), FLAT.grey)
     for name, correlation in (("white", 0.0), ("csi", 0.43), ("mine", 2 / 3)):
         for deviation in (1.0, 16.0):
@@ -67,7 +68,7 @@ def test_images_are_averaged_unless_whole_or_quick() -> None:
     assert averaged(np.arange(15.0).reshape(3, 5)).shape == (1, 2)
 
 
-class Told:
+class Told(Denoiser):
     """Knows the clean image, takes a share of the noise away, and remembers what it was told."""
 
     name = "told"
@@ -78,11 +79,13 @@ class Told:
     def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
         self.told.append(level)
         image = np.asarray(0.1 * noisy + 0.9 * PHANTOM.grey + 0.25, dtype=np.float32)
-        return Denoised(image, NoiseLevel(math.inf, 1.2))
+        return Denoised.of(noisy, image, NoiseLevel(math.inf, 1.2))
 
 
 def quick_records(rows: list[Row]) -> list[Record]:
-    return list(measure(rows, DetectorTable().cases(PHANTOM, 0, True), METRICS_USED, Log(), warmup=0))
+    metrics = DetectorTable.metrics
+    work = InThisProcess(metrics, warmup=0)
+    return list(measure(rows, DetectorTable().cases(PHANTOM, 0, True), metrics, Log(), work=work))
 
 
 def test_gain_shift_and_level_are_measured() -> None:
@@ -117,10 +120,10 @@ def test_an_estimated_profile_is_compared_band_by_band() -> None:
         (true.scaled(1.1), 10.0, np.zeros(4)),
         (NoiseProfile.white(float(true.deviation_at(127.5))), 0.0, -10 * np.log10(true.band_powers())),
     ):
-        errors = metrics.profile_errors(Denoised(PHANTOM.grey, profile=found), case, PHANTOM.grey)
+        errors = metrics.profile_errors(Denoised.of(PHANTOM.grey, PHANTOM.grey, profile=found), case, PHANTOM.grey)
         assert errors.pop("deviation_error") == pytest.approx(deviation)
         np.testing.assert_allclose(list(errors.values()), bands, atol=1e-9)
-    assert set(metrics.profile_errors(Denoised(PHANTOM.grey), case, PHANTOM.grey).values()) == {None}
+    assert set(metrics.profile_errors(Denoised.of(PHANTOM.grey, PHANTOM.grey), case, PHANTOM.grey).values()) == {None}
 
 
 def shown(gains: Mapping[str, tuple[float, float]]) -> dict[str, Table]:
@@ -133,7 +136,7 @@ def shown(gains: Mapping[str, tuple[float, float]]) -> dict[str, Table]:
                 records.append(Record(title, f"image {image}", noise, values))
             records.append(Record(title, f"image {image}", CLEAN, {"exact_psnr": 60.0 + image}))
     rows = [Row(title, "x", Noisy) for title in gains]
-    report = tables.report(TABLES["detectors"], Run(Results.of(records), rows, images=2, quick=True), [])
+    report = table.report(TABLES["detectors"], Run(Results.of(records), rows, images=2, quick=True), [])
     return {table.title: table for table in report.tables}
 
 
@@ -181,7 +184,7 @@ def test_the_quick_table_of_one_phantom(monkeypatch: pytest.MonkeyPatch, profile
 
 
 def test_a_profile_is_for_these_tables(profile: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--profile is for tables of detector noise"):
+    with pytest.raises(UsageError, match="profiles are for tables of detector noise"):
         plan("2", None, methods="noisy", profile=profile)
     with pytest.raises(UnreadableFileError, match="cannot read"):
         plan("detectors", None, methods="noisy", profile=tmp_path / "none.json")

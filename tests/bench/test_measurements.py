@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from xray_denoise.bench import learning, phantom_figures, process, tune
-from xray_denoise.bench.cases import CleanImage
-from xray_denoise.denoisers.classical import TotalVariation
+from xray_denoise.bench import learning, phantom_figures, process
+from xray_denoise.denoisers import Runtime
 from xray_denoise.errors import UnreadableFileError, UsageError
 
 
@@ -17,12 +15,13 @@ from xray_denoise.errors import UnreadableFileError, UsageError
 def test_what_a_user_waits_for_is_measured_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "find_spec", lambda _: None)  # one engine is enough
     written = tmp_path / "process.md"
-    process.main(["--quick", "--models", "lite", "--threads", "1", "-o", str(written)])
+    small = ["--sizes", "64,128", "--files", "4", "--repeat", "1"]
+    process.main(["--models", "lite", "--threads", "1", *small, "-o", str(written)])
     text = written.read_text(encoding="utf-8")
     for pattern in (
-        r"\| lite, torch( \| [\d.]+){6} \|",
+        r"\| lite, torch, 64x64( \| [\d.]+){6} \| \d{3}\.\d\d \|",
+        r"\| lite, torch, 128x128( \| [\d.]+){6} \| \d{3}\.\d\d \|",
         r"\| lite, torch \| [\d.]+ \| [\d.]+ \| [\d.]+ \|",
-        r"\| lite, torch \| \d{3} \| \d{3} \|",
     ):
         assert re.search(pattern, text), pattern
 
@@ -31,23 +30,11 @@ def test_the_ratio_of_a_whole_process_is_taken_within_each_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, bare = iter([4.0, 30.0, 6.0]), iter([1.0, 10.0, 2.0])
-    plan = process.ProcessPlan(tmp_path, ["lite"], repeat=3, size=32)
-    monkeypatch.setattr(process, "find_spec", lambda _: None)
-    monkeypatch.setattr(process, "run_python", lambda code, *_: (1.0 if "torch" in code else next(whole), ""))
+    monkeypatch.setattr(process, "run_python", lambda code, *_: (1.0 if "torch" in code else next(whole), "a\n99.5\n"))
     monkeypatch.setattr(process, "in_fresh_process", lambda _: next(bare))
-    (row,) = plan.process().rows
-    assert row.title == "lite, torch"
-    assert row.values == pytest.approx((6, 2, 1, 2, 2, 30 / 11))
-
-
-def test_the_best_setting_stands_first_and_all_see_the_same_noise() -> None:
-    """A flat image: the stronger of two filters is the better one."""
-    image = CleanImage("flat", np.full((48, 48), 120.0, np.float32))
-    found = tune.table("tv", [TotalVariation(0.1), TotalVariation(1.0)], [image])
-    assert [row.title for row in found.rows] == [repr(TotalVariation(1.0)), repr(TotalVariation(0.1))]
-    assert all(a > b for a, b in zip(found.rows[0].values, found.rows[1].values, strict=True) if a and b)
-    for row in found.rows:
-        assert row.values[3] == pytest.approx(np.mean([value for value in row.values[:3] if value]))
+    (row,) = process.process([("lite", Runtime(engine="torch"), None)], tmp_path, [32], 3).rows
+    assert row.title == "lite, torch, 32x32"
+    assert row.values == pytest.approx((6, 2, 1, 2, 2, 30 / 11, 99.5))
 
 
 def test_the_figures_of_phantoms_are_tabled_and_drawn() -> None:
@@ -89,11 +76,3 @@ def test_a_file_that_is_no_history_is_refused(tmp_path: Path, content: str) -> N
         path.unlink()
     with pytest.raises(UnreadableFileError, match="is no history"):
         learning.read_history("a", path, 8)
-
-
-def test_an_image_of_a_folder_is_tuned_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    y, x = np.mgrid[:40, :40]
-    Image.fromarray((90 + 2 * x + y).astype(np.uint8)).save(tmp_path / "a.png")
-    tune.main([str(tmp_path), "--methods", "tv", "--side", "32"])
-    printed = capsys.readouterr().out
-    assert printed.count("TotalVariation(") == len(tune.TV_SETTINGS)

@@ -2,14 +2,15 @@
 
 import pytest
 
-from xray_denoise.bench import paper, rows, tables
+from xray_denoise.bench import paper, rows, table
 from xray_denoise.bench.pivot import Results
-from xray_denoise.bench.tables import TABLES, Run
+from xray_denoise.bench.table import Run
+from xray_denoise.bench.tables import TABLES
 from xray_denoise.reports.tables import Report
 
 
 def made(name: str) -> Report:
-    return tables.report(TABLES[name], Run(Results.of([]), []), [])
+    return table.report(TABLES[name], Run(Results.of([]), []), [])
 
 
 @pytest.mark.parametrize("name", ["dncnn", "x-recnn", "x-bdcnn"])

@@ -14,8 +14,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from xray_denoise import denoisers
-from xray_denoise.bench import cases, figure, page, rows
-from xray_denoise.bench.quality import QualityPlan, plan
+from xray_denoise.bench import cases, figure, rows
+from xray_denoise.bench.plan import Plan, plan
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.cli import app, results
 from xray_denoise.denoisers import Denoised, Denoiser, Runtime
@@ -28,29 +28,29 @@ Grey = NDArray[np.floating]
 
 
 @dataclass
-class Fake:
+class Fake(Denoiser):
     """Draws the image a part of the way to its mean; believes in a fixed noise level, or in none."""
 
-    name: str
+    name: str = "fake"
     weight: float = 0.5
     believed: NoiseLevel | None = None
-    version: str = ""
+    weights_sha256: str = ""
     calls: list[NoiseLevel | None] = field(default_factory=list, repr=False)
 
     def __call__(self, noisy: Grey, level: NoiseLevel | None = None) -> Denoised:
         self.calls.append(level)
         image = self.weight * noisy + (1 - self.weight) * noisy.mean()
-        return Denoised(np.asarray(image, dtype=np.float32), level or self.believed)
+        return Denoised.of(noisy, image, level or self.believed)
 
 
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Fake]:
     """Two networks, one of them without a notion of the level, and three classical methods, one not installed."""
     made = [
-        Fake("x-bdcnn", 0.1, NoiseLevel(0.5, 12.0), version="a" * 64),
-        Fake("dncnn", 0.2, None, version="b" * 64),
-        Fake("another", 0.9, NoiseLevel(1.0, 1.0), version="c" * 64),
-        Fake("auto", 0.15, NoiseLevel(0.5, 12.0), version="d" * 64),
+        Fake("x-bdcnn", 0.1, NoiseLevel(0.5, 12.0), weights_sha256="a" * 64),
+        Fake("dncnn", 0.2, None, weights_sha256="b" * 64),
+        Fake("another", 0.9, NoiseLevel(1.0, 1.0), weights_sha256="c" * 64),
+        Fake("auto", 0.15, NoiseLevel(0.5, 12.0), weights_sha256="d" * 64),
         Fake("noisy", 1.0),
         Fake("tv", 0.3),
     ]
@@ -84,7 +84,7 @@ def psnr(one: Record) -> tuple[str, str, str, float | None]:
     return one.row, one.image, one.noise, one.values.get("psnr", one.values.get("total_error"))
 
 
-def run(made: QualityPlan, log: Log | None = None) -> tables.Report:
+def run(made: Plan, log: Log | None = None) -> tables.Report:
     return made.report(list(made.measure(log or Log())))
 
 
@@ -142,7 +142,7 @@ def test_only_a_row_with_level_behind_its_name_is_told(fakes: dict[str, Fake], f
 def test_quick_says_what_it_leaves_out(fakes: dict[str, Fake], folder: Path) -> None:
     made = plan("2", folder, methods="all", quick=True)
     facts = dict(run(made).facts)
-    assert facts["left out"].startswith("6 of the 9 noise levels; BM3D (true level) (too slow")
+    assert facts["left out"].startswith("6 of the 9 cases of each image; BM3D (true level) (too slow")
     assert "BM3D (true level)" not in [row.title for row in made.absent]
     assert facts["images"] == "2 radiographs of images, their centres of 256x256 pixels"
     assert made.cases_per_row == 2 * 3
@@ -208,7 +208,8 @@ def test_a_figure_shows_clean_noisy_and_each_method_at_four_levels(fakes: dict[s
     made = figure.plan(folder, folder / "f.png", methods="noisy,tv+level,x-bdcnn", quick=True)
     with Image.open(io.BytesIO(made.draw())) as drawn:
         across, down = drawn.size
-    assert across / down == pytest.approx((0.3 + 4 * 1.9) / (0.3 + 4 * (2 * 1.9 * 160 / 140 + 0.34)), rel=0.01)
+    assert across == pytest.approx(figure.DPI * 4 * figure.PANEL, abs=1), "clean, noisy and two methods"
+    assert down == pytest.approx(figure.DPI * 4 * (2 * figure.PANEL * 160 / 140 + 0.5), abs=1)
     assert fakes["tv"].calls == list(figure.LEVELS)
     assert fakes["x-bdcnn"].calls == [None] * 4
     assert [row.title for row in figure.plan(folder, Path("f.svg")).rows] == [
@@ -242,8 +243,8 @@ def test_the_page_shows_every_image_denoised_by_the_best_network(
 ) -> None:
     fakes["tv"].weight = 0.8  # the best of all for these images, but no network
     made = plan("2", folder, methods="noisy,tv,dncnn,another", quick=True)
-    report = run(made)
-    means = {row.title: row.values[-1] or 0.0 for row in report.tables[0].rows}
+    done = list(made.measure(Log()))
+    means = {row.title: row.values[-1] or 0.0 for row in made.report(done).tables[0].rows}
     assert means["TV"] > means["another"] > means["DnCNN"]
     shown: list[reports_page.Comparison] = []
     encode = reports_page.encode
@@ -253,7 +254,7 @@ def test_the_page_shows_every_image_denoised_by_the_best_network(
         return encode(comparison)
 
     monkeypatch.setattr(reports_page, "encode", spy)
-    text = page.html(made, report).decode()
+    text = made.html(done).decode()
     assert [one.title for one in shown] == ["Image 1", "Image 2"]
     for one in shown:
         assert ("method", "another") in one.facts
@@ -265,7 +266,7 @@ def test_the_page_shows_every_image_denoised_by_the_best_network(
 
 def test_a_page_of_another_table_has_no_images(fakes: dict[str, Fake], folder: Path) -> None:
     made = plan("1", folder, methods="noisy,x-bdcnn", quick=True)
-    text = page.html(made, run(made)).decode()
+    text = made.html(list(made.measure(Log()))).decode()
     assert "Difference to X-BDCNN" in text
     assert "Image 1" not in text
 
@@ -288,7 +289,7 @@ def test_the_command_writes_every_kind_of_file(fakes: dict[str, Fake], folder: P
     title = json.loads(targets["t.json"].read_text())["title"]
     assert title == "Quick run on crops of few images, laid out as: Table II of the X-BDCNN paper"
     assert "this takes less than a minute here" in err
-    assert "left out: 6 of the 9 noise levels" in err
+    assert "left out: 6 of the 9 cases of each image" in err
 
 
 def test_files_are_replaced_only_when_that_is_asked_for(fakes: dict[str, Fake], folder: Path, tmp_path: Path) -> None:
@@ -299,7 +300,7 @@ def test_files_are_replaced_only_when_that_is_asked_for(fakes: dict[str, Fake], 
     status, _, err = invoke(*line)
     assert (status, f"{table} exists already" in err) == (1, True)
     status, _, err = invoke(*line[:-4], "--log", log)
-    assert (status, "add --resume" in err) == (2, True)
+    assert (status, "continue it" in err, "(--resume)" in err) == (2, True, True)
     assert (table.read_text(), log.read_text()) == before
     assert invoke(*line, "--existing", "overwrite")[0] == 0
     assert len(log.read_text().splitlines()) == 6
@@ -389,8 +390,10 @@ def test_an_interrupted_command_shows_what_it_has_and_its_status_says_so(
 def test_what_cannot_work_is_told_before_anything_is_measured(
     fakes: dict[str, Fake], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    status, _, err = invoke("--images", folder, "-o", tmp_path / "x.png")
+    status, _, err = invoke("--images", folder, "--table", "1", "-o", tmp_path / "x.svg")
     assert (status, "--output is for figures" in err) == (2, True)
+    status, _, err = invoke("--images", folder, "-o", tmp_path / "x.png")
+    assert (status, "SVG file" in err) == (2, True)
     assert invoke("--images", folder, "--figure", "2")[0] == 2
     status, _, err = invoke("--images", folder, "--figure", "2", "-o", "x.png", "--csv", "x.csv")
     assert (status, "no table to write" in err) == (2, True)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from xray_denoise import __version__
 from xray_denoise.bench.cases import SMALLEST, Case, CleanImage, at_levels
 from xray_denoise.bench.metrics import level_errors
-from xray_denoise.bench.quality import Pace, measure
+from xray_denoise.bench.plan import measure
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
+from xray_denoise.bench.table import InThisProcess
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
 from xray_denoise.physics.metrics import mean_squared_error
@@ -28,17 +29,17 @@ Grey = NDArray[np.floating]
 
 
 @dataclass
-class Nothing:
+class Nothing(Denoiser):
     """Returns its input."""
 
     name: str = "noisy"
 
     def __call__(self, noisy: Grey, level: NoiseLevel | None = None) -> Denoised:
-        return Denoised(np.asarray(noisy, dtype=np.float32), level)
+        return Denoised.of(noisy, noisy, level)
 
 
 @dataclass
-class Planted:
+class Planted(Denoiser):
     """Knows the clean image, and returns it with every pixel off by `error` grey levels."""
 
     clean: NDArray[np.float32] = field(repr=False)
@@ -47,11 +48,11 @@ class Planted:
 
     def __call__(self, noisy: Grey, level: NoiseLevel | None = None) -> Denoised:
         height, width = noisy.shape
-        return Denoised(self.clean[:height, :width] + np.float32(self.error), level)
+        return Denoised.of(noisy, self.clean[:height, :width] + np.float32(self.error), level)
 
 
 @dataclass
-class Witness:
+class Witness(Denoiser):
     """Remembers what it was given."""
 
     name: str = "witness"
@@ -66,7 +67,7 @@ class Witness:
     def __call__(self, noisy: Grey, level: NoiseLevel | None = None) -> Denoised:
         self.levels.append(level)
         self.images.append(noisy.copy())
-        return Denoised(np.asarray(noisy, dtype=np.float32))
+        return Denoised.of(noisy, noisy)
 
 
 class Refusing(Nothing):
@@ -82,9 +83,11 @@ class Refusing(Nothing):
 class Network(Nothing):
     """Has weights."""
 
-    def __init__(self, version: str) -> None:
+    weights_sha256 = ""
+
+    def __init__(self, sha256: str) -> None:
         super().__init__()
-        self.version = version
+        self.weights_sha256 = sha256
 
 
 def clean_image(number: int = 0, size: int = 24) -> CleanImage:
@@ -134,12 +137,13 @@ def test_a_known_error_gives_its_psnr() -> None:
 def test_a_planted_level_gives_its_errors() -> None:
     """1/eta 20 % too large and sigma 2 grey levels too small."""
     true = NoiseLevel(0.6, 10.0)
-    found = level_errors(Denoised(IMAGES[0].grey, NoiseLevel(0.6 / 1.2, 8.0)), Case(IMAGES[0], true), IMAGES[0].grey)
+    grey = IMAGES[0].grey
+    found = level_errors(Denoised.of(grey, grey, NoiseLevel(0.6 / 1.2, 8.0)), Case(IMAGES[0], true), grey)
     assert found["inverse_eta_error"] == pytest.approx(20)
     assert found["sigma_error"] == -2
     total = ((127.5 * 1.2 / 0.6 + 64) / (127.5 / 0.6 + 100)) ** 0.5
     assert found["total_error"] == pytest.approx(100 * (total - 1))
-    assert set(level_errors(Denoised(IMAGES[0].grey), Case(IMAGES[0], true), IMAGES[0].grey).values()) == {None}
+    assert set(level_errors(Denoised.of(grey, grey), Case(IMAGES[0], true), grey).values()) == {None}
 
 
 def test_images_run_outside_levels_run_outside_rows() -> None:
@@ -165,7 +169,7 @@ def test_a_profile_is_a_noise_too() -> None:
     profile = NoiseProfile.white(12.0)
     case = Case(CleanImage("flat", np.full((400, 400), 120.0, dtype=np.float32)), profile, "a detector")
     oracle = Witness()
-    (found,) = measure([row("w", oracle, oracle=True)], [case], ("psnr", "total_error"), Log(), warmup=0)
+    (found,) = measure([row("w", oracle, oracle=True)], [case], METRICS, Log(), work=InThisProcess(METRICS, warmup=0))
     assert (found.noise, found.values["total_error"]) == ("a detector", None)
     assert oracle.levels == [profile]
     assert oracle.images[0].std() == pytest.approx(12.0, rel=5 / (2 * 400**2) ** 0.5)
@@ -174,7 +178,8 @@ def test_a_profile_is_a_noise_too() -> None:
 
 def test_every_row_sees_the_same_noise_clipped_and_not_rounded() -> None:
     one, two = Witness(), Witness()
-    list(measure([row("one", one), row("two", two)], cases(IMAGES), METRICS, Log(), warmup=0))
+    work = InThisProcess(METRICS, warmup=0)
+    list(measure([row("one", one), row("two", two)], cases(IMAGES), METRICS, Log(), work=work))
     assert len(one.images) == 6
     for first, second in zip(one.images, two.images, strict=True):
         np.testing.assert_array_equal(first, second)
@@ -206,7 +211,8 @@ def test_a_case_does_not_depend_on_the_others() -> None:
 
 def test_the_first_call_is_on_a_small_crop_and_not_timed() -> None:
     witness = Witness()
-    list(measure([row("w", witness)], cases([clean_image(size=100)]), METRICS, Log(), warmup=2, repeat=3))
+    work = InThisProcess(METRICS, warmup=2, repeat=3)
+    list(measure([row("w", witness)], cases([clean_image(size=100)]), METRICS, Log(), work=work))
     assert [seen.shape[0] for seen in witness.images] == [64, 64, 100, 100, 100, 100, 100, 100]
 
 
@@ -352,32 +358,3 @@ def test_resuming_without_a_file_starts_one(tmp_path: Path) -> None:
 def test_the_smallest_image_can_be_measured() -> None:
     smallest = CleanImage("s", np.full((SMALLEST, SMALLEST), 99.0, dtype=np.float32))
     assert len(list(measure([NOISY], cases([smallest]), ("ssim", "ssim_paper"), Log()))) == 2
-
-
-def test_time_left_is_judged_row_by_row() -> None:
-    pace = Pace({"quick": 10, "slow": 10})
-    assert pace.left is None
-    pace.add("quick", 0.9, wall=1.0)
-    assert pace.left is None, "nobody knows how long a slow row takes"
-    assert pace.share(1.0) == 0.0
-    pace.add("slow", 99.0, wall=100.0)
-    assert pace.left == pytest.approx(9 * 1 + 9 * 100)
-    assert pace.share(101.0) == pytest.approx(0.1)
-    pace.add("quick", 2.9, wall=3.0)
-    assert pace.left == pytest.approx(8 * 2 + 9 * 100)
-
-
-def test_an_estimate_counts_until_something_is_measured() -> None:
-    pace = Pace({"quick": 2, "slow": 2}, {"quick": 5.0, "slow": 50.0})
-    assert pace.left == 110
-    pace.add("quick", 1.0, wall=1.0)
-    assert pace.left == pytest.approx(1 + 100)
-
-
-def test_what_comes_from_the_log_takes_no_time_but_tells_how_long_it_took() -> None:
-    pace = Pace({"slow": 4})
-    pace.add("slow", 50.0, wall=0.001)
-    assert pace.left == pytest.approx(150)
-    assert pace.share(0.001) < 0.0001
-    pace.add("slow", 60.0, wall=70.0)
-    assert pace.left == pytest.approx(140), "this machine's own time counts, where there is one"

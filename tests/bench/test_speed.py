@@ -16,12 +16,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.slow_methods import Knowing, Sleeper, fail
-from xray_denoise.bench import runtimes, speed, timed_run
-from xray_denoise.bench.cases import MIDDLE, Case, CleanImage
+from xray_denoise.bench import runtimes, speed
+from xray_denoise.bench.cases import MIDDLE, Case, CleanImage, ImageSet, resized
+from xray_denoise.bench.plan import Plan, plan
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
-from xray_denoise.bench.speed import SpeedPlan, plan
-from xray_denoise.bench.timed_run import PeakRate, TimedRun, resized
+from xray_denoise.bench.speed import TimedRun
+from xray_denoise.bench.tables import TABLES
 from xray_denoise.cli import app
 from xray_denoise.denoisers import Runtime
 from xray_denoise.denoisers.engine import ENGINES, choose_engine
@@ -40,11 +41,17 @@ class WithNet(Sleeper):
     net: object = None
 
 
+def planned(rows: list[Row], sides: tuple[int, ...] = (), rounds: int = 1, warmup: int = 1, **more: object) -> Plan:
+    one = ImageSet("an image", 1, lambda: iter([SMALL]))
+    table = replace(TABLES["speed"], sides=sides)
+    return Plan(table, rows, one, repeat=rounds, warmup=warmup, runtime=Runtime("cpu"), **more)
+
+
 def row(title: str, seconds: float = 0.0, per_pixel: float = 0.0, **more: object) -> Row:
     return Row(title, str(more.pop("name", title)), partial(Sleeper, seconds, per_pixel), **more)
 
 
-def values(made: SpeedPlan, done: list[Record]) -> dict[str, dict[str, float | None]]:
+def values(made: Plan, done: list[Record]) -> dict[str, dict[str, float | None]]:
     """The first table by row and column."""
     table = made.report(done).tables[0]
     names = [column.lines[0] for column in table.columns]
@@ -56,8 +63,8 @@ def records(title: str, *seconds: float, **more: float) -> list[Record]:
 
 
 def test_rows_take_turns_and_a_slow_one_takes_its_time() -> None:
-    made = SpeedPlan([row("quick"), row("slow", 0.7)], SMALL, "an image", rounds=2, warmup=0)
-    done = list(made.measure())
+    made = planned([row("quick"), row("slow", 0.7)], rounds=2, warmup=0)
+    done = list(made.measure(Log()))
     assert [(one.row, one.repeat) for one in done] == [("quick", 0), ("slow", 0), ("quick", 1), ("slow", 1)]
     assert made.counts == {"quick": 2, "slow": 2}
     noisy = Case(SMALL, MIDDLE).noisy(made.seed)
@@ -73,12 +80,12 @@ def test_rows_take_turns_and_a_slow_one_takes_its_time() -> None:
 
 
 def test_a_row_that_fails_is_reported_and_the_others_continue(tmp_path: Path) -> None:
-    made = SpeedPlan([Row("broken", "broken", fail), row("quick")], SMALL, "an image", rounds=2)
+    made = planned([Row("broken", "broken", fail, engine="torch"), row("quick")], rounds=2)
     path = tmp_path / "log.jsonl"
     done = list(made.measure(Log(path)))
     assert [(one.row, bool(one.failure)) for one in done] == [("broken", True), ("quick", False), ("quick", False)]
     report = made.report(done)
-    assert "broken failed (image): nothing works." in report.notes
+    assert "broken failed (small): nothing works." in report.notes
     assert not any("not complete" in note for note in report.notes)
     assert values(made, done)["broken"]["median"] is None
     resumed = list(replace(made, rows=made.rows[1:]).measure(Log(path, resume=True)))
@@ -86,8 +93,8 @@ def test_a_row_that_fails_is_reported_and_the_others_continue(tmp_path: Path) ->
 
 
 def measured(one: Row, tmp_path: Path, **options: object) -> dict[str, float | None]:
-    np.save(tmp_path / timed_run.NOISY, Case(SMALL, MIDDLE).noisy(0))
-    np.save(tmp_path / timed_run.CLEAN, SMALL.grey)
+    np.save(tmp_path / speed.NOISY, Case(SMALL, MIDDLE).noisy(0))
+    np.save(tmp_path / speed.CLEAN, SMALL.grey)
     return TimedRun(one, tmp_path, **options)()
 
 
@@ -109,7 +116,7 @@ def test_a_network_counts_its_multiply_adds(tmp_path: Path) -> None:
 
 def test_ratios_are_taken_in_each_round_and_the_fastest_row_of_lite_is_one() -> None:
     names = {"lite, a": "lite", "lite, b": "lite", "x": "x-bdcnn"}
-    made = SpeedPlan([row(title, name=name) for title, name in names.items()], SMALL, "an image", rounds=3)
+    made = planned([row(title, name=name) for title, name in names.items()], rounds=3)
     done = [
         *records("lite, a", 1.0, 10.0, 2.0),
         *records("lite, b", 2.0, 20.0, 4.0),
@@ -122,12 +129,12 @@ def test_ratios_are_taken_in_each_round_and_the_fastest_row_of_lite_is_one() -> 
 
 def test_the_share_is_of_the_highest_rate() -> None:
     one = row("lite, torch fp32", name="lite", engine="torch", precision="fp32")
-    made = SpeedPlan([one], SMALL, "an image", rounds=3)
-    assert [type(run) for run in made.runs(Path())] == [PeakRate, TimedRun]
-    rates = (3e9, 8e9, 5e9)
-    done = [record for rate in rates for record in records("peak, fp32", 1.0, multiply_adds=rate)]
-    done = [replace(record, repeat=at) for at, record in enumerate(done)]
-    done += records("lite, torch fp32", 2.0, 1.0, 3.0, multiply_adds=4e9)
+    made = planned([one], rounds=3)
+    done = records("lite, torch fp32", 2.0, 1.0, 3.0, multiply_adds=4e9)
+    done = [
+        replace(record, values={**record.values, "peak_rate": rate})
+        for record, rate in zip(done, (3e9, 8e9, 5e9), strict=True)
+    ]
     assert values(made, done)["lite, torch fp32"]["of peak"] == pytest.approx(100 * (4e9 / 2.0) / 8e9)
     assert dict(made.report(done).facts)["peak"] == "multiply-adds a second: 8e9 in fp32"
 
@@ -143,15 +150,15 @@ def test_the_machine_has_a_rate() -> None:
 
 
 def test_an_interrupted_run_shows_what_it_has() -> None:
-    made = SpeedPlan([row("a"), row("b")], SMALL, "an image", rounds=2)
+    made = planned([row("a"), row("b")], rounds=2)
     report = made.report(records("a", 1.0))
     assert any("not complete" in note for note in report.notes)
     assert [row.values[0] for row in report.tables[0].rows] == [1.0, None]
 
 
 def test_a_quick_run_is_headed_as_one() -> None:
-    made = SpeedPlan([row("a")], SMALL, "an image", quick=True)
-    assert made.report([]).title == "Quick run: speed of denoisers on one image"
+    made = planned([row("a")], quick=True)
+    assert made.report([]).title == "Quick run on crops of few images, laid out as: Speed of denoisers on one image"
     assert replace(made, quick=False).report([]).title == "Speed of denoisers on one image"
 
 
@@ -169,8 +176,8 @@ def test_few_points_have_no_law() -> None:
 
 def test_growth_shows_every_size_and_its_law() -> None:
     """A sleep of 40 ms and more comes late by some milliseconds at most, unless the machine is very busy."""
-    made = SpeedPlan([row("linear", per_pixel=1e-5)], SMALL, "an image", rounds=1, warmup=0, sides=(64, 256))
-    done = list(made.measure())
+    made = planned([row("linear", per_pixel=1e-5)], rounds=1, warmup=0, sides=(64, 256))
+    done = list(made.measure(Log()))
     assert [one.image for one in done] == ["64x64 pixels", "256x256 pixels"]
     assert [one.values["psnr"] for one in done] == [None] * 2
     report = made.report(done)
@@ -185,8 +192,8 @@ def test_growth_shows_every_size_and_its_law() -> None:
 def test_memory_grows_with_the_image() -> None:
     """A copy is returned: image and result have 4 bytes a pixel each, 32 MiB more at 2048x2048 than at 64x64."""
     one = Row("noisy", "noisy", partial(speed.denoisers.get, "noisy"))
-    made = SpeedPlan([one], SMALL, "an image", rounds=1, warmup=0, sides=(64, 2048))
-    small, large = (record.values["peak_memory"] or 0 for record in made.measure())
+    made = planned([one], rounds=1, warmup=0, sides=(64, 2048))
+    small, large = (record.values["peak_memory"] or 0 for record in made.measure(Log()))
     assert 32 - 2 < large - small < 3 * 32
 
 
@@ -202,14 +209,14 @@ def test_an_image_is_cut_or_mirrored_to_a_size(side: int) -> None:
 
 
 def test_networks_stand_once_for_each_engine_and_classical_methods_once(folder: Path) -> None:
-    made = plan(folder, methods="tv,lite,noisy", quick=True)
+    made = plan("speed", folder, methods="tv,lite,noisy", quick=True)
     able = [engine for engine in ENGINES if engine != "auto" and engine not in missing_engines()]
     rows_of_lite = [one for one in made.rows if one.name == "lite"]
     assert [one.engine for one in rows_of_lite if one.precision == "fp32"] == able
     assert [one.title for one in made.rows if not one.engine] == ["TV", "noisy"]
     assert all(one.title == f"lite, {one.engine} {one.precision}" for one in rows_of_lite)
-    assert made.image.grey.shape == (120, 140)
-    assert made.rounds == 3
+    assert next(made.images.open()).grey.shape == (120, 140)
+    assert made.repeat == 3
 
 
 def missing_engines() -> list[str]:
@@ -218,20 +225,20 @@ def missing_engines() -> list[str]:
 
 
 def test_the_defaults_are_those_of_the_page(folder: Path) -> None:
-    everything = plan(folder)
+    everything = plan("speed", folder)
     names = list(dict.fromkeys(one.name for one in everything.rows))
     wanted = ["noisy", "tv", "nlm", "bm3d", "gat-bm3d", "dncnn", "x-recnn", "x-bdcnn", "lite"]
     assert [name for name in wanted if name in names or "bm3d" in name] == wanted
-    assert everything.rounds == 5
-    quick = plan(folder, quick=True)
+    assert everything.repeat == 5
+    quick = plan("speed", folder, quick=True)
     assert not any("bm3d" in one.name for one in quick.rows)
-    assert quick.left_out.startswith("BM3D, GAT + BM3D (too slow")
-    growth = plan(folder, growth=True)
+    assert quick.left_out[0].startswith("BM3D, GAT + BM3D (too slow")
+    growth = plan("growth", folder)
     assert [one.name for one in growth.rows] == ["x-bdcnn", "lite"]
     cpu = torch.device("cpu")
     assert [one.engine for one in growth.rows] == [choose_engine("auto", cpu, torch.float32), "torch"]
-    assert (growth.sides[0] ** 2, growth.sides[-1] ** 2) == (2**18, 2**26)
-    assert plan(folder, growth=True, quick=True).sides[-1] ** 2 == 2**22
+    sides = [[case.side for case in growth.table.cases(SMALL, 0, quick)] for quick in (False, True)]
+    assert (sides[0][0] ** 2, sides[0][-1] ** 2, sides[1][-1] ** 2) == (2**18, 2**26, 2**22)
 
 
 def test_an_engine_that_is_not_installed_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,12 +248,12 @@ def test_an_engine_that_is_not_installed_is_told(folder: Path, monkeypatch: pyte
         return "torch"
 
     monkeypatch.setattr(runtimes, "choose_engine", choose)
-    made = plan(folder, methods="lite", quick=True)
+    made = plan("speed", folder, methods="lite", quick=True)
     assert {one.engine for one in made.rows} == {"torch"}
     assert [(one.title, one.hint) for one in made.absent] == [("networks by openvino", "pip install it")]
-    assert not plan(folder, methods="tv", quick=True).absent, "nobody asks for it"
+    assert not plan("speed", folder, methods="tv", quick=True).absent, "nobody asks for it"
     with pytest.raises(CannotRunError):
-        plan(folder, methods="lite", quick=True, runtime=Runtime(engine="openvino"))
+        plan("speed", folder, methods="lite", quick=True, runtime=Runtime(engine="openvino"))
 
 
 @pytest.mark.parametrize(
@@ -285,7 +292,7 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
 def test_the_command_says_the_same_everywhere(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtimes, "native_bf16", lambda: False)  # else a processor made for it has more rows
     monkeypatch.setattr(speed, "in_fresh_process", lambda run: run())  # other tests start processes
-    monkeypatch.setattr(timed_run, "CPU_SIZES", (256, 64))
+    monkeypatch.setattr(speed, "CPU_SIZES", (256, 64))
     targets = {name: tmp_path / f"speed.{name}" for name in ("csv", "md", "json", "html", "svg", "jsonl")}
     options = zip(("--csv", "--markdown", "--summary", "--report", "-o", "--log"), targets.values(), strict=True)
     status, out, err = invoke(
@@ -296,21 +303,21 @@ def test_the_command_says_the_same_everywhere(folder: Path, tmp_path: Path, monk
     assert "lite, torch fp32" in out
     assert "Doe" not in out
     lines = [json.loads(line) for line in targets["jsonl"].read_text().splitlines()]
-    assert [line["row"] for line in lines] == ["peak, fp32", "noisy", "lite, torch fp32"]
+    assert [line["row"] for line in lines] == ["noisy", "lite, torch fp32"]
     for content in (json.loads(targets["json"].read_text())["values"], list(csv.DictReader(targets["csv"].open()))):
         found = {(one["method"], one["quantity"]): float(one["value"]) for one in content}
-        for line in lines[1:]:
+        for line in lines:
             assert found[line["row"], "Speed: median, s"] == line["values"]["seconds"]
             assert found[line["row"], "Speed: memory, MiB"] == line["values"]["peak_memory"]
             assert found[line["row"], "Speed: PSNR, dB"] == line["values"]["psnr"]
-        peak, one = lines[0]["values"], lines[2]["values"]
-        lite = one["multiply_adds"] / one["seconds"] / peak["multiply_adds"]
+        one = lines[1]["values"]
+        lite = one["multiply_adds"] / one["seconds"] / one["peak_rate"]
         assert found["lite, torch fp32", "Speed: of peak, %"] == pytest.approx(100 * lite)
         assert found["lite, torch fp32", "Speed: to lite, times"] == 1
     assert "| lite, torch fp32 |" in targets["md"].read_text()
     assert "PSNR by time" in targets["html"].read_text()
     assert b"lite, torch fp32" in targets["svg"].read_bytes()
-    assert lines[2]["values"]["psnr"] > lines[1]["values"]["psnr"] + 3
+    assert lines[1]["values"]["psnr"] > lines[0]["values"]["psnr"] + 3
 
 
 def test_a_row_that_fails_gives_status_1_and_an_interrupt_130(
@@ -328,7 +335,7 @@ def test_a_row_that_fails_gives_status_1_and_an_interrupt_130(
     monkeypatch.setattr(speed, "in_fresh_process", answer)
     line = ["--speed", "--quick", "--images", folder, "--methods", "noisy,tv", "--repeat", 2]
     status, out, err = invoke(*line)
-    assert (status, "interrupted: the table shows" in err, "TV failed (image): no memory." in out) == (1, True, True)
+    assert (status, "interrupted: the table shows" in err, "TV failed (image 1): no memory." in out) == (1, True, True)
     answers = iter([seen, KeyboardInterrupt()])
     status, out, _ = invoke(*line)
     assert (status, "not complete" in out) == (130, True)
@@ -363,9 +370,9 @@ def test_what_cannot_work_is_told_before_anything_is_measured(
 def test_the_table_fits_a_hundred_columns() -> None:
     """The longest title and the longest numbers."""
     title = "X-ReCNN (reconstructed), openvino fp32"
-    made = SpeedPlan([row(title, name="lite", engine="openvino", precision="fp32")], SMALL, "an image", rounds=3)
-    long = {"peak_memory": 9999.0, "device_memory": 9999.0, "psnr": 40.12, "multiply_adds": 1.234e11}
-    done = [*records("peak, fp32", 1.0, multiply_adds=1e9), *records(title, 123.4, 0.000123, 4321.0, **long)]
+    made = planned([row(title, name="lite", engine="openvino", precision="fp32")], rounds=3)
+    long = {"peak_memory": 9999.0, "device_memory": 9999.0, "psnr": 40.12, "multiply_adds": 1.234e11, "peak_rate": 1e9}
+    done = records(title, 123.4, 0.000123, 4321.0, **long)
     console = Console(width=100, file=io.StringIO(), record=True, force_terminal=False)
     console.print(layout.renderable(made.report(done)))
     text = console.export_text()

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from xray_denoise import denoisers
 from xray_denoise.denoisers.bm3d import Bm3d
 from xray_denoise.errors import CannotRunError
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.physics.profile import NoiseProfile
 
 LEVEL = NoiseLevel(0.6, 10.0)
@@ -25,7 +25,7 @@ NEED_BM3D = ["bm3d", "gat-bm3d", "ivst-bm3d"]
 def test_without_the_package_there_are_two_lines(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bm3d", None)
     assert denoisers.missing(name) == "pip install 'xray-denoise[bm3d]'"
-    with pytest.raises(CannotRunError, match="bm3d is not installed") as raised:
+    with pytest.raises(CannotRunError, match="needs the package 'bm3d'") as raised:
         denoisers.get(name)(np.full((32, 32), 70.0), LEVEL)
     assert raised.value.hint == "pip install 'xray-denoise[bm3d]'"
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from tests.denoisers.test_network import CPU, far_sighted, image
 from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoised, Runtime
+from xray_denoise.denoisers.blind import BlindDenoiser
 from xray_denoise.denoisers.engine import choose_engine
-from xray_denoise.denoisers.network import BlindDenoiser, NetworkDenoiser
+from xray_denoise.denoisers.windowed import NetworkDenoiser
 from xray_denoise.errors import CannotRunError, UsageError
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is an optional extra")
 PARITY = 0.02
@@ -31,7 +32,7 @@ def both(noisy: NDArray[np.float32], level: NoiseLevel | None = None, **options:
 def test_engines_agree_on_any_size(name: str) -> None:
     net = far_sighted(name)
     for shape in ((64, 64), (33, 141), (1, 9)):
-        one, other = both(image(*shape), net=net, name=name, version="", device=CPU)
+        one, other = both(image(*shape), net=net, name=name, where=CPU)
         np.testing.assert_allclose(other.image, one.image, atol=PARITY, rtol=1e-4)
         if one.noise_map is not None and other.noise_map is not None:
             np.testing.assert_allclose(other.noise_map, one.noise_map, atol=PARITY, rtol=1e-3)
@@ -41,7 +42,7 @@ def test_engines_agree_on_any_size(name: str) -> None:
 def test_engines_agree_with_a_given_level_and_with_tiles(name: str) -> None:
     net, noisy = far_sighted(name), image(273, 301)
     for level, tile, batch_size in ((NoiseLevel(0.7, 12.0), None, 1), (None, 272, 3), (NoiseLevel(0.7, 12.0), 272, 2)):
-        one, other = both(noisy, level, net=net, name=name, version="", device=CPU, tile=tile, batch_size=batch_size)
+        one, other = both(noisy, level, net=net, name=name, where=CPU, tile=tile, batch_size=batch_size)
         np.testing.assert_allclose(other.image, one.image, atol=PARITY, rtol=1e-4)
 
 
@@ -90,7 +91,7 @@ def test_the_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(chosen, NetworkDenoiser)
     assert chosen.arithmetic == "fp32 by openvino", "it rounds otherwise, so results name it and differ in their UID"
     assert chosen.settings.startswith("cpu fp32 by openvino, ")
-    monkeypatch.setattr("xray_denoise.denoisers.engine.find_spec", lambda _: None)
+    monkeypatch.setattr("xray_denoise.extras.find_spec", lambda _: None)
     assert engine("auto") == "torch"
     with pytest.raises(CannotRunError, match="not installed"):
         engine("openvino")

@@ -13,20 +13,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xray_denoise import nets
-from xray_denoise.denoisers.network import (
-    BlindDenoiser,
-    ToldDenoiser,
-    choose_device,
-    choose_precision,
-    without_bias,
-)
+from xray_denoise.denoisers.blind import BlindDenoiser
+from xray_denoise.denoisers.devices import choose_device, choose_precision
+from xray_denoise.denoisers.pixels import without_bias
 from xray_denoise.denoisers.tiles import windows
+from xray_denoise.denoisers.told import ToldDenoiser
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.nets.blind import DenoisingNet, conv3, conv3_relu
 from xray_denoise.nets.profile_unet import ProfileUNet
 from xray_denoise.nets.unet import UNet
-from xray_denoise.physics.levels import Calibration
 from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.noise_fit import Calibration
 from xray_denoise.physics.profile import NoiseProfile
 
 CPU = torch.device("cpu")
@@ -103,8 +100,8 @@ def test_a_halo_too_short_is_caught(name: str, shape: tuple[int, int], tile: int
     def restored(halo: int) -> torch.Tensor:
         out = torch.empty_like(seen)
         for window in windows(shape, (tile, tile), halo):
-            part = seen[:, :, *window.seen]
-            out[:, :, *window.kept] = net(part)[0][:, :, *window.inside]
+            part = seen[:, :, *window.input]
+            out[:, :, *window.output] = net(part)[0][:, :, *window.crop]
         return out
 
     with torch.inference_mode():
@@ -120,8 +117,8 @@ def test_windows_cover_every_pixel_once(length: int, other: int, halo: int, extr
     covered = np.zeros((length, other), int)
     shapes = set()
     for window in windows((length, other), (tile, tile), halo):
-        covered[window.kept] += 1
-        seen, kept = window.seen[0], window.kept[0]
+        covered[window.output] += 1
+        seen, kept = window.input[0], window.output[0]
         shapes.add(seen.stop - seen.start)
         assert seen.start == 0 or kept.start - seen.start >= halo
         assert seen.stop == length or seen.stop - kept.stop >= halo
@@ -247,7 +244,7 @@ def test_a_large_image_stays_below_two_gibibytes() -> None:
     script = (
         "import resource, numpy as np, torch\n"
         "from xray_denoise import nets\n"
-        "from xray_denoise.denoisers.network import BlindDenoiser\n"
+        "from xray_denoise.denoisers.blind import BlindDenoiser\n"
         "denoise = BlindDenoiser(nets.build('x-bdcnn').eval(), 'test', '', torch.device('cpu'))\n"
         "denoise(np.zeros((768, 1432), np.float32))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10)\n"

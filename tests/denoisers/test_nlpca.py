@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from xray_denoise.denoisers.nlpca import SIDE, NonLocalPca, Patches, fit_factors, fit_scores
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
 
 
 @pytest.mark.parametrize(

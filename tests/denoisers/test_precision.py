@@ -9,14 +9,16 @@ from xray_denoise import denoisers, nets
 from xray_denoise.denoisers import Runtime
 from xray_denoise.denoisers.devices import choose_precision
 from xray_denoise.errors import XrayDenoiseError
-from xray_denoise.nets.profile_unet import KNOTS, ProfileUNet, noise_maps
+from xray_denoise.nets.profile_unet import ProfileUNet, noise_maps
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.physics.profile import KNOTS
 
 HAS_CUDA = torch.cuda.is_available()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("x-bdcnn", 64), ("lite", 160), ("x-profile", 160)])
 def test_16_bits_lose_next_to_nothing(name: str, size: int) -> None:
     """At most 0.01 dB of a phantom in fp16, or in bf16 for the network that was made for it; others see grey levels

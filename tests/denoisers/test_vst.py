@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.denoisers.classical import NonLocalMeans, TotalVariation
 from xray_denoise.denoisers.vst import GAT_NLM, GAT_TV, IterativeStabilised, Stabilised
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
 
 LEVEL = NoiseLevel(0.6, 10.0)
 
 
-class Witness:
+class Witness(Denoiser):
     """Averages the whole image, and remembers what it was shown."""
 
     name = "mean"
@@ -26,7 +26,7 @@ class Witness:
 
     def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
         self.seen.append((noisy, level))
-        return Denoised(np.full(noisy.shape, noisy.mean(), np.float32), level)
+        return Denoised.of(noisy, np.full(noisy.shape, noisy.mean(), np.float32), level)
 
 
 @pytest.mark.parametrize("level", [LEVEL, NoiseLevel(0.4, 0.0), NoiseLevel(math.inf, 12.0)], ids=str)

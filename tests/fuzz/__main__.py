@@ -30,9 +30,10 @@ from tests.fuzz.mutate import mutated, mutated_card, mutated_manifest
 from xray_denoise import denoisers, files, weights
 from xray_denoise.errors import CannotRunError, XrayDenoiseError
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks.batch import Options, run_jobs
+from xray_denoise.tasks.batch import run_jobs
 from xray_denoise.tasks.jobs import MANIFEST_NAME, plan_jobs
 from xray_denoise.tasks.manifest import Manifest
+from xray_denoise.tasks.options import Options
 
 SLOWEST_SECONDS = 5.0
 MOST_BYTES = 1 << 30
@@ -169,7 +170,7 @@ def feed(
     faulthandler.dump_traceback_later(LONGEST, exit=True)
     problem = ""
     try:
-        for target in sorted({"out.tif", "out.png", f"out{suffix}"}):
+        for target in sorted({"out.tif", "out.png", f"out{suffix}"} - {"out.jpg"}):
             word, refused = (_batch if in_a_batch else _alone)(source, folder / target)
             found.outcomes[word] += 1
             if refused is not None:
@@ -207,7 +208,7 @@ def _alone(source: Path, target: Path) -> tuple[str, XrayDenoiseError | None]:
     denoiser, last = denoisers.get("noisy"), []
 
     def denoised(frame: Radiograph) -> Radiograph:
-        last[:] = [frame.with_grey(denoiser(frame.grey).image)]
+        last[:] = [frame.with_removed(denoiser(frame.grey).removed)]
         return last[0]
 
     try:

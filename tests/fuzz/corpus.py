@@ -104,9 +104,13 @@ def _images(folder: Path) -> Iterator[Path]:
         "grey.tif": Image.fromarray(eight),
         "deep.tif": Image.fromarray(deep),
         "grey.webp": Image.fromarray(eight).convert("RGB"),
+        "grey.jpg": Image.fromarray(eight),
+        "equal.jpg": Image.fromarray(eight).convert("RGB"),
     }.items():
         image.save(folder / name, **({"lossless": True} if name.endswith("webp") else {}))
         yield folder / name
+    Image.fromarray(eight).save(folder / "progressive.jpg", progressive=True)
+    yield folder / "progressive.jpg"
     pages = [Image.fromarray(deep), Image.fromarray(deep[::-1])]
     Image.fromarray(deep).save(folder / "dpi.tif", dpi=(127, 254), compression="tiff_lzw")
     yield folder / "dpi.tif"

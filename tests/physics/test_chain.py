@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from tests.spectra import band_errors, expected_periodogram, periodogram, variance_error
 from xray_denoise.physics.chain import DETECTORS, Chain, LookUpTable, detector, detector_profile, light_spread
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile, band_means
+from xray_denoise.physics.profile import NoiseProfile, band_means
+from xray_denoise.scale import MID_GREY
 
 TABLES = [
     LookUpTable(curve, negative, latitude=3.0, contrast=contrast)

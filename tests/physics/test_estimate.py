@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.estimate import Saturation, estimate_level
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
 
 LEVELS = [NoiseLevel(e, s) for e in (0.4, 0.8) for s in (5.0, 15.0)]
 MIDDLE = np.array(128.0)

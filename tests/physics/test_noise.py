@@ -151,6 +151,7 @@ def test_an_impossible_sigma_is_refused(sigma: float) -> None:
         NoiseLevel(0.6, sigma)
 
 
+@pytest.mark.slow
 def test_noisy_psnr_is_that_of_table_2(radiographs: Path) -> None:
     """A quarter of the pixels of ten radiographs tells the PSNR to 5 sqrt(2 / 2.6e6) of the MSE, 0.02 dB."""
     paths = sorted((radiographs / "test").glob("*.png"))

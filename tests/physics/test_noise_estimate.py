@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.chain import detector_profile
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.noise_estimate import estimate_profile
-from xray_denoise.physics.phantom import chest_phantom
 from xray_denoise.physics.profile import NoiseProfile, kernel_of
 
 CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -81,6 +81,7 @@ def test_planted_noise_in_a_smooth_scene(spectrum: str, curve: str) -> None:
     assert found.confidence > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deviation", [0.5, 1, 4])
 @pytest.mark.parametrize("spectrum", ["white", "scintillator", "processed"])
 def test_planted_noise_in_a_phantom(
@@ -94,6 +95,7 @@ def test_planted_noise_in_a_phantom(
     assert decibels(found.profile.band_powers() / planted.band_powers())[1:] == pytest.approx(0, abs=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_phantom_without_noise_has_next_to_none(grainless: Callable[[int, int], np.ndarray], seed: int) -> None:
     """Its texture has a deviation of 1.8 to 2.2 grey levels at these frequencies."""

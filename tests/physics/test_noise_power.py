@@ -44,6 +44,7 @@ def truth(like: NoisePower, kernel: Values, variance: float) -> NoisePower:
     return replace(like, power=power * variance * vertical * horizontal)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not KERNEL.exists(), reason="shared/real/noise_kernel_ge.npy is not here")
 def test_flat_fields_with_a_measured_kernel_give_its_spectrum() -> None:
     """Within 5 % in each ring; heel effect and rounding included.

@@ -217,7 +217,7 @@ def test_band_powers_of_known_kernels() -> None:
     blurred = np.exp(-((2 * np.pi * 1.2 * radius) ** 2))
     powers = profile(gaussian(1.2)).band_powers()
     np.testing.assert_allclose(powers, band_means(blurred / blurred.mean()), rtol=1e-3, atol=1e-5)  # sampled: aliases
-    assert len(powers) == len(BANDS) - 1
+    assert len(powers) == len(BANDS)
 
 
 def test_a_spectrum_has_mean_one_and_needs_room() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.repeated_frames import SceneSeries, SceneStatistics
 
 SCENE = 20 * chest_phantom(384, rng=np.random.default_rng(0)).astype(np.float64) + 100

@@ -151,15 +151,52 @@ def test_the_gain_is_as_large_as_the_residual_allows_and_is_told(sigma: float, g
     assert f"RMS {sigma:.1f}"[:-2] in one.differences[0].caption
 
 
-def test_a_large_image_is_shown_by_its_centre_and_in_whole_beside() -> None:
+def test_a_large_image_is_shown_whole_and_where_most_was_changed() -> None:
     before = image((1500, 1101))
-    content = page.html("t", facts=[], comparisons=[page.Comparison("I", before, before)])
+    after = before.copy()
+    after[700:1400, 300:1000] += 3  # a square that the crop holds, wherever its grid lies
+    content = page.html("t", facts=[], comparisons=[page.Comparison("I", before, after)])
     found = pictures(Elements(content))
-    assert (found["I, before denoising"] == np.rint(before[238:1262, 38:1062])).all()
-    assert found["I, whole, with a frame around the part shown"].shape == (256, 188)
-    assert "the central 1024 x 1024 of 1101 x 1500 pixels" in content.decode()
+    place = re.search(
+        r"768 x 768 of 1101 x 1500 pixels at full size, from row (\d+) and column (\d+)", content.decode()
+    )
+    assert place
+    row, column = map(int, place.groups())
+    assert row <= 700
+    assert row + 768 >= 1400
+    assert column <= 300
+    assert column + 768 >= 1000
+    shown = np.s_[row : row + 768, column : column + 768]
+    assert (found["I, before denoising"] == np.rint(before[shown])).all()
+    assert (found["I, after denoising"] == np.rint(after[shown].clip(0, 255))).all()
+    whole = found["I, whole, before denoising"]
+    assert whole.shape == (1024, 752)
+    reduced = np.asarray(Image.fromarray(np.rint(before).astype(np.uint8)).resize((752, 1024), Image.Resampling.BOX))
+    assert np.abs(whole - reduced.astype(float)).max() <= 1
     small = page.html("t", facts=[], comparisons=[comparison()]).decode()
-    assert "the central" not in small
+    assert "at full size" not in small
+
+
+@pytest.mark.parametrize(
+    ("shape", "spot", "expected"),
+    [
+        ((2000, 3000), (1990, 2990), (2000, 3000)),
+        ((2000, 3000), (0, 0), (768, 768)),
+        ((100, 3000), (50, 1500), (100, None)),
+        ((1, 3000), (0, 2999), (1, 3000)),
+    ],
+)
+def test_the_crop_holds_the_largest_change(
+    shape: tuple[int, int], spot: tuple[int, int], expected: tuple[int, int | None]
+) -> None:
+    before = np.zeros(shape, np.float32)
+    after = before.copy()
+    after[spot] = 9
+    rows, columns = page.most_changed(before, after, 768)
+    assert rows.start <= spot[0] < rows.stop == expected[0]
+    assert columns.start <= spot[1] < columns.stop <= shape[1]
+    assert columns.stop - columns.start == 768
+    assert expected[1] in (None, columns.stop)
 
 
 def test_a_page_keeps_to_its_bound() -> None:

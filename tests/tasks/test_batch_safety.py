@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xray_denoise import files
-from xray_denoise.denoisers import Denoised
+from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks.batch import Options, Outcome, run_jobs
+from xray_denoise.tasks.batch import run_jobs
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Naming, plan_jobs
 from xray_denoise.tasks.manifest import LONGEST_LINE, Manifest, fingerprint
+from xray_denoise.tasks.options import Options
+from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.overlap import ROOM, AbandonedError, Feed
 
 
-class Lower:
+class Lower(Denoiser):
     """Takes ten grey levels off; calls `meanwhile` once, as if another program came in between."""
 
     name = "lower"
@@ -35,7 +37,7 @@ class Lower:
     def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
-        return Denoised(np.asarray(noisy - 10, dtype=np.float32), level, np.full(noisy.shape, 3, np.float32))
+        return Denoised.of(noisy, noisy - 10, level, np.full(noisy.shape, 3, np.float32))
 
 
 def png(path: Path, grey: int = 100) -> Path:
@@ -404,6 +406,7 @@ def test_next_to_nothing_is_noted(tmp_path: Path) -> None:
         (Naming("png"), "IM0001", "IM0001.png"),
         (Naming("png"), "1.2.840.113", "1.2.840.113.png"),
         (Naming("tiff", "_x"), "a.jpeg", "a_x.tiff"),
+        (Naming(), "a.JPG", "a.png"),
         (Naming(None, "_x"), "1.2.840.113", "1.2.840_x.113"),
         (Naming(None, "_x"), "IM0001", "IM0001_x"),
         (Naming("dcm", "_x"), "a.b.dcm", "a.b_x.dcm"),

@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xray_denoise import denoisers, files
-from xray_denoise.denoisers import Denoised
+from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks.batch import Options, Outcome, run_jobs
+from xray_denoise.tasks.batch import run_jobs
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job, expand_lists, plan_jobs
 from xray_denoise.tasks.manifest import Manifest
+from xray_denoise.tasks.options import Options
+from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.overlap import AHEAD
 
 LEVEL = NoiseLevel(0.6, 10)
 
 
-class Darker:
+class Darker(Denoiser):
     """Takes ten grey levels off: a change that is easy to see in a file."""
 
     name = "darker"
@@ -38,7 +40,7 @@ class Darker:
     def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
         self.seen += 1
         noise = np.full(noisy.shape, 7, np.float32)
-        return Denoised(np.asarray(noisy - 10, dtype=np.float32), level or LEVEL, noise)
+        return Denoised.of(noisy, noisy - 10, level or LEVEL, noise)
 
 
 def png(path: Path, grey: int = 100) -> Path:
@@ -175,7 +177,7 @@ def test_the_manifest_is_no_input_and_names_no_source(tmp_path: Path) -> None:
     assert ignored == []
     (line,) = (tmp_path / "out" / MANIFEST_NAME).read_text().splitlines()
     assert str(tmp_path) not in line
-    assert set(json.loads(line)) == {"target", "written", "source", "shape", "recipe", "noise_map"}
+    assert set(json.loads(line)) == {"target", "written", "source", "shape", "recipe", "noise_map", "notes"}
 
 
 def test_an_original_is_never_written_over(tmp_path: Path) -> None:
@@ -396,7 +398,7 @@ def test_noise_maps_are_not_written_over_and_their_lack_is_told(tmp_path: Path) 
 class Overlapping(Darker):
     """A denoiser that two threads may call at once, as on a GPU; some calls take longer than others."""
 
-    at_once = 2
+    concurrency = 2
 
     def __init__(self) -> None:
         super().__init__()
@@ -468,3 +470,20 @@ def test_many_threads_stop_after_a_failure_and_when_interrupted(
     assert threading.active_count() == threads
     assert len(list((tmp_path / "out").glob("*.png"))) < 40
     assert not list((tmp_path / "out").glob(".*")), "every file is whole or not there"
+
+
+def test_a_dicom_file_is_opened_once_to_be_told_apart_and_once_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is checked is what is decoded: header and pixels are those of one opened file."""
+    source, opened, plain = synth_dicom(tmp_path / "in.dcm"), [], Path.open
+
+    def noting(path: Path, *args: Any, **options: Any) -> Any:
+        if path == source:
+            opened.append(args)
+        return plain(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", noting)
+    (outcome,) = run([source], tmp_path / "out.dcm")
+    assert outcome.status == "written"
+    assert len(opened) == 2

@@ -15,9 +15,11 @@ from xray_denoise.cli import app
 from xray_denoise.errors import XrayDenoiseError
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks import denoise_report
-from xray_denoise.tasks.batch import Options, Outcome, run_jobs
+from xray_denoise.tasks.batch import run_jobs
 from xray_denoise.tasks.denoise_report import DenoiseReport
 from xray_denoise.tasks.jobs import Job
+from xray_denoise.tasks.options import Options
+from xray_denoise.tasks.outcome import Outcome
 
 PATIENT = "Mueller_Hans"
 
@@ -101,7 +103,7 @@ def test_an_existing_page_follows_existing(here: Path) -> None:
     assert not (here / "out.png").exists()
     result = call("in.png", "-o", "out.png", "--report", "report.html", "--existing", "skip")
     assert result.exit_code == 0
-    assert "report: report.html (there already)" in result.stderr
+    assert "report: report.html (exists and is left as it is)" in result.stderr
     assert (here / "report.html").read_text() == "mine"
     assert call("in.png", "-o", "out.png", "--report", "report.html", "--existing", "overwrite").exit_code == 0
     assert "Denoising report" in (here / "report.html").read_text()

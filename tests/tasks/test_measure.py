@@ -14,7 +14,7 @@ from PIL import Image
 from tests.physics.test_edge_response import edge, mtf
 from tests.synthetic_dicom import Sample, write
 from xray_denoise.errors import UsageError
-from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.tasks import measure_output as output
 from xray_denoise.tasks.measure import Failure, Measurement, Settings, measure, one_profile

@@ -1,6 +1,7 @@
 """`synth` writes what the noise model says, says what it wrote, and never writes over anything."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,23 @@ from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageE
 from xray_denoise.files.profiles import read_profile, write_profile
 from xray_denoise.physics.chain import DETECTORS, detector_profile
 from xray_denoise.physics.metrics import psnr
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
+from xray_denoise.scale import MID_GREY
 from xray_denoise.tasks import synth
 
 LEVEL = synth.LevelNoise((0.6, 0.6), (10, 10))
 
 
+def written(subjects: Iterable[synth.Subject], recipe: synth.Recipe, output: Path) -> list[synth.Exposure]:
+    exposures = list(synth.synthesise(subjects, recipe, output))
+    assert all(isinstance(one, synth.Exposure) for one in exposures)
+    return exposures  # type: ignore[return-value]
+
+
 def test_phantom_noise_and_manifest_agree(tmp_path: Path) -> None:
     recipe = synth.Recipe(LEVEL)
-    (exposure,) = synth.synthesise(synth.phantoms(128, 1, 0), recipe, tmp_path)
+    (exposure,) = written(synth.phantoms(128, 1, 0), recipe, tmp_path)
     assert exposure.clean is not None
     noisy, clean = files.read(exposure.noisy), files.read(exposure.clean)
     assert noisy.stored.shape == (128, 128)
@@ -37,7 +45,7 @@ def test_a_seed_repeats_the_files_and_another_does_not(tmp_path: Path) -> None:
         list(
             synth.synthesise(
                 synth.phantoms(64, 2, seed),
-                synth.Recipe(synth.LevelNoise((0.4, 1.9), (0, 20)), seed=seed),
+                synth.Recipe(synth.LevelNoise((0.4, 1.9), (0, 20))),
                 tmp_path / folder,
             )
         )
@@ -58,7 +66,7 @@ def test_running_twice_is_harmless_and_another_image_is_not_written_over(tmp_pat
 @pytest.mark.parametrize(("file_format", "bits"), [("png", 16), ("tiff", 8), ("dcm", 12), ("dcm", 16)])
 def test_formats_and_depths(tmp_path: Path, file_format: synth.Format, bits: int) -> None:
     recipe = synth.Recipe(LEVEL, bits=bits, format=file_format)
-    (exposure,) = synth.synthesise(synth.phantoms(64, 1, 0), recipe, tmp_path)
+    (exposure,) = written(synth.phantoms(64, 1, 0), recipe, tmp_path)
     radiograph = files.read(exposure.noisy)
     assert radiograph.bits == bits
     assert radiograph.stored.max() > 2 ** (bits - 1)
@@ -68,17 +76,18 @@ def test_formats_and_depths(tmp_path: Path, file_format: synth.Format, bits: int
 def test_own_radiographs(tmp_path: Path) -> None:
     Image.fromarray(np.full((32, 32), 128, np.uint8)).save(tmp_path / "flat.png")
     recipe = synth.Recipe(synth.LevelNoise((0.5, 0.5), (0, 0)), save_clean=False)
-    (exposure,) = synth.synthesise(synth.radiographs([tmp_path / "flat.png"], 0), recipe, tmp_path / "out")
+    subjects, _ = synth.radiographs([tmp_path / "flat.png"], tmp_path / "out")
+    (exposure,) = written(subjects, recipe, tmp_path / "out")
     assert exposure.clean is None
-    assert exposure.noisy.name == "flat_eta0.5_sigma0_noisy.png"
+    assert exposure.noisy.name == "flat_eta0.5_sigma0_seed0_noisy.png"
     counts = files.read(exposure.noisy).stored
     assert set(np.unique(counts) % 2) == {0}, "without electronic noise every grey level is a count / 0.5"
 
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_detector_writes_its_noise_and_the_profile_of_it(tmp_path: Path, name: str) -> None:
-    recipe = synth.Recipe(synth.DetectorNoise(name, 3.0), seed=4)
-    (exposure,) = synth.synthesise(synth.phantoms(128, 1, 4), recipe, tmp_path)
+    recipe = synth.Recipe(synth.DetectorNoise(name, 3.0))
+    (exposure,) = written(synth.phantoms(128, 1, 4), recipe, tmp_path)
     stem = f"phantom-4_{name}_std3_seed4"
     assert exposure.noisy.name == f"{stem}_noisy.png"
     assert exposure.profile == tmp_path / f"{stem}_profile.json"
@@ -93,9 +102,9 @@ def test_a_detector_writes_its_noise_and_the_profile_of_it(tmp_path: Path, name:
 @pytest.mark.parametrize("bits", [8, 16])
 def test_the_written_noise_is_that_of_the_written_profile(tmp_path: Path, bits: int) -> None:
     """A flat field of 512x512; the deviation is known to sqrt(mean(S^2) / 2 N), here 0.3 %, times five."""
-    flat = synth.Subject("flat", np.full((512, 512), 128.0, np.float32), (0, 0))
+    flat = synth.Subject(Path("flat"), lambda: np.full((512, 512), 128.0, np.float32), (0,))
     recipe = synth.Recipe(synth.DetectorNoise("csi", 1.0), bits=bits, format="tiff")
-    (exposure,) = synth.synthesise(iter([flat]), recipe, tmp_path)
+    (exposure,) = written(iter([flat]), recipe, tmp_path)
     assert exposure.profile
     assert exposure.clean
     noisy, clean = (files.read(path, span=(0, 2**bits - 1)).grey for path in (exposure.noisy, exposure.clean))
@@ -109,8 +118,8 @@ def test_a_profile_from_a_file_is_drawn_and_scaled(tmp_path: Path) -> None:
     kernel = np.array([[0.6, 0.0, 0.8]])
     write_profile(NoiseProfile(np.array([0.0, 255.0]), np.array([2.0, 2.0]), kernel), tmp_path / "mine.json")
     noise = synth.profile_noise(tmp_path / "mine.json", 5.0)
-    flat = synth.Subject("flat", np.full((256, 256), 128.0, np.float32), (7, 0))
-    (exposure,) = synth.synthesise(iter([flat]), synth.Recipe(noise, bits=16, seed=7), tmp_path / "out")
+    flat = synth.Subject(Path("flat"), lambda: np.full((256, 256), 128.0, np.float32), (7,))
+    (exposure,) = written(iter([flat]), synth.Recipe(noise, bits=16), tmp_path / "out")
     assert exposure.noisy.name == "flat_mine_std5_seed7_noisy.png"
     noisy = files.read(exposure.noisy, span=(0, 65535)).grey - 128
     assert noisy.std() == pytest.approx(5.0, rel=0.03)
@@ -130,7 +139,7 @@ def test_a_profile_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
 def test_detectors_write_over_nothing(tmp_path: Path) -> None:
     recipe = synth.Recipe(synth.DetectorNoise("cr", 2.0))
     for _ in range(2):
-        (exposure,) = synth.synthesise(synth.phantoms(64, 1, 0), recipe, tmp_path)
+        (exposure,) = written(synth.phantoms(64, 1, 0), recipe, tmp_path)
     assert len((tmp_path / synth.MANIFEST).read_text().splitlines()) == 1
     assert exposure.profile
     write_profile(NoiseProfile.white(1.0), exposure.profile)
@@ -145,10 +154,61 @@ def test_one_seed_is_one_exposure_of_a_detector_whatever_the_depth(tmp_path: Pat
     """The same draw rounded to 8 and to 16 bits: half a grey level and the rounding of the clean image apart."""
     grey = np.random.default_rng(0).uniform(20, 230, (64, 64)).astype(np.float32)
     shown = []
+    exact = Radiograph.from_grey(grey, bits=8).grey
     for bits in (8, 16):
-        exact = Radiograph.from_grey(grey, bits=8).grey
-        subject = synth.Subject("own", exact, (3, 0))
+        subject = synth.Subject(Path("own"), lambda: exact, (3,))
         recipe = synth.Recipe(synth.DetectorNoise("csi", 2.0), bits=bits)
-        (exposure,) = synth.synthesise(iter([subject]), recipe, tmp_path / str(bits))
+        (exposure,) = written(iter([subject]), recipe, tmp_path / str(bits))
         shown.append(files.read(exposure.noisy, span=(0, 2**bits - 1)).grey)
     assert np.abs(shown[0] - shown[1]).max() < 0.51
+
+
+def png(path: Path, grey: float) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((32, 32), grey, np.uint8)).save(path)
+    return path
+
+
+def test_a_folder_keeps_its_tree_and_every_image_has_its_exposures(tmp_path: Path) -> None:
+    png(tmp_path / "in" / "a.png", 90)
+    png(tmp_path / "in" / "deep" / "a.png", 120)
+    (tmp_path / "in" / "notes.txt").write_text("no radiograph")
+    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
+    output = tmp_path / "in" / "out"
+    for _ in range(2):  # what was written is no input of the second run
+        subjects, left_alone = synth.radiographs([tmp_path / "in"], output, count=3, seed=5)
+        assert [found.path.name for found in left_alone] == ["notes.txt"]
+        exposures = list(synth.synthesise(subjects, synth.Recipe(LEVEL), output))
+        failures = [one for one in exposures if isinstance(one, synth.Failure)]
+        assert [one.source.name for one in failures] == ["broken.png"]
+    names = [f"a_eta0.6_sigma10_seed{seed}_noisy.png" for seed in (5, 6, 7)]
+    expected = sorted([*names, "a_clean.png", *(f"deep/{name}" for name in names), "deep/a_clean.png"])
+    assert sorted(path.relative_to(output).as_posix() for path in output.rglob("*.png")) == expected
+    entries = [json.loads(line) for line in (output / synth.MANIFEST).read_text().splitlines()]
+    assert {entry["noisy"] for entry in entries} == {name for name in expected if "noisy" in name}
+    assert {entry["seed"] for entry in entries} == {5, 6, 7}
+    assert len(entries) == 6
+
+
+def test_exposures_differ_by_seed_and_by_image_and_by_nothing_else(tmp_path: Path) -> None:
+    paths = [png(tmp_path / f"{grey}.png", grey) for grey in (100, 101)]
+
+    def noise(inputs: list[Path], folder: str, **options: int) -> list[np.ndarray]:
+        subjects, _ = synth.radiographs(inputs, tmp_path / folder, **options)
+        exposures = written(subjects, synth.Recipe(synth.LevelNoise((1e6, 1e6), (10, 10)), bits=16), tmp_path / folder)
+        return [files.read(one.noisy, span=(0, 65535)).grey - 100 for one in exposures]
+
+    alone, together = noise(paths[1:], "a"), noise(paths, "b")
+    assert np.array_equal(alone[0], together[1]), "other inputs decide nothing"
+    assert abs(np.corrcoef(together[0].ravel(), together[1].ravel())[0, 1]) < 0.2
+    several = noise(paths[1:], "c", count=2)
+    assert np.array_equal(several[0], alone[0])
+    assert abs(np.corrcoef(several[0].ravel(), several[1].ravel())[0, 1]) < 0.2
+    assert np.array_equal(several[1], noise(paths[1:], "c", seed=1)[0]), "a second seed writes beside the first"
+
+
+def test_two_images_of_one_name_are_refused_before_the_first(tmp_path: Path) -> None:
+    png(tmp_path / "in" / "a.png", 90)
+    png(tmp_path / "in" / "a.tif", 90)
+    with pytest.raises(UsageError, match=r"a\.png and .*a\.tif would both become"):
+        synth.radiographs([tmp_path / "in"], tmp_path / "out")

@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from tests.spectra import band_errors, expected_periodogram
-from xray_denoise.nets.level import WHITE
-from xray_denoise.nets.profile_unet import BANDS, KNOTS
+from xray_denoise.nets.profile_unet import BANDS
 from xray_denoise.physics import profile
+from xray_denoise.physics.profile import KNOTS
+from xray_denoise.scale import GREY_MAX
 from xray_denoise.training import detector
 from xray_denoise.training.detector import DetectorRange, DetectorSource, Draw, Noise, detector_noise, misjudged
 from xray_denoise.training.loss import SMALLEST_ERROR, STRONG, VISIBLE, decibel_loss
@@ -31,7 +32,7 @@ def image(side: int = 300) -> NDArray[np.uint8]:
 def test_noise_has_the_variance_and_the_powers_that_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty kinds of noise, drawn eighty times each on flat patches: each band within five standard errors."""
     kinds, draws = 60, 80
-    deviation = torch.full((kinds,), 2.0 / WHITE)
+    deviation = torch.full((kinds,), 2.0 / GREY_MAX)
     powers, variances, told = [], [], None
     for repeat in range(draws):
         flat = torch.full((kinds, 1, SIDE, SIDE), 0.5)
@@ -150,7 +151,7 @@ def test_what_is_told_errs_by_as_much_as_it_should() -> None:
     assert powers[1::2].log().std() == pytest.approx(0.12, rel=5 / math.sqrt(count))
     none = Noise(true.noise, torch.zeros(count, KNOTS), true.powers)
     told, _ = misjudged(none, kinds, draw(count), faithful=torch.zeros(count, dtype=torch.bool))
-    assert 0.4 < (told[:, 0] * WHITE**2 > 0.005).float().mean() < 0.6, "noise is often seen where there is none"
+    assert 0.4 < (told[:, 0] * GREY_MAX**2 > 0.005).float().mean() < 0.6, "noise is often seen where there is none"
 
 
 def test_details_are_small_and_of_either_sign() -> None:

@@ -18,9 +18,10 @@ from xray_denoise import files
 from xray_denoise.bench import paper
 from xray_denoise.errors import UnreadableFileError
 from xray_denoise.files.folders import radiographs_in
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.phantom.chest import chest_phantom
+from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.scale import GREY_MAX
 
 Noise = NoiseLevel | NoiseProfile
 """The noise of a case."""
@@ -70,6 +71,16 @@ class Case:
     noise: Noise
     name: str = ""
     """Of the noise, where it has one; see `label`."""
+    side: int = 0
+    """Pixels a side that the noisy image is cut or mirrored to, to time methods on it; 0 leaves it as it is."""
+
+    scene: str = ""
+    """What else is made of the image, where it is more than a noisy one: a scene of the table of harm."""
+
+    @property
+    def image_name(self) -> str:
+        """The name of the scene or the image, or its size where it has been brought to one."""
+        return f"{self.side}x{self.side} pixels" if self.side else self.scene or self.image.name
 
     @property
     def label(self) -> str:
@@ -80,12 +91,15 @@ class Case:
         """Draw the noise; an equal case and seed give the same image."""
         rng = _generator(f"{seed} {self.image.sha256} {_exactly(self.noise)}")
         if isinstance(self.noise, NoiseLevel):
-            return add_noise(self.image.grey, self.noise, rng)
-        return np.asarray(self.image.grey + self.noise.draw(self.image.grey, rng), dtype=np.float32)
+            noisy = add_noise(self.image.grey, self.noise, rng)
+        else:
+            noisy = np.asarray(self.image.grey + self.noise.draw(self.image.grey, rng), dtype=np.float32)
+        return resized(noisy, self.side) if self.side else noisy
 
     def key(self, seed: int) -> str:
         """Equal for cases that have the same noisy image."""
-        return f"image {self.image.sha256}, noise {_exactly(self.noise)}, seed {seed}"
+        more = f", {self.image_name}" if self.side or self.scene else ""
+        return f"image {self.image.sha256}, noise {_exactly(self.noise)}, seed {seed}{more}"
 
 
 def label(noise: Noise) -> str:
@@ -99,6 +113,12 @@ def _exactly(noise: Noise) -> str:
     if isinstance(noise, NoiseLevel):
         return f"{float(noise.eta)!r} {float(noise.sigma)!r}"
     return hashlib.sha256(noise.to_json().encode()).hexdigest()
+
+
+def resized(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """The corner of an image, or the image and its mirror images side by side: (side, side)."""
+    more = [(0, max(side - length, 0)) for length in image.shape]
+    return np.ascontiguousarray(np.pad(image[:side, :side], more, mode="symmetric"))
 
 
 def _generator(text: str) -> np.random.Generator:

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 
 from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoiser
-from xray_denoise.physics.noise import GREY_MAX
 from xray_denoise.physics.observers import Figure, Scores, bootstrap, contrast_kept, mean_in
 from xray_denoise.radiograph import robust_span
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Column, Row, Table
+from xray_denoise.scale import GREY_MAX
 
 Images = NDArray[np.float32]
 GreyToGrey = Callable[[NDArray[np.float32]], NDArray[np.floating]]

@@ -9,9 +9,8 @@ says what the spectrum alone does; with `own_curve` it is the detector's own cur
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +19,12 @@ from xray_denoise.bench import rows as registry
 from xray_denoise.bench.cases import Case, CleanImage
 from xray_denoise.bench.metrics import BANDS_FOUND, METRICS
 from xray_denoise.bench.pivot import mean
+from xray_denoise.bench.table import Run, TableSpec
 from xray_denoise.denoisers import AUTO
 from xray_denoise.physics.chain import detector_profile
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.reports.tables import Column, Row, Table
-
-if TYPE_CHECKING:
-    from xray_denoise.bench.tables import Run
+from xray_denoise.scale import MID_GREY
 
 DEVIATIONS, QUICK_DEVIATIONS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), (1.0, 4.0)
 """Standard deviations of the noise at mid-grey, grey levels."""
@@ -36,17 +34,16 @@ COMPARED = (1.0, 8.0)
 """Lowest and highest deviation at which methods are compared with the reference."""
 CLEAN = "clean"
 """Label of the case without noise."""
-ROWS = ("noisy", "nlm", "gat-bm3d", "gat-bm3d" + registry.ORACLE, "bm3d" + registry.ORACLE, AUTO)
-"""Rows where the user names none. Told a profile, BM3D uses deviation and spectrum, methods for white noise the
-deviation alone."""
 REFERENCE = "bm3d" + registry.ORACLE
-"""The row that the others are compared with."""
-METRICS_USED = ("gain", "shift", "deviation_error", *BANDS_FOUND, "exact_psnr", "seconds")
+"""The row that the others are compared with. Told a profile, BM3D uses deviation and spectrum, methods for white noise
+the deviation alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class DetectorTable:
-    """Which noise is drawn on what, and how the results are laid out."""
+@dataclass(frozen=True)
+class DetectorTable(TableSpec):
+    """Gains of each spectrum, the same against the reference, then shift, estimates, and what has no noise."""
+
+    metrics = ("gain", "shift", "deviation_error", *BANDS_FOUND, "exact_psnr", "seconds")
 
     whole: bool = False
     """Leave images as they are instead of averaging 2x2."""
@@ -55,73 +52,67 @@ class DetectorTable:
     measured: tuple[tuple[str, NoiseProfile], ...] = ()
     """Names and profiles of further detectors, each scaled to the deviations."""
 
+    def rows(self) -> list[str]:
+        """The default, and the best of the classical methods, blind and told."""
+        return ["noisy", "nlm", "gat-bm3d", "gat-bm3d" + registry.ORACLE, REFERENCE, AUTO]
+
+    def with_profile(self, name: str, profile: NoiseProfile) -> "DetectorTable":
+        """See `TableSpec`; it is called after the file."""
+        return replace(self, measured=((name, profile),))
+
     def noises(self, quick: bool = False) -> list[tuple[str, float, NoiseProfile]]:
         """Spectrum, deviation and profile of every case with noise."""
         made: list[tuple[str, Callable[[float], NoiseProfile]]] = [
             (name, partial(detector_profile, name)) for name in (QUICK_SPECTRA if quick else SPECTRA)
         ]
-        made += [(name, _scaled(profile)) for name, profile in self.measured]
+        made += [(name, partial(_scaled, profile)) for name, profile in self.measured]
         deviations = QUICK_DEVIATIONS if quick else DEVIATIONS
-        return [(name, one, self._curve(of(one), one)) for name, of in made for one in deviations]
+        return [
+            (
+                name,
+                one,
+                of(one) if self.own_curve else NoiseProfile(np.array([MID_GREY]), np.array([one]), of(one).kernel),
+            )
+            for name, of in made
+            for one in deviations
+        ]
 
-    def cases(self, image: CleanImage, _seed: int, quick: bool) -> Iterator[Case]:
+    def cases(self, image: CleanImage, seed: int, quick: bool) -> Iterator[Case]:
         """The image without noise, then with each; a quick run does not average its small images."""
-        grey = image.grey if self.whole or quick else averaged(image.grey)
-        clean = CleanImage(image.name, grey)
+        del seed
+        clean = CleanImage(image.name, image.grey if self.whole or quick else averaged(image.grey))
         yield Case(clean, NoiseProfile.white(0.0), CLEAN)
         for name, deviation, profile in self.noises(quick):
             yield Case(clean, profile, _label(name, deviation))
 
-    def per_image(self, quick: bool) -> int:
-        """How many cases an image has."""
-        return 1 + len(self.noises(quick))
-
-    def layout(self, run: "Run") -> list[Table]:
-        """Gains of each spectrum, the same against the reference, then shift, estimates, and what has no noise."""
+    def layout(self, run: Run) -> list[Table]:
+        """One table for each spectrum and metric; see the class."""
         known = [(name, deviation) for name, deviation, _ in self.noises(run.quick)]
         spectra = list(dict.fromkeys(name for name, _ in known))
         deviations = list(dict.fromkeys(deviation for _, deviation in known))
-        tables = [
-            self._means(run, "gain", f"PSNR gain, {name}", [[_label(name, one)] for one in deviations], deviations)
-            for name in spectra
-        ]
+        tables = [self._means(run, "gain", f"PSNR gain, {name}", [name], deviations) for name in spectra]
         tables += _against_reference(run, spectra, [one for one in deviations if COMPARED[0] <= one <= COMPARED[1]])
-        groups = [[_label(name, one) for name in spectra] for one in deviations]
-        tables.append(self._means(run, "shift", METRICS["shift"].title, groups, deviations))
-        for metrics, title in ((("deviation_error",), "deviation_error"), (BANDS_FOUND, BANDS_FOUND[0])):
+        tables.append(self._means(run, "shift", METRICS["shift"].title, spectra, deviations))
+        for metrics in (("deviation_error",), BANDS_FOUND):
+            shown = METRICS[metrics[0]]
+            groups = [[_label(name, one) for name in spectra] for one in deviations]
             found = tuple(Row(row.title, _sizes(run, row.title, metrics, groups)) for row in run.rows)
             if any(value is not None for row in found for value in row.values):
-                text = f"{METRICS[title].definition} The median of its size over images and spectra."
-                columns = tuple(_column(one) for one in deviations)
-                tables.append(Table(METRICS[title].title, text, columns, found, METRICS[title].digits))
-        clean = self._means(run, "exact_psnr", "PSNR without noise, dB", [[CLEAN]], [0.0], mean_column=False)
-        return [*tables, clean]
+                text = f"{shown.definition} The median of its size over images and spectra."
+                tables.append(Table(shown.title, text, tuple(map(_column, deviations)), found, shown.digits))
+        text = self._text("exact_psnr")
+        return [*tables, run.pivot("exact_psnr", [[CLEAN]], [_column(0.0)], "PSNR without noise, dB", text)]
 
-    def _means(
-        self,
-        run: "Run",
-        metric: str,
-        title: str,
-        groups: Sequence[Sequence[str]],
-        deviations: Sequence[float],
-        *,
-        mean_column: bool = True,
-    ) -> Table:
-        columns = [_column(one) for one in deviations]
-        if mean_column:
-            groups, columns = [*groups, [name for group in groups for name in group]], [*columns, Column()]
-        found = []
-        for row in run.rows:
-            cells = run.results.means(row.title, metric, groups)
-            found.append(Row(row.title, cells.values, spreads=cells.spreads))
+    def _means(self, run: Run, metric: str, title: str, spectra: Sequence[str], deviations: Sequence[float]) -> Table:
+        groups = [[_label(name, one) for name in spectra] for one in deviations]
+        columns = (*map(_column, deviations), Column())
+        return run.pivot(
+            metric, [*groups, [one for group in groups for one in group]], columns, title, self._text(metric)
+        )
+
+    def _text(self, metric: str) -> str:
         curve = "that of the detector, given at mid-grey" if self.own_curve else "the same at every grey level"
-        text = f"{METRICS[metric].definition} Columns: deviation of the noise in grey levels, {curve}."
-        return Table(title, text, tuple(columns), tuple(found), METRICS[metric].digits)
-
-    def _curve(self, profile: NoiseProfile, deviation: float) -> NoiseProfile:
-        if self.own_curve:
-            return profile
-        return NoiseProfile(np.array([MID_GREY]), np.array([deviation]), profile.kernel)
+        return f"{METRICS[metric].definition} Columns: deviation of the noise in grey levels, {curve}."
 
 
 def averaged(grey: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -130,10 +121,14 @@ def averaged(grey: NDArray[np.floating]) -> NDArray[np.float32]:
     return ((even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4).astype(np.float32)
 
 
-def _scaled(profile: NoiseProfile) -> Callable[[float], NoiseProfile]:
-    """Noise of a measured profile against its deviation at mid-grey."""
-    known = float(profile.deviation_at(MID_GREY))
-    return lambda deviation: profile.scaled(deviation / known)
+def even(deviation: float, kernel: NDArray[np.float64]) -> NoiseProfile:
+    """Noise of the spectrum of a kernel with the same deviation at every grey level."""
+    return NoiseProfile(np.array([MID_GREY]), np.array([deviation]), kernel)
+
+
+def _scaled(profile: NoiseProfile, deviation: float) -> NoiseProfile:
+    """Noise of a measured profile with another deviation at mid-grey."""
+    return profile.scaled(deviation / float(profile.deviation_at(MID_GREY)))
 
 
 def _label(spectrum: str, deviation: float) -> str:
@@ -144,7 +139,7 @@ def _column(deviation: float) -> Column:
     return Column(title=f"{deviation:g}")
 
 
-def _sizes(run: "Run", row: str, metrics: Sequence[str], groups: Sequence[Sequence[str]]) -> tuple[float | None, ...]:
+def _sizes(run: Run, row: str, metrics: Sequence[str], groups: Sequence[Sequence[str]]) -> tuple[float | None, ...]:
     """Median of the size of metrics, one column for each group of noises."""
     found = []
     for noises in groups:
@@ -153,23 +148,18 @@ def _sizes(run: "Run", row: str, metrics: Sequence[str], groups: Sequence[Sequen
     return tuple(found)
 
 
-def _against_reference(run: "Run", spectra: Sequence[str], deviations: Sequence[float]) -> list[Table]:
+def _against_reference(run: Run, spectra: Sequence[str], deviations: Sequence[float]) -> list[Table]:
     """Mean gain over that of the reference for each spectrum, over all cells, and in the cell where it is least."""
-    reference = registry.title(REFERENCE)
-    cells = [(name, _label(name, one)) for name in spectra for one in deviations]
-    found = []
-    for row in run.rows:
-        if row.title == reference:
-            continue
-        gaps = {
-            (name, noise): mean(run.results.differences(row.title, reference, "gain", [noise])) for name, noise in cells
-        }
-        known = [gap for gap in gaps.values() if gap is not None]
-        if len(known) == len(cells):
-            means = [
-                mean([gap for (name, _), gap in gaps.items() if name == one and gap is not None]) for one in spectra
-            ]
-            found.append(Row(row.title, (*means, mean(known), min(known))))
+    reference, found = registry.title(REFERENCE), []
+    for row in (row for row in run.rows if row.title != reference):
+        gaps = [
+            [mean(run.results.differences(row.title, reference, "gain", [_label(name, one)])) for one in deviations]
+            for name in spectra
+        ]
+        known = [[gap for gap in line if gap is not None] for line in gaps]
+        if all(len(line) == len(deviations) for line in known):
+            cells = [gap for line in known for gap in line]
+            found.append(Row(row.title, (*map(mean, known), mean(cells), min(cells))))
     text = (
         f"Gain of the method less that of {reference} on the same noisy images, dB, over deviations from "
         f"{deviations[0]:g} to {deviations[-1]:g} grey levels: mean for each spectrum, over all cells, and in the cell "

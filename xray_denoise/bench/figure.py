@@ -4,20 +4,25 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from xray_denoise.bench import rows as registry
-from xray_denoise.bench.cases import MIDDLE, Case, CleanImage, image_set
+from xray_denoise.bench.cases import MIDDLE, Case, CleanImage, image_set, label
 from xray_denoise.bench.rows import Row
 from xray_denoise.denoisers import AUTO, Runtime
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.metrics import quality
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
-from xray_denoise.reports.figure import Panel, PanelRow, draw
+from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.reports.page import require
+from xray_denoise.reports.plots import as_svg, style
+from xray_denoise.scale import GREY_MAX
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LEVELS = tuple(NoiseLevel(eta, sigma) for eta in (0.4, 0.6) for sigma in (10.0, 15.0))
 """The noise levels of Figure 2."""
@@ -27,7 +32,14 @@ FIGURES = ("2", BEFORE_AFTER)
 PICTURE = 420
 """Side of one picture of `BEFORE_AFTER`, and of the detail below it, pixels."""
 CORNER = (0.32, 0.55)
-"""Upper left corner of the detail, as shares of height and width: vessels beside the heart of a frontal chest."""
+"""Upper left corner of a detail, as shares of height and width: vessels beside the heart of a frontal chest."""
+PANEL, DPI = 1.9, 200
+"""Width of a picture of Figure 2, inches, and its resolution."""
+INSET_SHARE, INSET_SIDE = 1 / 8, 0.46
+"""The detail of Figure 2: its side as a share of the shorter side of the image, and of the picture once enlarged."""
+HEADROOM, GAIN = 16.0, 4.0
+"""Grey levels that the detail shows below the darkest and above the brightest of the clean one; what residuals are
+multiplied by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +56,54 @@ class FigurePlan:
     kind: str = "2"
 
     def draw(self) -> bytes:
-        """Denoise and draw: for Figure 2 the clean image, the noisy one, and the result of each method."""
-        if self.kind == BEFORE_AFTER:
-            return self._before_after()
-        kind: str = self.target.suffix.lower()
-        return draw([self._row(Case(self.image, level)) for level in LEVELS], "svg" if kind == ".svg" else "png")
+        """Denoise and draw."""
+        return self._before_after() if self.kind == BEFORE_AFTER else self._figure_2()
 
-    def _row(self, case: Case) -> PanelRow:
-        noisy = case.noisy(self.seed)
-        panels = [Panel("clean", case.image.grey), _panel("noisy", noisy, case)]
-        panels += [_panel(row.title, row(noisy, case.noise).image, case) for row in self.rows]
-        level = case.noise
-        title = f"eta {level.eta:g}, sigma {level.sigma:g}" if isinstance(level, NoiseLevel) else case.label
-        return PanelRow(title, tuple(panels))
+    def _figure_2(self) -> bytes:
+        """At each level the clean image, the noisy one and the results; below each, its difference to the clean one."""
+        with style():
+            from matplotlib.figure import Figure
+
+            clean, columns = self.image.grey, 2 + len(self.rows)
+            height, width = clean.shape
+            size = (columns * PANEL, len(LEVELS) * (2 * PANEL * height / width + 0.5))
+            figure = Figure(size, dpi=DPI, layout="constrained")
+            for number, level in enumerate(LEVELS):
+                noisy = Case(self.image, level).noisy(self.seed)
+                images = {"clean": clean, "noisy": noisy}
+                images |= {row.title: row(noisy, level).image for row in self.rows}
+                for place, (title, grey) in enumerate(images.items()):
+                    upper, lower = (
+                        figure.add_subplot(2 * len(LEVELS), columns, (2 * number + line) * columns + place + 1)
+                        for line in (0, 1)
+                    )
+                    _show(upper, grey, 0.0, GREY_MAX)
+                    _enlarge(upper, grey, clean)
+                    if number == 0:
+                        upper.set_title(title, size=8)
+                    if place == 0:
+                        upper.set_ylabel(label(level), size=8)
+                        lower.set_axis_off()
+                        text = f"below each image:\n(image - clean) x {GAIN:g},\nmiddle grey is 0"
+                        lower.text(0.5, 0.5, text, ha="center", va="center", size=7, transform=lower.transAxes)
+                        continue
+                    reach, scores = GREY_MAX / 2 / GAIN, quality(grey, clean)
+                    _show(lower, grey - clean, -reach, reach)
+                    lower.set_xlabel(f"{scores.psnr:.2f} dB, SSIM {scores.ssim:.4f}", size=7)
+            if self.target.suffix.lower() == ".svg":
+                return as_svg(figure)
+            picture = io.BytesIO()
+            figure.savefig(picture, format="png", metadata={"Software": None})
+            return picture.getvalue()
 
     def _before_after(self) -> bytes:
         """The noisy image, the results and the clean image side by side; below each a detail at full size."""
         noisy = Case(self.image, MIDDLE).noisy(self.seed)
         greys = [noisy, *(row(noisy, MIDDLE).image for row in self.rows), self.image.grey]
         images = [np.rint(grey.clip(0, GREY_MAX)).astype(np.uint8) for grey in greys]
+        shape = self.image.grey.shape
         top, left = (
-            min(round(share * side), max(side - PICTURE, 0))
-            for share, side in zip(CORNER, self.image.grey.shape, strict=True)
+            min(round(share * side), max(side - PICTURE, 0)) for share, side in zip(CORNER, shape, strict=True)
         )
         detail = np.hstack([image[top : top + PICTURE, left : left + PICTURE] for image in images])
         side = detail.shape[1] // len(images)
@@ -77,9 +115,20 @@ class FigurePlan:
         return picture.getvalue()
 
 
-def _panel(title: str, grey: NDArray[np.float32], case: Case) -> Panel:
-    scores = quality(grey, case.image.grey)
-    return Panel(title, grey, f"{scores.psnr:.2f} dB, SSIM {scores.ssim:.4f}")
+def _show(axes: "Axes", grey: NDArray[np.floating], black: float, white: float) -> None:
+    axes.imshow(grey, cmap="gray", vmin=black, vmax=white)
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+
+
+def _enlarge(axes: "Axes", grey: NDArray[np.floating], clean: NDArray[np.floating]) -> None:
+    """Show a detail in the lower right corner, in the grey levels of the clean one."""
+    side = max(1, round(min(grey.shape) * INSET_SHARE))
+    top, left = (round(share * length) for share, length in zip(CORNER, grey.shape, strict=True))
+    part = (slice(top, top + side), slice(left, left + side))
+    inset = axes.inset_axes((1 - INSET_SIDE, 0, INSET_SIDE, INSET_SIDE))
+    _show(inset, grey[part], float(clean[part].min()) - HEADROOM, float(clean[part].max()) + HEADROOM)
+    axes.indicate_inset((left, top, side, side), edgecolor="#e69f00", alpha=1)
 
 
 def plan(
@@ -113,7 +162,9 @@ def plan(
     suffixes = (".png",) if kind == BEFORE_AFTER else (".png", ".svg")
     if target is None or target.suffix.lower() not in suffixes:
         types = " or ".join(suffix[1:].upper() for suffix in suffixes)
-        raise UsageError(f"this figure needs a {types} file to be written to", hint="for example -o figure.png")
+        raise UsageError(
+            f"this figure needs a {types} file to be written to", hint="for example figure.png", option="output"
+        )
     if kind == "2":
         require("a figure", "matplotlib")
     chosen = registry.of_set(registry.FIGURE) if kind == "2" else [AUTO]

@@ -1,18 +1,18 @@
 """Run a function in a fresh process, so that its time and its memory are its own."""
 
 import os
-import pickle
-import subprocess
+import signal
 import sys
 import warnings
 from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from xray_denoise.errors import CannotRunError, XrayDenoiseError
 
 T = TypeVar("T")
-START = f"import pickle, sys; sys.path = pickle.load(sys.stdin.buffer); from {__name__} import _answer; _answer()"
 
 
 def in_fresh_process(work: Callable[[], T]) -> T:
@@ -25,40 +25,41 @@ def in_fresh_process(work: Callable[[], T]) -> T:
         XrayDenoiseError: what `work` raised.
         CannotRunError: the process ended without an answer.
     """
-    command = [sys.executable, "-c", START]
-    given = pickle.dumps(sys.path) + pickle.dumps(work)
-    # in a session of its own the process never sees Ctrl-C, and is ended by us
-    running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)  # noqa: S603
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    running = context.Process(target=_answer, args=(theirs, work))
     try:
-        answer, _ = running.communicate(given)
-    finally:
-        running.kill()
-        status = running.wait()
-    if status:
+        running.start()
+        theirs.close()
+        result, error = ours.recv()
+    except EOFError:
+        running.join()
+        status = running.exitcode or 0
         ending = f"signal {-status}" if status < 0 else f"exit status {status}"
         raise CannotRunError(
             f"the measuring process ended by itself ({ending})",
             hint="it may have run out of memory: close other programs, or choose smaller images",
-        )
-    result, error = pickle.loads(answer)  # noqa: S301 - written by ourselves
+        ) from None
+    finally:
+        if running.pid:
+            running.kill()
+            running.join()
     if error is not None:
         raise error
     return result  # type: ignore[no-any-return]
 
 
-def _answer() -> None:
-    """In the new process: write a pair of the result and the error, one of them None."""
+def _answer(pipe: Connection, work: Callable[[], Any]) -> None:
+    """In the new process: send a pair of the result and the error, one of them None."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process answers Ctrl-C, and ends this one
     warnings.simplefilter("ignore")  # they are for developers
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print does not belong to the answer
-    work = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this one
+    os.dup2(2, 1)  # what libraries print does not belong to the output
     result, error = None, None
     try:
         result = work()
     except XrayDenoiseError as refusal:
         error = refusal
-    with answer:
-        pickle.dump((result, error), answer)
+    pipe.send((result, error))
 
 
 def peak_memory() -> float | None:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from xray_denoise.bench.cases import Case
 from xray_denoise.denoisers import Denoised
 from xray_denoise.physics import metrics
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile, as_level
+from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import NoiseProfile, as_level
+from xray_denoise.scale import GREY_MAX, MID_GREY
 
 Values = dict[str, float | None]
 Measure = Callable[[Denoised, Case, NDArray[np.float32]], Values]

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from xray_denoise.bench.cases import MIDDLE, CleanImage, image_set
 from xray_denoise.files.atomic import write_bytes
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.metrics import psnr
-from xray_denoise.physics.noise import GREY_MAX, add_noise
-from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.physics.noise import add_noise
 from xray_denoise.reports.plots import COLOURS, new_figure, style
+from xray_denoise.scale import GREY_MAX
 
 SLOPE_BAND = (4, 256)
 """Cycles per image over which the slope of the power spectrum is fitted."""

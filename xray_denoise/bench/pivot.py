@@ -57,12 +57,12 @@ class Results:
             if (noises is None or noise in noises) and (value := one.values.get(metric)) is not None
         }
 
-    def rounds(self, row: str, metric: str, image: str) -> dict[int, float]:
-        """A metric of a row on one image, by the number of the round."""
+    def rounds(self, row: str, metric: str, image: str | None = None) -> dict[int, float]:
+        """A metric of a row on an image, or on the only one, by the number of the round."""
         return {
             number: value
             for (name, _, number), one in self._found.get(row, {}).items()
-            if name == image and (value := one.values.get(metric)) is not None
+            if image in (None, name) and (value := one.values.get(metric)) is not None
         }
 
     def differences(self, row: str, reference: str, metric: str, noises: Sequence[str] | None = None) -> list[float]:

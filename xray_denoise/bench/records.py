@@ -83,7 +83,7 @@ class Log:
         if path is None:
             return
         if path.exists() and not (resume or replace):
-            raise UsageError(f"{path} exists", hint="add --resume to continue it, or name another file")
+            raise UsageError("{path} exists", path=path, hint="continue it, or name another file", option="resume")
         try:
             if path.exists() and resume:
                 self._read(path)

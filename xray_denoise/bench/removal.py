@@ -1,9 +1,8 @@
-"""What a method removes where nobody knows the noise-free image: flat fields, real radiographs, and runs of frames.
+"""What a method removes where nobody knows the noise-free image: real radiographs, and runs of frames.
 
-    python -m xray_denoise.bench.removal MODEL [FILE...]
+    python -m xray_denoise.bench.removal MODEL FILE...
 
-prints how far the mean of flat fields of 10 to 245 grey levels moves (white noise and that of CsI, deviations of 0.5
-to 8), and for each FILE the share of the noise that is removed over its smooth blocks (10th, 50th, 90th percentile;
+prints for each FILE the share of the noise that is removed over its smooth blocks (10th, 50th, 90th percentile;
 `xray_denoise.physics.evenness`); for a file of many frames also the temporal noise of still blocks before and after,
 and the gradient energy of the mean over frames that is kept.
 """
@@ -18,16 +17,10 @@ import numpy as np
 
 from xray_denoise import denoisers, files
 from xray_denoise.denoisers import Denoiser
-from xray_denoise.physics.chain import detector_profile
 from xray_denoise.physics.evenness import PERCENTILES, shares_removed, still_scene
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Column, Row, Table
 
-DETECTORS = ("white", "csi")
-GREYS, DEVIATIONS = (10, 60, 127, 190, 245), (0.5, 1.0, 2.0, 4.0, 8.0)
-SIDE = 256
-"""Of a flat field, pixels."""
 MOST_FRAMES = 32
 """Of a run, its first ones."""
 COLUMNS = tuple(
@@ -39,22 +32,6 @@ COLUMNS = tuple(
         "gradients kept, share",
     )
 )
-
-
-def flat_fields(denoise: Denoiser, detector: str) -> Table:
-    """Mean of the result less that of the noisy flat field, which has the same deviation at every grey level."""
-    kernel = detector_profile(detector, 2.0).kernel
-    rows = []
-    for grey in GREYS:
-        clean, shifts = np.full((SIDE, SIDE), grey, dtype=np.float32), []
-        for deviation in DEVIATIONS:
-            profile = NoiseProfile(np.array([MID_GREY]), np.array([deviation]), kernel)
-            noisy = clean + profile.draw(clean, np.random.default_rng(grey))
-            shifts.append(float((denoise(noisy).image.astype(np.float64) - noisy).mean()))
-        rows.append(Row(f"grey level {grey}", tuple(shifts)))
-    text = "Mean of the result less that of the noisy image, grey levels. Columns: deviation of the noise."
-    columns = tuple(Column(title=f"{deviation:g}") for deviation in DEVIATIONS)
-    return Table(f"Shift of flat fields, {detector}", text, columns, tuple(rows), 3)
 
 
 def real_files(denoise: Denoiser, paths: Sequence[Path]) -> Table:
@@ -90,13 +67,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Print the tables of a method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("files", nargs="+", type=Path)
     given = parser.parse_args(arguments)
-    denoise = denoisers.get(given.model)
-    tables = [flat_fields(denoise, detector) for detector in DETECTORS]
-    if given.files:
-        tables.append(real_files(denoise, given.files))
-    sys.stdout.write(layout.markdown(layout.Report(f"What {given.model} removes", (), tuple(tables))))
+    table = real_files(denoisers.get(given.model), given.files)
+    sys.stdout.write(layout.markdown(layout.Report(f"What {given.model} removes", (), (table,))))
 
 
 if __name__ == "__main__":

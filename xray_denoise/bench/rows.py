@@ -74,7 +74,8 @@ class Row:
     """One row of a table: a method, by the `name` that `--model` takes, and how it is run.
 
     `make` loads it, and can be pickled, so that another process can call it. An `oracle` is given the true noise. A
-    network whose speed is measured has an `engine` (torch or openvino) and a `precision` (fp32, bf16 or fp16).
+    network whose speed is measured has an `engine` (torch or openvino), a `precision` (fp32, bf16 or fp16), and the
+    hash of its `weights`.
     """
 
     title: str
@@ -83,6 +84,7 @@ class Row:
     oracle: bool = False
     engine: str = ""
     precision: str = ""
+    weights: str = ""
 
     @cached_property
     def denoiser(self) -> Denoiser:
@@ -100,18 +102,25 @@ class Row:
     @property
     def fingerprint(self) -> str:
         """What decides the result besides the name: weights, device and precision, or the parameters."""
-        version = getattr(self.denoiser, "version", "")
-        return f"{version} {getattr(self.denoiser, 'settings', '')}" if version else repr(self.denoiser)
+        sha256 = self.denoiser.weights_sha256
+        return f"{sha256} {self.denoiser.settings}" if sha256 else repr(self.denoiser)
 
     @property
     def identity(self) -> str:
-        """Equal for rows whose results are interchangeable."""
+        """Equal for rows whose results are interchangeable; what runs in another process is not loaded here."""
+        if self.engine:
+            return f"{self.title} {self.weights}"
         return f"{self.denoiser.name}, {'oracle' if self.oracle else 'blind'}, {self.fingerprint}"
+
+    @property
+    def runtime(self) -> str:
+        """Engine and precision of a network whose speed is measured."""
+        return f"{self.engine} {self.precision}".strip()
 
     @property
     def is_network(self) -> bool:
         """Whether it has weights."""
-        return bool(getattr(self.denoiser, "version", ""))
+        return bool(self.denoiser.weights_sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +132,14 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimator:
+class Estimator(Denoiser):
     """Estimates the noise level classically and leaves the image as it is."""
 
     name: str = field(default=ESTIMATOR, init=False)
 
     def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """See `Denoiser`."""
-        return Denoised(np.asarray(noisy, dtype=np.float32), as_level(level) or estimate_level(noisy))
+        return Denoised.of(noisy, noisy, as_level(level) or estimate_level(noisy))
 
 
 def split(row: str) -> tuple[str, bool]:
@@ -186,7 +195,7 @@ def named(text: str, *, estimator: bool = False) -> list[str]:
     if len({title(row) for row in rows}) < len(rows):
         raise UsageError("a method is named twice", hint=f"choose from {', '.join(denoisers.names())}")
     if ESTIMATOR in rows and not estimator:
-        raise UsageError(f"'{ESTIMATOR}' removes no noise", hint="use it with --table noise-level")
+        raise UsageError(f"'{ESTIMATOR}' removes no noise", hint="use it in the table noise-level", option="table")
     for row in rows:
         if pip := denoisers.missing(split(row)[0]):
             raise CannotRunError(f"'{row}' needs a package that is not installed", hint=pip)
@@ -214,8 +223,7 @@ def make(rows: Iterable[str], runtime: Runtime) -> tuple[list[Row], list[Absent]
 
 def device(rows: Sequence[Row]) -> str:
     """Where the networks among `rows` run; classical methods run on the CPU."""
-    found = {str(row.denoiser.device) for row in rows if hasattr(row.denoiser, "device")}
-    return ", ".join(sorted(found)) or "cpu"
+    return ", ".join(sorted({row.denoiser.device for row in rows if row.is_network})) or "cpu"
 
 
 def models(rows: Sequence[Row]) -> str:
@@ -223,7 +231,6 @@ def models(rows: Sequence[Row]) -> str:
     found = []
     for row in rows:
         if row.is_network:
-            training = getattr(row.denoiser, "training", "")
-            name = getattr(row.denoiser, "title", row.denoiser.name)
-            found.append(f"{name} {row.fingerprint[:12]}" + (f" ({training})" if training else ""))
+            training = row.denoiser.training
+            found.append(f"{row.denoiser.name} {row.fingerprint[:12]}" + (f" ({training})" if training else ""))
     return ", ".join(found)

@@ -42,7 +42,7 @@ FLAGS = {
 }
 """Options by the parameters of Python functions that they set, where their names differ."""
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors, and data that were asked for.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more about what is done.")]
 
 _verbosity = 0
@@ -66,6 +66,11 @@ def global_options(
     """Set what holds for every command."""
     global _verbosity  # noqa: PLW0603 - one command line, one process
     _verbosity = int(verbose) - int(quiet)
+
+
+def option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    """An option whose help stands in a panel of its own."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
@@ -119,12 +124,12 @@ def _add_parameters(run: Callable[..., None], command: Callable[..., None], **ad
     )
 
 
-def complain_of(error: XrayDenoiseError) -> None:
-    """Print an error of the library and its hint, with the option that decides."""
+def complain_of(error: XrayDenoiseError, number: str = "") -> None:
+    """Print an error of the library and its hint, with the option that decides; behind the `number` of its file."""
     hint = error.hint
     if error.option and hint:
         hint += f" ({FLAGS.get(error.option, '--' + error.option.replace('_', '-'))})"
-    complain(str(error), hint)
+    complain(f"{number}{error}", hint)
 
 
 def complain(what: str, hint: str) -> None:
@@ -136,8 +141,18 @@ def complain(what: str, hint: str) -> None:
         _print(f"hint:  {one_line(hint)}")
 
 
+def tell(text: str) -> None:
+    """Print what became of a file to stdout, unless people asked for quiet; a reader that has gone stops no work."""
+    if _verbosity < 0:
+        return
+    try:
+        typer.echo(text)
+    except (OSError, ValueError):
+        _discard(sys.stdout)
+
+
 def say(text: str) -> None:
-    """Tell people something, unless they asked for quiet; results go to stdout, this to stderr."""
+    """Tell people something on stderr, unless they asked for quiet."""
     if _verbosity >= 0:
         _print(text)
 
@@ -160,7 +175,7 @@ def _print(text: str) -> None:
 
 
 def _discard(stream: IO[str]) -> None:
-    """Let a stream that cannot be written to lead to nowhere, lest Python's end fails on what it still holds."""
+    """Redirect a stream that cannot be written to, so that Python can flush it when it ends."""
     with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
@@ -227,8 +242,14 @@ def console(*, stderr: bool = False, width: int | None = None) -> "Console":
 
 
 @contextmanager
-def progress(*columns: str, shown: bool = True) -> "Iterator[Progress]":
-    """A progress bar on stderr with `columns` (rich markup), drawn on terminals only."""
+def progress(*columns: str, shown: bool = True, estimated: bool = True) -> "Iterator[Progress]":
+    """A progress bar on stderr, drawn on terminals only.
+
+    Args:
+        columns: rich markup, behind the bar.
+        shown: whether it may be drawn.
+        estimated: whether it estimates the time left by its latest steps; not where a column tells it.
+    """
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     global _bar  # noqa: PLW0603 - one terminal, one bar
@@ -236,10 +257,9 @@ def progress(*columns: str, shown: bool = True) -> "Iterator[Progress]":
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        *(TextColumn(column) for column in columns),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        *(TextColumn(column) for column in columns),
+        *((TextColumn("left"), TimeRemainingColumn()) if estimated else ()),
         console=terminal,
         disable=not shown or _verbosity < 0 or not terminal.is_terminal,
         transient=True,
@@ -258,7 +278,7 @@ def _ignore(_: float) -> None:
 
 @contextmanager
 def counter(what: str, total: int) -> Iterator[Callable[[float], None]]:
-    """A bar on stderr: each call tells how many are done; nothing is imported where none is drawn."""
+    """A progress bar on stderr; call the result with the number of files that are done. Without a terminal, nothing."""
     if _verbosity < 0 or not sys.stderr.isatty():
         yield _ignore
         return

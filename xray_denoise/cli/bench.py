@@ -1,32 +1,26 @@
 """`xray-denoise bench`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from xray_denoise.cli.app import guarded, say
+from xray_denoise.cli.app import guarded, option, say
 from xray_denoise.cli.results import about, collected, confirmed, write_tables
 from xray_denoise.errors import ExistingFileError, UnwritableFileError, UsageError
 
 if TYPE_CHECKING:
-    from xray_denoise.bench.figure import FigurePlan
-    from xray_denoise.bench.quality import QualityPlan
+    from xray_denoise.bench.plan import Plan
     from xray_denoise.bench.records import Log
-    from xray_denoise.bench.speed import SpeedPlan
     from xray_denoise.reports.tables import Report
 
 
-def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
-
-
-_what = partial(_option, "What to measure")
-_output = partial(_option, "Output")
-_network = partial(_option, "How networks run")
-_detail = partial(_option, "Details")
+_what = partial(option, "What to measure")
+_output = partial(option, "Output")
+_network = partial(option, "How networks run")
+_detail = partial(option, "Details")
 
 METHODS = (
     "Methods, blind, or given the true noise level with +level behind the name, for example tv+level,x-bdcnn; all "
@@ -35,7 +29,8 @@ METHODS = (
 TABLE = (
     "2: nine noise levels (Table II of the paper, the default); 1: patches of random noise (Table I); noise-level: "
     "errors of the estimated noise level; detectors: weak and correlated noise, on images averaged 2x2; "
-    "detectors-whole: on whole images; detectors-curve: with deviations that depend on the grey level."
+    "detectors-whole: on whole images; detectors-curve: with deviations that depend on the grey level; harm: what "
+    "becomes of lesions, edges, flat fields; speed: and growth: are --speed and --growth."
 )
 PROFILE = "File of a noise profile: one more spectrum in a table of detector noise."
 FIGURE = "Draw a figure from the first image, and no table: 2 (Figure 2 of the paper) or before-after. Needs --output."
@@ -54,7 +49,11 @@ def bench(
     profile: Annotated[Path | None, _what(PROFILE)] = None,
     output: Annotated[
         Path | None,
-        _output("File for --figure (PNG, SVG), or for the plot of --speed or --growth (SVG).", "--output", "-o"),
+        _output(
+            "File for --figure (PNG, SVG), or for the plot of table 2, harm, --speed or --growth (SVG).",
+            "--output",
+            "-o",
+        ),
     ] = None,
     csv: Annotated[Path | None, _output("File for the table as CSV.")] = None,
     markdown: Annotated[Path | None, _output("File for the table as Markdown.")] = None,
@@ -64,7 +63,7 @@ def bench(
     log: Annotated[Path | None, _output("JSON-lines file that keeps every measurement as it comes.")] = None,
     resume: Annotated[bool, _output("Continue the --log file of an earlier run.", "--resume")] = False,
     existing: Annotated[
-        Literal["error", "overwrite"], _output("Where an output file exists: fail, or replace it.")
+        Literal["error", "overwrite"], _output("If an output file exists: fail, or replace it.")
     ] = "error",
     device: Annotated[str, _network("auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], _network("Arithmetic.")] = "auto",
@@ -77,6 +76,7 @@ def bench(
 ) -> None:
     """Measure denoisers: the tables of the X-BDCNN paper, its own numbers beside ours; or their speed."""
     from xray_denoise import denoisers
+    from xray_denoise.bench.plan import plan
     from xray_denoise.bench.records import Log
     from xray_denoise.files.atomic import write_bytes
     from xray_denoise.reports import page, tables
@@ -87,65 +87,62 @@ def bench(
         tables.json_text: summary,
     }
     kinds = {"--table": table, "--figure": figure, "--speed": speed, "--growth": growth}
-    _check_kind([name for name, wanted in kinds.items() if wanted], output, [log, report, *files.values()])
+    name = _table([kind for kind, wanted in kinds.items() if wanted], table, output, [log, report, *files.values()])
     _check_targets([output, report, *files.values()], existing)
     if report:
         page.require()
     runtime = denoisers.Runtime(device, precision, engine=engine)
     chosen: dict[str, Any] = {"methods": methods, "quick": quick, "seed": seed, "runtime": runtime}
-    collect = partial(collected, as_json=as_json, log=log)
-    open_log = partial(Log, log, resume=resume, replace=existing == "overwrite")
-    plan: QualityPlan | SpeedPlan | FigurePlan
-    if speed or growth:
-        from xray_denoise.bench import speed as bench_speed
-
-        _check_plot(output)
-        plan = bench_speed.plan(images, growth=growth, threads=threads, rounds=repeat, warmup=warmup, **chosen)
-        say(f"measuring {', '.join(row.title for row in plan.rows)} on {plan.words}")
-        done = collect(plan.measure(open_log()), plan.counts)
-        write_tables(plan.report(done), files, shown=not as_json)
-        if output:
-            write_bytes(plan.plot(done), output)
-        if report:
-            write_bytes(plan.html(done), report)
-        failed, missing = any(one.failure for one in done), len(done) < sum(plan.counts.values())
-        raise typer.Exit(1 if failed else 130 if missing else 0)
-    if threads:
-        denoisers.set_threads(threads)
-    denoisers.keep_memory()
+    if name not in ("speed", "growth"):
+        if threads:
+            denoisers.set_threads(threads)
+        denoisers.keep_memory()
     if figure:
         from xray_denoise.bench import figure as bench_figure
 
-        plan = bench_figure.plan(images, output, kind=figure, **chosen)
-        say(f"drawing {', '.join(row.title for row in plan.rows)} on {plan.words}")
-        write_bytes(plan.draw(), plan.target)
+        drawing = bench_figure.plan(images, output, kind=figure, **chosen)
+        say(f"drawing {', '.join(row.title for row in drawing.rows)} on {drawing.words}")
+        write_bytes(drawing.draw(), drawing.target)
         return
-    from xray_denoise.bench import page as bench_page
-    from xray_denoise.bench import quality
-
-    plan = quality.plan(table or "2", images, profile=profile, **chosen)
-    kept = open_log()
-    estimates = _announce(plan, kept, ask=(methods or "").strip() == "all" and not yes)
-    done = collect(plan.measure(kept, warmup=warmup, repeat=repeat or 1), plan.counts, estimates)
-    result = plan.report(done)
-    write_tables(result, files, shown=not as_json)
+    made = plan(name, images, profile=profile, warmup=warmup, repeat=repeat, threads=threads, **chosen)
+    kept = Log(log, resume=resume, replace=existing == "overwrite")
+    estimates = _announce(made, kept, ask=(methods or "").strip() == "all" and not yes)
+    done = collected(made.measure(kept), made.counts, estimates, as_json=as_json, log=log)
+    write_tables(made.report(done), files, shown=not as_json)
+    plot = made.table.plot(made.run(done)) if output else None
+    if plot and output:
+        write_bytes(plot.svg, output)
     if report:
-        write_bytes(bench_page.html(plan, result), report)
-    if len(done) < sum(plan.counts.values()):
-        raise typer.Exit(130)
+        write_bytes(made.html(done), report)
+    failed, missing = any(one.failure for one in done), len(done) < sum(made.counts.values())
+    if failed or missing:
+        raise typer.Exit(1 if failed else 130)
 
 
-def _check_kind(kinds: list[str], output: Path | None, targets: list[Path | None]) -> None:
-    """Refuse options that contradict each other before hours are spent."""
+def _table(kinds: list[str], table: str | None, output: Path | None, targets: Sequence[Path | None]) -> str:
+    """The name of the table, after options that contradict each other are refused, before hours are spent."""
+    from xray_denoise.bench.tables import TABLES
+    from xray_denoise.reports import page
+
     if len(kinds) > 1:
         raise UsageError(f"{' and '.join(kinds)} are different runs", hint="choose one of them")
-    if output and kinds in ([], ["--table"]):
-        raise UsageError(
-            "--output is for figures and plots",
-            hint="add --figure 2, --speed or --growth, or use --csv, --markdown, --summary or --report",
-        )
-    if kinds == ["--figure"] and any(targets):
-        raise UsageError("a figure has no table to write", hint="leave out --figure, or name its file with --output")
+    if kinds == ["--figure"]:
+        if any(targets):
+            raise UsageError(
+                "a figure has no table to write", hint="leave out --figure, or name its file with --output"
+            )
+        return ""
+    name = kinds[0].strip("-") if kinds in (["--speed"], ["--growth"]) else table or "2"
+    if output:
+        if name in TABLES and not TABLES[name].plotted:
+            raise UsageError(
+                "--output is for figures and plots",
+                hint="add --figure 2, --speed or --growth, or use --csv, --markdown, --summary or --report",
+            )
+        if output.suffix.lower() != ".svg":
+            raise UsageError(f"the plot is an SVG file, not {output.name}", hint="for example -o speed.svg")
+        page.require("a plot", "matplotlib")
+    return name
 
 
 def _check_targets(targets: list[Path | None], existing: str) -> None:
@@ -160,23 +157,15 @@ def _check_targets(targets: list[Path | None], existing: str) -> None:
             raise ExistingFileError("{path} exists already", path=target, hint=hint)
 
 
-def _check_plot(target: Path | None) -> None:
-    """Find out whether the plot can be drawn."""
-    if target:
-        from xray_denoise.reports import page
-
-        if target.suffix.lower() != ".svg":
-            raise UsageError(f"the plot is an SVG file, not {target.name}", hint="for example -o speed.svg")
-        page.require("a plot", "matplotlib")
-
-
-def _announce(plan: "QualityPlan", log: "Log", *, ask: bool) -> Mapping[str, float]:
+def _announce(plan: "Plan", log: "Log", *, ask: bool) -> Mapping[str, float]:
     """Say what is measured, what is not, and how long it takes; returns the seconds that a case of each row takes."""
     say(f"measuring {', '.join(row.title for row in plan.rows)} on {plan.images.words}: {plan.table.title}")
     for what in plan.left_out:
         say(f"left out: {what}")
     for row in plan.absent:
         say(f"not installed: {row.title} ({row.hint})")
+    if plan.table.in_processes:
+        return {}
     estimates = plan.estimate(log)
     left = sum(estimates[row.title] * max(0, plan.cases_per_row - log.count(row.identity)) for row in plan.rows)
     say(f"this takes {about(left)} here")

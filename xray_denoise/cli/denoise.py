@@ -6,34 +6,27 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import complain_of, counter, explain, guarded, libraries_muted, one_line, pair, say
+from xray_denoise.cli.app import complain_of, counter, explain, guarded, libraries_muted, one_line, pair, say, tell
+from xray_denoise.cli.completion import complete_model
+from xray_denoise.cli.results import name_left_alone
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xray_denoise import Batch, Outcome
-    from xray_denoise.tasks.jobs import LeftAlone
-    from xray_denoise.tasks.method import Noise
+    from xray_denoise.physics.profile import Noise
 
-NAMED = 10
-"""Files left alone that are named without -v."""
-
-NOISE, FILES, TELL, SPEED = "Noise", "Files", "What is told", "Device and speed"
-
-
-def complete_model(beginning: str) -> list[str]:
-    """Names of models for the completion of a shell."""
-    from xray_denoise import denoisers
-
-    return [name for name in (denoisers.AUTO, *denoisers.names()) if name.startswith(beginning)]
+NOISE, FILES, TELL, SPEED = "Noise", "Files", "Reports", "Device and speed"
 
 
 @guarded
 def denoise(
     inputs: Annotated[
         list[str],
-        typer.Argument(help="DICOM, PNG, TIFF or WebP files, folders, or @list.txt with one path a line (@-: stdin)."),
+        typer.Argument(
+            help="DICOM, PNG, TIFF, WebP or JPEG files, folders, or @list.txt (one path a line; @-: stdin)."
+        ),
     ],
     output: Annotated[
         str,
@@ -50,12 +43,15 @@ def denoise(
     ] = "auto",
     existing: Annotated[
         Literal["error", "skip", "overwrite"],
-        typer.Option(help="Where the result is there already: fail, skip it if it is current, or replace it."),
+        typer.Option(help="If the result exists: fail, skip it where it is up to date, or replace it."),
     ] = "error",
     strength: Annotated[
         float,
         typer.Option(
-            min=0, max=1, rich_help_panel=NOISE, help="Share of the predicted change; 0 returns the input bit by bit."
+            min=0,
+            max=1,
+            rich_help_panel=NOISE,
+            help="Share of the predicted change that is made; 0 returns the input unchanged.",
         ),
     ] = 1.0,
     eta: Annotated[
@@ -81,12 +77,18 @@ def denoise(
     file_format: Annotated[
         Literal["png", "tiff", "dcm"] | None,
         typer.Option(
-            "--format", rich_help_panel=FILES, help="Format of the results in a folder. Default: that of each input."
+            "--format",
+            rich_help_panel=FILES,
+            help="Format of results in a folder. Default: that of each input (JPEG becomes PNG).",
         ),
     ] = None,
     suffix: Annotated[
         str,
-        typer.Option(metavar="TEXT", rich_help_panel=FILES, help="Added to the names in a folder, such as _denoised."),
+        typer.Option(
+            metavar="TEXT",
+            rich_help_panel=FILES,
+            help="Text added to the names of results in a folder, such as _denoised.",
+        ),
     ] = "",
     bits: Annotated[
         int | None, typer.Option(rich_help_panel=FILES, help="8 or 16 bits of a PNG or TIFF result.")
@@ -94,18 +96,19 @@ def denoise(
     value_range: Annotated[
         str,
         typer.Option(
-            "--range", metavar="auto|LO,HI", rich_help_panel=FILES, help="Stored values taken as black and white."
+            "--range", metavar="auto|LO,HI", rich_help_panel=FILES, help="Stored values that are black and white."
         ),
     ] = "auto",
     render: Annotated[
         Literal["auto", "display", "stored"],
         typer.Option(
-            rich_help_panel=FILES, help="What a picture of a DICOM shows: as a viewer would (auto), or stored values."
+            rich_help_panel=FILES,
+            help="How a PNG or TIFF of a DICOM file looks: as in a viewer (auto, display), or stored values.",
         ),
     ] = "auto",
     compress: Annotated[
         Literal["none", "rle", "jpegls", "j2k"],
-        typer.Option(rich_help_panel=FILES, help="Compression of DICOM results, always without loss."),
+        typer.Option(rich_help_panel=FILES, help="Lossless compression of DICOM results."),
     ] = "none",
     private: Annotated[
         Literal["keep", "drop"], typer.Option(rich_help_panel=FILES, help="Keep or drop private DICOM elements.")
@@ -122,12 +125,14 @@ def denoise(
     ] = False,
     log: Annotated[
         str | None,
-        typer.Option(metavar="FILE", rich_help_panel=TELL, help="Also write those objects to a file, as they come."),
+        typer.Option(
+            metavar="FILE", rich_help_panel=TELL, help="Also write these objects to a file, failures included."
+        ),
     ] = None,
     report: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE.html", rich_help_panel=TELL, help="Also write a page that shows the images before and after."
+            metavar="FILE.html", rich_help_panel=TELL, help="Also write an HTML page with the images before and after."
         ),
     ] = None,
     report_names: Annotated[
@@ -135,7 +140,7 @@ def denoise(
         typer.Option(
             "--report-names",
             rich_help_panel=TELL,
-            help="Name the files on the page; names may tell who a patient is.",
+            help="Show file names on that page; they may identify patients.",
         ),
     ] = False,
     device: Annotated[str, typer.Option(rich_help_panel=SPEED, help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
@@ -188,7 +193,7 @@ def denoise(
         threads=threads,
     )
     if report and batch.report is None:
-        say(f"report: {one_line(report)} (there already)")
+        say(f"report: {one_line(report)} (exists and is left as it is)")
     if _preview(batch, as_json=as_json) if dry_run else _run(batch, as_json=as_json):
         raise typer.Exit(1)
 
@@ -221,7 +226,7 @@ def _tile(text: str) -> int | None:
 
 
 def _preview(batch: "Batch", *, as_json: bool) -> int:
-    """Print what would become of each file; returns how many would fail."""
+    """Print what would be done with each file; returns how many would fail."""
     failures = 0
     for number, planned in enumerate(batch.preview(), 1):
         job, failure = planned.job, planned.failure
@@ -234,6 +239,7 @@ def _preview(batch: "Batch", *, as_json: bool) -> int:
                 "action": planned.action,
                 "error": str(failure) if failure else None,
                 "error_kind": failure.kind if failure else None,
+                "hint": failure.hint if failure else None,
             }
             typer.echo(json.dumps(record))
         else:
@@ -251,13 +257,13 @@ def _preview(batch: "Batch", *, as_json: bool) -> int:
 
 
 def _run(batch: "Batch", *, as_json: bool) -> int:
-    """Denoise every file, tell of each, and sum up; returns how many failed."""
+    """Denoise and report every file, and print the counts; returns how many failed."""
     say(f"denoising with {batch.model} on {batch.device}")
     explain(f"settings: {batch.settings}")
     counts = {"written": 0, "skipped": 0, "failed": 0}
     total = len(batch.jobs)
 
-    def tell(outcome: "Outcome") -> None:
+    def count(outcome: "Outcome") -> None:
         counts[outcome.status] += 1
         advance(outcome.number)
         _tell(outcome, batch, as_json=as_json)
@@ -265,7 +271,7 @@ def _run(batch: "Batch", *, as_json: bool) -> int:
     try:
         with libraries_muted(), counter("denoise", total) as advance:
             batch.on_progress = advance
-            _exhaust(batch, tell)
+            _exhaust(batch, count)
     finally:
         _sum_up(batch, counts)
     if batch.report:
@@ -273,33 +279,23 @@ def _run(batch: "Batch", *, as_json: bool) -> int:
     return counts["failed"]
 
 
-def _exhaust(batch: "Batch", tell: "Callable[[Outcome], None]") -> None:
-    """Tell of every outcome; after Ctrl-C also of the files that were being written."""
+def _exhaust(batch: "Batch", heard: "Callable[[Outcome], None]") -> None:
+    """Report every outcome; after Ctrl-C also those of files that were being written."""
     try:
         for outcome in batch:
-            tell(outcome)
+            heard(outcome)
     except KeyboardInterrupt:
         for outcome in batch.interrupted():
-            tell(outcome)
+            heard(outcome)
         raise
 
 
 def _sum_up(batch: "Batch", counts: dict[str, int]) -> None:
-    _name_left_alone(batch.left_alone)
+    name_left_alone(batch.left_alone)
     left = len(batch.jobs) - sum(counts.values())
     if len(batch.jobs) > 1:
         told = {**counts, **({"not begun": left} if left else {})}
         say(", ".join(f"{count} {status}" for status, count in told.items()))
-
-
-def _name_left_alone(left_alone: "list[LeftAlone]") -> None:
-    if not left_alone:
-        return
-    say(f"left alone in folders: {len(left_alone)}")
-    for number, found in enumerate(left_alone):
-        (say if number < NAMED else explain)(f"  {one_line(str(found.path))} ({found.reason})")
-    if len(left_alone) > NAMED:
-        say(f"  and {len(left_alone) - NAMED} more: -v names all of them")
 
 
 def _tell(outcome: "Outcome", batch: "Batch", *, as_json: bool) -> None:
@@ -309,19 +305,19 @@ def _tell(outcome: "Outcome", batch: "Batch", *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(denoise_log.record(outcome, batch.device)))
     if outcome.failure:
-        complain_of(outcome.failure)
+        complain_of(outcome.failure, number)
     elif not as_json:
         by = f"by {outcome.model}, " if outcome.model not in ("", batch.options.denoiser.name) else ""
-        say(f"{number}{one_line(f'{outcome.source} -> {outcome.target}')} ({by}{_summary(outcome)})")
+        tell(f"{number}{one_line(f'{outcome.source} -> {outcome.target}')} ({by}{_summary(outcome)})")
     for note in outcome.notes:
         say(f"note: {number}{one_line(str(outcome.source))}: {note}")
 
 
 def _summary(outcome: "Outcome") -> str:
     """What was found and removed, in a few words."""
-    from xray_denoise.tasks import method
+    from xray_denoise.tasks import noise_words
 
     if outcome.status == "skipped":
-        return "there already"
-    found = "" if outcome.noise is None else f"noise {method.deviation_at_mid_grey(outcome.noise):.2g}, "
+        return "skipped: up to date"
+    found = "" if outcome.noise is None else f"noise {noise_words.deviation_at_mid_grey(outcome.noise):.2g}, "
     return f"{found}removed {outcome.removed_grey or 0.0:.2g} grey levels"

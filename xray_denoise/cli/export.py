@@ -5,14 +5,16 @@ from typing import Annotated
 import typer
 
 from xray_denoise.cli.app import guarded, one_line, say
-from xray_denoise.cli.denoise import complete_model
+from xray_denoise.cli.completion import complete_network
 
 
 @guarded
 def export(
     model: Annotated[
         str,
-        typer.Argument(autocompletion=complete_model, help="A model, or a .safetensors file with its card beside it."),
+        typer.Argument(
+            autocompletion=complete_network, help="A model, or a .safetensors file with its card beside it."
+        ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="ONNX file for the result.")],
 ) -> None:

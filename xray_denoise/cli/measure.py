@@ -19,15 +19,16 @@ WHAT, FILES = "What the images are", "Files"
 @guarded
 def measure(
     inputs: Annotated[
-        list[str], typer.Argument(help="DICOM, PNG, TIFF or WebP files, folders, or @list.txt with one path a line.")
+        list[str],
+        typer.Argument(help="DICOM, PNG, TIFF, WebP or JPEG files, folders, or @list.txt."),
     ],
     flat: Annotated[
         bool,
         typer.Option(
             "--flat",
             rich_help_panel=WHAT,
-            help="Flat fields, of several doses for the fit of variance against signal; two or more a dose tell the "
-            "fixed pattern from temporal noise.",
+            help="Flat fields. Several doses give variance against signal; two or more of each dose separate the fixed "
+            "pattern from temporal noise.",
         ),
     ] = False,
     repeated: Annotated[
@@ -50,9 +51,7 @@ def measure(
     ] = None,
     pixel_pitch: Annotated[
         float | None,
-        typer.Option(
-            metavar="MM", rich_help_panel=WHAT, help="Distance of the pixels. Default: what a DICOM file says."
-        ),
+        typer.Option(metavar="MM", rich_help_panel=WHAT, help="Pixel pitch. Default: that in the DICOM header."),
     ] = None,
     value_range: Annotated[
         str,
@@ -65,7 +64,9 @@ def measure(
     ] = "auto",
     window: Annotated[
         Literal["sine", "none"],
-        typer.Option(rich_help_panel=WHAT, help="Of noise power spectra; none as IEC 62220-1-1, sine leaks less."),
+        typer.Option(
+            rich_help_panel=WHAT, help="Window of noise power spectra; none as in IEC 62220-1-1, sine leaks less."
+        ),
     ] = "sine",
     as_json: Annotated[
         bool, typer.Option("--json", rich_help_panel=FILES, help="Print one JSON object for each measurement.")
@@ -87,7 +88,7 @@ def measure(
     ] = None,
     existing: Annotated[
         Literal["error", "overwrite"],
-        typer.Option(rich_help_panel=FILES, help="Where an output file exists: fail, or replace it."),
+        typer.Option(rich_help_panel=FILES, help="If an output file exists: fail, or replace it."),
     ] = "error",
 ) -> None:
     """Measure noise, spectrum and MTF: of a detector from test images, or of one radiograph by itself."""
@@ -109,6 +110,7 @@ def measure(
     _check_outputs((csv, profile, plot), existing)
     _check_plot(plot)
     found: list[Measurement] = []
+    notes: set[str] = set()
     failed = 0
     with libraries_muted():
         for one in task.measure(expand_lists(inputs, sys.stdin), settings):
@@ -120,6 +122,11 @@ def measure(
                 continue
             found.append(one)
             _tell(one, len(found), as_json=as_json)
+            for note in one.notes:
+                text = f"note: {one.kind}: {one_line(note)}"
+                if text not in notes:  # frames of one detector share theirs
+                    say(text)
+                notes.add(text)
     if found:
         _write(found, csv, plot)
         if profile:
@@ -141,8 +148,6 @@ def _tell(one: "Measurement", number: int, *, as_json: bool) -> None:
         typer.echo(one_line(f"{one.kind}: {first}" + (f" and {more} more" if more else "")))
         for line in output.lines(one):
             typer.echo(f"  {line}")
-    for note in one.notes:
-        say(f"note: {one.kind}: {one_line(note)}")
 
 
 def _write(found: "list[Measurement]", csv: Path | None, plot: Path | None) -> None:

@@ -1,7 +1,6 @@
-"""What benchmarks share: records as they come, with a progress bar, and tables."""
+"""What commands share: ignored files, times in words, and the records and tables of benchmarks."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -9,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from xray_denoise.cli.app import console, progress, say
+from xray_denoise.cli.app import console, explain, one_line, progress, say
 
 if TYPE_CHECKING:
     from xray_denoise.bench.records import Record
     from xray_denoise.reports.tables import Report
+    from xray_denoise.tasks.jobs import LeftAlone
 
+NAMED = 10
+"""Ignored files that are named without -v."""
 WIDTH = 100
 """Columns of the tables where the output is no terminal."""
 
@@ -50,25 +52,16 @@ def collected(
         as_json: print each of them as a line of JSON.
         log: the file that keeps them, for the message after an interrupt.
     """
-    from rich.progress import TextColumn
-
-    from xray_denoise.bench.metrics import SECONDS
-    from xray_denoise.bench.quality import Pace
-
-    pace, total = Pace(counts, estimates), sum(counts.values())
+    costs = dict.fromkeys(counts, 1.0) | {title: cost for title, cost in (estimates or {}).items() if cost}
+    total = sum(counts.values())
     done: list[Record] = []
-    start = before = time.monotonic()
     try:
         with progress("{task.fields[count]}") as bar:
-            *columns, _, _ = bar.columns  # the time left, which would be judged by the latest rows alone
-            bar.columns = (*columns, TextColumn("{task.fields[left]}"))
-            task = bar.add_task("bench", total=1.0, count=f"0/{total}", left=_left(pace.left))
+            work = sum(count * costs[title] for title, count in counts.items())
+            task = bar.add_task("bench", total=work, count=f"0/{total}")
             for one in running:
-                now = time.monotonic()
                 done.append(one)
-                pace.add(one.row, one.values.get(SECONDS) or 0.0, now - before)
-                before = now
-                bar.update(task, completed=pace.share(now - start), count=f"{len(done)}/{total}", left=_left(pace.left))
+                bar.update(task, advance=costs[one.row], count=f"{len(done)}/{total}")
                 if as_json:
                     typer.echo(one.line())
                 if one.failure:
@@ -78,6 +71,18 @@ def collected(
             raise
         say("interrupted: the table shows what was measured" + (f"; --resume continues {log}" if log else ""))
     return done
+
+
+def name_left_alone(left_alone: "list[LeftAlone]") -> None:
+    """Name the files in input folders that are no radiographs."""
+    if not left_alone:
+        return
+    count = len(left_alone)
+    say(f"ignored in the input folders: {count} file{'s' if count > 1 else ''}")
+    for number, found in enumerate(left_alone):
+        (say if number < NAMED else explain)(f"  {one_line(str(found.path))} ({found.reason})")
+    if count > NAMED:
+        say(f"  and {count - NAMED} more: -v names all of them")
 
 
 def confirmed(question: str) -> bool:
@@ -95,5 +100,6 @@ def about(seconds: float) -> str:
     return "about a minute" if seconds > 45 else "less than a minute"
 
 
-def _left(seconds: float | None) -> str:
+def time_left(seconds: float | None) -> str:
+    """What a bar says of the time left; nothing where it is not known."""
     return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"

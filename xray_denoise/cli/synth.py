@@ -1,12 +1,14 @@
 """`xray-denoise synth`."""
 
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import guarded, one_line, pair, say
+from xray_denoise.cli.app import complain_of, guarded, one_line, pair, say
+from xray_denoise.cli.results import name_left_alone
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,8 +21,8 @@ DEFAULT_DEVIATION = 2.0
 @guarded
 def synth(
     clean: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Noise-free radiographs. Without any, a chest phantom is made."),
+        list[str] | None,
+        typer.Argument(help="Noise-free radiographs: files, folders or @list.txt. Default: a chest phantom."),
     ] = None,
     eta: Annotated[
         str | None,
@@ -45,29 +47,45 @@ def synth(
         ),
     ] = None,
     size: Annotated[int, typer.Option(min=16, max=8192, help="Side of a phantom, pixels.")] = 1024,
-    count: Annotated[int, typer.Option(min=1, help="How many phantoms.")] = 1,
-    bits: Annotated[int, typer.Option(min=8, max=16, help="Bits per pixel of the files.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Of the phantom and the noise; a seed repeats a result.")] = 0,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the images.")] = Path(),
-    file_format: Annotated[Literal["png", "tiff", "dcm"], typer.Option("--format", help="Type of the files.")] = "png",
+    count: Annotated[int, typer.Option(min=1, help="Number of phantoms, or of exposures of each radiograph.")] = 1,
+    bits: Annotated[int, typer.Option(min=8, max=16, help="Bits per pixel.")] = 8,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the first phantom or exposure; the next ones count up.")
+    ] = 0,
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder for the images.")] = ".",
+    file_format: Annotated[
+        Literal["png", "tiff", "dcm"], typer.Option("--format", help="Format of the images.")
+    ] = "png",
     save_clean: Annotated[
-        bool, typer.Option("--save-clean/--no-save-clean", help="Write the noise-free image too.")
+        bool, typer.Option("--save-clean/--no-save-clean", help="Also write the noise-free image.")
     ] = True,
 ) -> None:
     """Add X-ray noise to clean radiographs, or to a built-in chest phantom."""
-    from xray_denoise.physics.noise import GREY_MAX
+    from xray_denoise.scale import GREY_MAX
     from xray_denoise.tasks import synth as task
+    from xray_denoise.tasks.jobs import checked_path, expand_lists
 
     if bits not in (8, 16) and file_format != "dcm":
         raise UsageError(f"a {file_format.upper()} has 8 or 16 bits, not {bits}", hint="use --format dcm, or --bits 16")
     noise = _level(eta, sigma) if detector is None and noise_std is None else _detector(detector, noise_std, eta, sigma)
-    recipe = task.Recipe(noise, bits, seed, save_clean, file_format)
-    subjects = task.radiographs(clean, seed) if clean else task.phantoms(size, count, seed)
-    for exposure in task.synthesise(subjects, recipe, output):
-        typer.echo(one_line(str(exposure.noisy)))
-        for path in (exposure.clean, exposure.profile):
-            if path:
+    recipe = task.Recipe(noise, bits, save_clean, file_format)
+    folder = checked_path(output, "the output", "target")
+    subjects, left_alone = (
+        task.radiographs(expand_lists(clean, sys.stdin), folder, count=count, seed=seed)
+        if clean
+        else (task.phantoms(size, count, seed), [])
+    )
+    failed = 0
+    printed: set[Path] = set()
+    for exposure in task.synthesise(subjects, recipe, folder):
+        if isinstance(exposure, task.Failure):
+            failed += 1
+            complain_of(exposure.error)
+            continue
+        for path in (exposure.noisy, exposure.clean, exposure.profile):
+            if path and path not in printed:  # exposures of one image share the clean one
                 typer.echo(one_line(str(path)))
+                printed.add(path)
         what = ", ".join(
             f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
             for name, value in exposure.noise.items()
@@ -75,7 +93,10 @@ def synth(
         say(f"  {one_line(what)}: noisy PSNR {exposure.noisy_psnr:.2f} dB")
     if isinstance(noise, task.DetectorNoise) and 0 < noise.deviation < 0.4 * GREY_MAX / (2**bits - 1):
         say(f"  note: rounding to {bits} bits hides noise of this deviation; --bits 16 keeps it")
-    say(f"  listed in {one_line(str(output / task.MANIFEST))}")
+    say(f"  listed in {one_line(str(folder / task.MANIFEST))}")
+    name_left_alone(left_alone)
+    if failed:
+        raise typer.Exit(1)
 
 
 def _level(eta: str | None, sigma: str | None) -> "Noise":

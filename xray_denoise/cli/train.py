@@ -4,19 +4,43 @@ import dataclasses
 import gc
 import math
 import shlex
+import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from xray_denoise.cli.app import guarded, one_line, pair, progress, say
+from xray_denoise.cli.app import guarded, one_line, option, pair, progress, say
+from xray_denoise.cli.completion import complete_network
+from xray_denoise.cli.results import about, time_left
 from xray_denoise.errors import CannotRunError, UsageError
 
 if TYPE_CHECKING:
     from xray_denoise.tasks.train import Finished, Plan, Session
     from xray_denoise.training.detector import DetectorRange
+    from xray_denoise.training.loop import Training
     from xray_denoise.training.patches import NoiseRange, WideRange
     from xray_denoise.training.presets import Schedule
+    from xray_denoise.weights import Card
+
+
+_schedule_option = partial(option, "Schedule")
+_noise_option = partial(option, "Noise")
+_machine = partial(option, "Device and speed")
+
+NETS = "Networks to train; several are trained one after another under identical conditions."
+INIT = "Model to start from: its network, options, noise and weights. The best validated weights are kept."
+MAX_TIME = (
+    "Longest training time, without validation. One network: its schedule ends with it. Several: training pauses, and "
+    "--resume continues."
+)
+PRESET = "Length, batch, patches and rate: brief (half an hour of a core), fast (a few cores), standard (a GPU), paper."
+NOISE = (
+    "paper: white, within --eta and --sigma. wide: from none to the paper's, slightly correlated. detector: that of "
+    "real detectors, for profile-unet."
+)
+TEACHER = "Teacher model for knowledge distillation."
 
 
 @guarded
@@ -24,52 +48,53 @@ def train(
     data: Annotated[Path, typer.Argument(help="Folder of noise-free radiographs.")],
     run: Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder for the results.")],
     nets: Annotated[
-        str, typer.Option("--nets", "--net", metavar="A,B", help="What to train; several alike, one after another.")
-    ] = "x-bdcnn",
-    preset: Annotated[
-        str, typer.Option(help="Schedule: paper, standard (GPU), fast (a few CPU cores) or brief (half an hour).")
-    ] = "fast",
-    level: Annotated[Literal["std", "paper"], typer.Option(help="How noise levels are encoded.")] = "std",
-    val: Annotated[
-        Path | None, typer.Option(help="Other patients' radiographs. Default: a twentieth of the patients.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Length: 32 patches per image and epoch.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Length in batches.")] = None,
-    max_time: Annotated[
         str | None,
-        typer.Option(
-            metavar="90s|30m|2h",
-            help="Longest time, validation apart. One network: its schedule ends with it. "
-            "Several: training pauses, and --resume goes on.",
-        ),
+        typer.Option("--nets", "--net", metavar="A,B", show_default="x-bdcnn, or that of --init", help=NETS),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Patches per step, over all processes.")] = None,
-    patch_size: Annotated[int | None, typer.Option(min=16, help="Side of a patch, a multiple of 8.")] = None,
-    lr: Annotated[float | None, typer.Option(min=0, help="Highest learning rate.")] = None,
-    optimizer: Annotated[
-        Literal["adam", "muon"] | None, typer.Option(help="What moves the weights. Default: the preset's, Adam.")
+    init: Annotated[
+        str, typer.Option(metavar="NAME|PATH", autocompletion=complete_network, show_default="none", help=INIT)
+    ] = "scratch",
+    val: Annotated[
+        Path | None, typer.Option(help="Radiographs of other patients. Default: a twentieth of the patients of DATA.")
+    ] = None,
+    max_time: Annotated[str | None, typer.Option(metavar="90s|30m|2h", help=MAX_TIME)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in RUN.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and noise.")] = 0,
+    preset: Annotated[str, _schedule_option(PRESET, metavar="NAME")] = "fast",
+    epochs: Annotated[int | None, _schedule_option("Length: 32 patches per image and epoch.", min=1)] = None,
+    steps: Annotated[int | None, _schedule_option("Length in batches.", min=1)] = None,
+    batch_size: Annotated[int | None, _schedule_option("Patches per step, over all processes.", min=1)] = None,
+    patch_size: Annotated[int | None, _schedule_option("Side of a patch, a multiple of 8.", min=16)] = None,
+    lr: Annotated[float | None, _schedule_option("Highest learning rate.", min=0)] = None,
+    optimizer: Annotated[Literal["adam", "muon"] | None, _schedule_option("Default: that of the preset, Adam.")] = None,
+    teacher: Annotated[
+        str | None, _schedule_option(TEACHER, metavar="NAME|PATH", autocompletion=complete_network)
+    ] = None,
+    level: Annotated[
+        Literal["std", "paper"] | None,
+        _schedule_option("How noise levels are encoded.", show_default="std, or that of --init"),
     ] = None,
     noise: Annotated[
-        Literal["paper", "wide", "detector"],
-        typer.Option(help="wide: down to none, slightly correlated. detector: of real detectors, for profile-unet."),
-    ] = "paper",
-    eta: Annotated[str, typer.Option(metavar="LO,HI", help="Photons per grey level.")] = "0.4,1.9",
-    sigma: Annotated[str, typer.Option(metavar="LO,HI", help="Electronic noise, grey levels.")] = "0,20",
-    lost: Annotated[
-        float, typer.Option(min=0, help="With --noise detector: weight of what is lost of inserted details.")
-    ] = 0.0,
-    init: Annotated[str, typer.Option(help="scratch, or a model whose weights to begin with.")] = "scratch",
-    teacher: Annotated[
-        str | None, typer.Option(help="A model to learn from: its results are most of what is aimed at.")
+        Literal["paper", "wide", "detector"] | None, _noise_option(NOISE, show_default="paper, or that of --init")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in RUN.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="Processes, each with a device of its own.")] = 1,
-    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and noise.")] = 0,
+    eta: Annotated[
+        str | None, _noise_option("Photons per grey level.", metavar="LO,HI", show_default="0.4,1.9")
+    ] = None,
+    sigma: Annotated[
+        str | None, _noise_option("Electronic noise, grey levels.", metavar="LO,HI", show_default="0,20")
+    ] = None,
+    lost: Annotated[
+        float, _noise_option("With --noise detector: weight of inserted details that are lost.", min=0)
+    ] = 0.0,
+    device: Annotated[str, _machine("auto, cpu, cuda or cuda:N.")] = "auto",
+    devices: Annotated[int, _machine("Processes, each with a device of its own.", min=1)] = 1,
+    precision: Annotated[Literal["auto", "fp32", "bf16"], _machine("Arithmetic of the network.")] = "auto",
+    threads: Annotated[int | None, _machine("CPU threads. Default: all cores.", min=1)] = None,
 ) -> None:
-    """Train a network; writes weights, card, history and checkpoints into RUN (into RUN/NET if there are several)."""
+    """Train a network, or train a model further (--init).
+
+    Weights, model card, history and checkpoints are written into RUN, or into RUN/NET if there are several networks.
+    """
     try:
         from xray_denoise.tasks import train as task
         from xray_denoise.training.loop import Limits
@@ -77,9 +102,11 @@ def train(
         raise CannotRunError(
             f"training needs the package '{error.name}'", hint="pip install 'xray-denoise[train]'"
         ) from error
-    from xray_denoise import denoisers
+    from xray_denoise import denoisers, weights
+    from xray_denoise.tasks import continued
 
-    systems = _systems(nets)
+    base = None if init == "scratch" else weights.find(init)
+    systems = _systems(nets) if nets else [continued.system_of(base) if base else "x-bdcnn"]
     if epochs and steps:
         raise UsageError("--epochs and --steps exclude each other", hint="give one of them")
     if (patch_size or 8) % 8:
@@ -92,7 +119,9 @@ def train(
         data=data,
         run=run,
         system=systems[0],
-        schedule=_schedule(preset, steps, batch_size, patch_size, lr, optimizer, _noise(noise, eta, sigma), lost),
+        schedule=_schedule(
+            preset, steps, batch_size, patch_size, lr, optimizer, _noise(noise, eta, sigma, systems[0], base), lost
+        ),
         level=level,
         validation=val,
         init=None if init == "scratch" else init,
@@ -146,7 +175,7 @@ def _train_alike(plan: "Plan", systems: list[str], preset: str, budget: float) -
         budget -= _train_one(mine, preset, None)
         gc.collect()  # a training is a cycle of references, and holds all that it worked with
         if budget <= 0:
-            say("the time is over: go on with --resume")
+            say("the time is up: --resume continues")
             return
 
 
@@ -182,15 +211,24 @@ def _schedule(
     return dataclasses.replace(PRESETS[preset], noise=noise, lost=lost, **changes)
 
 
-def _noise(kind: str, eta: str, sigma: str) -> "NoiseRange | WideRange | DetectorRange":
+def _noise(
+    kind: str | None, eta: str | None, sigma: str | None, system: str, base: "Card | None"
+) -> "NoiseRange | WideRange | DetectorRange":
+    """The noise that was asked for, else that of the model to begin with, else that of the network."""
+    from xray_denoise.tasks.continued import noise_of
     from xray_denoise.training.detector import DetectorRange
     from xray_denoise.training.patches import NoiseRange, WideRange
+    from xray_denoise.training.presets import SYSTEMS
 
-    if kind == "wide":
-        return WideRange()
-    if kind == "detector":
-        return DetectorRange()
-    noise = NoiseRange(pair(eta, "--eta"), pair(sigma, "--sigma"))
+    if kind in ("wide", "detector"):
+        if eta or sigma:
+            raise UsageError("--eta and --sigma are for --noise paper", hint=f"leave them out, or --noise {kind}")
+        return WideRange() if kind == "wide" else DetectorRange()
+    usual = noise_of(SYSTEMS[system].net, base)
+    if kind is None and eta is None and sigma is None:
+        return usual
+    paper = usual if isinstance(usual, NoiseRange) else NoiseRange()
+    noise = NoiseRange(pair(eta, "--eta") if eta else paper.eta, pair(sigma, "--sigma") if sigma else paper.sigma)
     if noise.eta[0] <= 0 or noise.sigma[0] < 0:
         raise UsageError("--eta must be above 0 and --sigma at least 0", hint="for example --eta 0.4,1.9 --sigma 0,20")
     return noise
@@ -214,22 +252,49 @@ def _run(session: "Session") -> None:
     if session.is_first_process:
         say(f"training on {session.device} in {session.precision}, from step {training.step}")
         if session.plan.resume and not training.step:
-            say(f"there was no checkpoint in {one_line(str(session.plan.run))}: this is the beginning")
+            say(f"no checkpoint in {one_line(str(session.plan.run))}: training starts anew")
+        if session.best:
+            say(f"{session.best.base.name} at the start: held-out images {session.best.start:.2f} dB")
+    clock = _Clock(training)
     with progress(
-        "{task.fields[loss]}", "{task.fields[rate]}", "{task.fields[psnr]}", shown=session.is_first_process
+        "{task.fields[loss]}",
+        "{task.fields[rate]}",
+        "{task.fields[psnr]}",
+        "{task.fields[left]}",
+        shown=session.is_first_process,
+        estimated=False,
     ) as bar:
-        running = bar.add_task("train", total=1.0, loss="", rate="", psnr="")
+        running = bar.add_task("train", total=1.0, loss="", rate="", psnr="", left="")
         bar.update(running, completed=training.done)
         for row in session.rows():
+            left = clock.left()
             bar.update(
                 running,
                 completed=training.done,
                 loss=f"loss {row['loss']:.3g}",
                 rate=f"{row['patches_per_second']:.0f} patches/s",
+                left=time_left(left),
             )
             if "val_psnr" in row and session.is_first_process:
                 bar.update(running, psnr=f"{row['val_psnr']:.2f} dB")
-                say(f"step {row['step']:.0f}: held-out images {row['val_psnr']:.2f} dB, loss {row['loss']:.4g}")
+                rest = f", {about(left)} left" if training.done < 1 else ""
+                say(f"step {row['step']:.0f}: held-out images {row['val_psnr']:.2f} dB, loss {row['loss']:.4g}{rest}")
+
+
+class _Clock:
+    """How long a training still takes, by the pace of this call, validation included."""
+
+    def __init__(self, training: "Training") -> None:
+        self._training = training
+        self._begun, self._seconds, self._step = time.monotonic(), training.seconds, training.step
+
+    def left(self) -> float:
+        """Seconds until the steps are done or the time is up, whichever is first."""
+        training = self._training
+        trained, steps = training.seconds - self._seconds, training.step - self._step
+        by_steps = (training.schedule.steps - training.step) * trained / steps
+        left = min(by_steps, training.limits.max_seconds - training.seconds)
+        return max(0.0, left * (time.monotonic() - self._begun) / trained)
 
 
 def _tell(finished: "Finished") -> None:
@@ -239,6 +304,8 @@ def _tell(finished: "Finished") -> None:
         say(f"  {finished.share_of_peak:.0%} of the matrix rate measured on this device")
     if "val_psnr" in finished.card.head:
         say(f"  held-out images: {finished.card.head['val_psnr']:.2f} dB")
+    if finished.best:
+        say(f"  {finished.best.verdict}")
     say(f"  use it with: xray-denoise denoise IMAGE -o RESULT --model {shlex.quote(str(finished.card.path))}")
 
 
@@ -259,7 +326,7 @@ def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
         "--preset",
         preset,
     ]
-    words += ["--level", plan.level] if "level" in plan.options else []
+    words += ["--level", plan.options["level"]] if "level" in plan.options else []
     words += ["--steps", str(schedule.steps), "--batch-size", str(schedule.batch)]
     words += ["--patch-size", str(schedule.patch), "--lr", f"{schedule.lr:g}"]
     words += ["--optimizer", schedule.optimizer]

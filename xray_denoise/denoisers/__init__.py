@@ -1,22 +1,19 @@
-"""Noisy grey levels in, cleaner grey levels out: networks and classical methods behind one protocol.
+"""Noisy grey levels in, what is removed from them out: networks and classical methods with one base class.
 
 `names()` and the classical methods do without torch; only `get` of a network loads it.
 """
 
 import ctypes
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from xray_denoise import weights
+from xray_denoise.denoisers.base import Denoised as Denoised
+from xray_denoise.denoisers.base import Denoiser as Denoiser
 from xray_denoise.errors import UsageError
-from xray_denoise.physics.noise import NoiseLevel
-from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.extras import install, is_installed
 
 DEFAULT = "x-profile"
 """The network that `denoise` uses: for noise from none to that of the paper, white or correlated, in images of any size
@@ -24,46 +21,14 @@ DEFAULT = "x-profile"
 AUTO = "auto"
 """Another name of `DEFAULT`."""
 
+MOST_THREADS_PER_CORE = 16
+"""More CPU threads than that are a slip of the keyboard."""
+
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 """Parameters of mallopt(3), as malloc.h numbers them."""
 
-BM3D_INSTALL = "pip install 'xray-denoise[bm3d]'"
-"""BM3D is an optional extra: its licence allows non-commercial use only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Denoised:
-    """What a denoiser makes of one image."""
-
-    image: NDArray[np.float32]
-    """(H, W), grey levels, same scale as the input, not clipped."""
-    level: NoiseLevel | None = None
-    """The noise level that was removed: given or estimated; None where the method has no such notion."""
-    noise_map: NDArray[np.float32] | None = None
-    """(H, W), standard deviation of the noise that the method believes in at each pixel, grey levels."""
-    profile: NoiseProfile | None = None
-    """Deviation against grey level and spectrum of the noise that was removed, where the method has such a notion."""
-
-
-class Denoiser(Protocol):
-    """A method with its parameters set, ready for any number of images."""
-
-    @property
-    def name(self) -> str:
-        """The name that `--model` and tables use."""
-        ...
-
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
-        """Remove the noise of a 2-D image in grey levels.
-
-        Args:
-            noisy: (H, W), grey levels, any H and W of at least 1.
-            level: the true noise where it is known; None means blind. Methods for white noise take a `NoiseLevel` only.
-
-        Raises:
-            UsageError: this method cannot be told so much.
-        """
-        ...
+BM3D = "bm3d"
+"""The package, and the extra, that some methods need: its licence allows non-commercial use only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +92,22 @@ def missing(name: str) -> str:
 
     Nothing is imported to find out.
     """
-    return BM3D_INSTALL if name.endswith("bm3d") and find_spec("bm3d") is None else ""
+    return install(BM3D) if name.endswith(BM3D) and not is_installed(BM3D) else ""
 
 
 def set_threads(count: int) -> None:
-    """Let networks compute on `count` CPU threads."""
+    """Let networks compute on `count` CPU threads.
+
+    Raises:
+        UsageError: there are none, or far more than cores.
+    """
+    most = MOST_THREADS_PER_CORE * (os.cpu_count() or 1)
+    if not 1 <= count <= most:
+        raise UsageError(
+            f"this machine runs 1 to {most} threads, not {count}",
+            hint=f"it has {os.cpu_count() or 1} cores; leave the threads out to use all of them",
+            option="threads",
+        )
     import torch
 
     torch.set_num_threads(count)

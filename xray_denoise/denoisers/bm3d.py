@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.denoisers import BM3D_INSTALL, Denoised
+from xray_denoise.denoisers import BM3D
+from xray_denoise.denoisers.base import Denoised, Denoiser
 from xray_denoise.denoisers.classical import effective_sigma
-from xray_denoise.errors import CannotRunError
+from xray_denoise.extras import require
 from xray_denoise.physics.estimate import estimate_level
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
-from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.physics.framing import mirrored
+from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.physics.stabilisation import Stabiliser
+from xray_denoise.scale import GREY_MAX
 
 SMALLEST = 16
 """Narrower images are mirrored up to this many pixels: the package crashes at 8x8 and refuses less."""
@@ -32,7 +34,7 @@ _LENDING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class Bm3d:
+class Bm3d(Denoiser):
     """Both stages at the package's own settings.
 
     Told a `NoiseLevel`, or blind, it takes the noise for white, with the effective sigma of the exposure,
@@ -46,7 +48,7 @@ class Bm3d:
     lies on a threshold may fall to either side."""
     name: str = field(default="bm3d", init=False)
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`.
 
         Args:
@@ -67,22 +69,21 @@ class Bm3d:
         sigma = effective_sigma(image, level)
         if sigma > 0:
             image = self._filtered(image.astype(np.float64), sigma, None).astype(np.float32)
-        return Denoised(image, level)
+        return Denoised.of(noisy, image, level)
 
     def _told(self, image: NDArray[np.float32], profile: NoiseProfile) -> Denoised:
-        stabiliser = Stabiliser.of(profile, float(image.min()), float(image.max()))
+        noisy, stabiliser = image, Stabiliser.of(profile, float(image.min()), float(image.max()))
         if stabiliser.deviation > 0:
             shown = stabiliser.forward(image)
             image = stabiliser.back(self._filtered(shown, stabiliser.deviation, profile)).astype(np.float32)
-        return Denoised(image, noise_map=profile.deviation_at(image).astype(np.float32), profile=profile)
+        return Denoised.of(noisy, image, noise_map=profile.deviation_at(image).astype(np.float32), profile=profile)
 
     def _filtered(self, image: NDArray[np.float64], sigma: float, profile: NoiseProfile | None) -> NDArray[np.float64]:
         """Filter noise of standard deviation `sigma`, grey levels; of the spectrum of `profile`, or white."""
         bm3d, settings = _package()
         settings.num_threads = self.threads
         kernel = (1, 1) if profile is None else profile.kernel.shape
-        more = [(0, max(SMALLEST - length, side - length, 0)) for length, side in zip(image.shape, kernel, strict=True)]
-        padded = np.pad(image / GREY_MAX, more, mode="symmetric")
+        padded = mirrored(image / GREY_MAX, (max(SMALLEST, kernel[0]), max(SMALLEST, kernel[1])))
         if profile is None or profile.kernel.size == 1:
             filtered = bm3d(padded, sigma / GREY_MAX, settings)
         else:  # the package wants the power of the unnormalised transform: size times variance, for white noise
@@ -111,8 +112,7 @@ def _trapz_lent() -> Iterator[None]:
 
 def _package() -> tuple[Callable[..., NDArray[np.float64]], Any]:
     """The function of the package (image, standard deviation of its noise, profile), and a fresh profile."""
-    try:
-        from bm3d import BM3DProfile, bm3d
-    except ModuleNotFoundError as error:
-        raise CannotRunError("the package bm3d is not installed", hint=BM3D_INSTALL) from error
+    require(BM3D, BM3D, "this method")
+    from bm3d import BM3DProfile, bm3d
+
     return bm3d, BM3DProfile()

@@ -6,9 +6,7 @@ mean variance; without a noise level they take that of `physics.estimate`. `vst.
 grows with the signal.
 
 Their constants have the highest mean PSNR, given the true level, over three noise levels of Table II on 24
-chest radiographs that no result is reported on. Found with
-
-    python -m xray_denoise.bench.tune FOLDER
+chest radiographs that no result is reported on. Found with xray_denoise/bench/tune.py of commit 04e6eef:
 
     (eta, sigma)   (0.4, 15)   (0.6, 10)   (0.8, 5)      mean
     TV, dB            36.079      37.603     38.903    37.528
@@ -27,10 +25,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.denoisers import Denoised
+from xray_denoise.denoisers.base import Denoised, Denoiser
 from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.noise import NoiseLevel
-from xray_denoise.physics.profile import NoiseProfile, as_level
+from xray_denoise.physics.profile import Noise, as_level
 
 TV_FACTOR = 1.1
 TV_ITERATIONS = 200  # not tuned: 100 gain and 400 lose 0.05 dB on four of the images
@@ -40,18 +38,19 @@ NLM_PATCH_DISTANCE = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Noisy:
+class Noisy(Denoiser):
     """Do nothing: the row that every method has to beat."""
 
     name: str = field(default="noisy", init=False)
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:  # noqa: ARG002
-        """Return a copy of the image; the level is not used, and nothing is claimed to be removed."""
-        return Denoised(np.array(noisy, dtype=np.float32))
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:  # noqa: ARG002
+        """Remove nothing; the level is not used."""
+        grey = np.asarray(noisy, dtype=np.float32)
+        return Denoised(grey, np.zeros_like(grey))
 
 
 @dataclass(frozen=True, slots=True)
-class TotalVariation:
+class TotalVariation(Denoiser):
     """The image g that minimises ||g - f||^2 / 2 + w * TV(g), with w = factor * effective sigma.
 
     Chambolle's projection in a fixed number of steps. The stopping rule of scikit-image is switched off: it
@@ -63,7 +62,7 @@ class TotalVariation:
     iterations: int = TV_ITERATIONS
     name: str = field(default="tv", init=False)
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`."""
         from skimage.restoration import denoise_tv_chambolle
 
@@ -73,11 +72,11 @@ class TotalVariation:
         if sigma > 0:
             weight = self.factor * sigma
             image = denoise_tv_chambolle(image, weight=weight, eps=0.0, max_num_iter=self.iterations)
-        return Denoised(image, level)
+        return Denoised.of(noisy, image, level)
 
 
 @dataclass(frozen=True, slots=True)
-class NonLocalMeans:
+class NonLocalMeans(Denoiser):
     """Average pixels whose surroundings look alike, weighted by exp(-max(0, d^2 - 2 s^2) / h^2).
 
     d^2 is the mean squared difference of two patches and s the effective sigma. As the fast mode of
@@ -93,7 +92,7 @@ class NonLocalMeans:
     """Farthest patch that is looked at, pixels along each axis."""
     name: str = field(default="nlm", init=False)
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`."""
         from skimage.restoration import denoise_nl_means
 
@@ -110,7 +109,7 @@ class NonLocalMeans:
                 fast_mode=True,
                 preserve_range=True,
             ).reshape(image.shape)
-        return Denoised(image, level)
+        return Denoised.of(noisy, image, level)
 
 
 def effective_sigma(image: NDArray[np.floating], level: NoiseLevel) -> float:

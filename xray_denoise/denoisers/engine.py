@@ -1,4 +1,4 @@
-"""Run a network on the CPU by OpenVINO: PyTorch's numbers in less time or memory (an extra; `--engine`).
+"""Run a network on the CPU by OpenVINO: PyTorch's numbers in less time or memory (an extra).
 
 The graph is taken from the PyTorch network when it is first called, for images of any size.
 """
@@ -7,17 +7,16 @@ import abc
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
-from xray_denoise.errors import CannotRunError, UsageError
+from xray_denoise.errors import UsageError
+from xray_denoise.extras import is_installed, require
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 
 ENGINES = ("auto", "torch", "openvino")
-PIP_LINE = "pip install 'xray-denoise[openvino]'"
 HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 """OpenVINO's names of the arithmetic; without one it would take 16 bits wherever the processor has them."""
 
@@ -47,7 +46,7 @@ def choose_engine(wanted: str, device: torch.device, dtype: torch.dtype, shrink:
     if wanted not in ENGINES:
         raise UsageError(f"no engine is called '{wanted}'", hint=f"use {', '.join(ENGINES)}")
     able = device.type == "cpu" and dtype in HINTS
-    there = find_spec("openvino") is not None
+    there = is_installed("openvino")
     if wanted == "auto":
         as_fast = shrink > 1 and dtype == torch.float32  # in 16 bits PyTorch takes ten times as long on most processors
         return "openvino" if able and there and not as_fast else "torch"
@@ -55,8 +54,8 @@ def choose_engine(wanted: str, device: torch.device, dtype: torch.dtype, shrink:
         raise UsageError(
             "OpenVINO runs on the CPU here, in fp32 or bf16", hint="use torch, or run on the CPU", option="engine"
         )
-    if wanted == "openvino" and not there:
-        raise CannotRunError("the package openvino is not installed", hint=PIP_LINE)
+    if wanted == "openvino":
+        require("openvino", "openvino", "this engine")
     return wanted
 
 

@@ -26,10 +26,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.denoisers import Denoised
+from xray_denoise.denoisers.base import Denoised, Denoiser
 from xray_denoise.physics.estimate import estimate_level
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
-from xray_denoise.physics.profile import NoiseProfile, as_level
+from xray_denoise.physics.framing import mirrored
+from xray_denoise.physics.profile import Noise, as_level
+from xray_denoise.scale import GREY_MAX
 
 Matrix = NDArray[np.float32]
 
@@ -51,7 +52,7 @@ LEAST_QUANTUM_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class NonLocalPca:
+class NonLocalPca(Denoiser):
     """The method with the parameters of its paper."""
 
     clusters: int = CLUSTERS
@@ -60,18 +61,17 @@ class NonLocalPca:
     newton_steps: int = NEWTON_STEPS
     name: str = field(default="nl-pca", init=False)
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`."""
         image = np.asarray(noisy, dtype=np.float32)
         level = as_level(level) or estimate_level(image)
         if math.isinf(level.eta) and level.sigma == 0:
-            return Denoised(image, level)
+            return Denoised.of(image, image, level)
         eta = min(level.eta, GREY_MAX / LEAST_QUANTUM_SHARE / max(level.sigma, 1e-6) ** 2)
         shift = (eta * level.sigma) ** 2
         counts = np.maximum(eta * image + np.float32(shift), 0).astype(np.float32)
-        more = [(0, max(SIDE - length, 0)) for length in image.shape]
-        intensity = self._intensity(np.pad(counts, more, mode="symmetric"))[: image.shape[0], : image.shape[1]]
-        return Denoised(np.asarray((intensity - shift).clip(0) / eta, dtype=np.float32), level)
+        intensity = self._intensity(mirrored(counts, (SIDE, SIDE)))[: image.shape[0], : image.shape[1]]
+        return Denoised.of(image, (intensity - shift).clip(0) / eta, level)
 
     def _intensity(self, counts: Matrix) -> NDArray[np.float64]:
         """Expected counts of every pixel."""

@@ -8,24 +8,31 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from xray_denoise.nets.level import WHITE, LevelEncoding
-from xray_denoise.physics.levels import Sums, grid_step, sums_of
+from xray_denoise.nets.level_encoding import LevelEncoding, noise_variance
+from xray_denoise.physics.noise_fit import NoiseStatistics, grid_step, sums_of
+from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.scale import GREY_MAX
 
 STRIP = 2**15
 """Pixels of a strip: 128 KiB for a term of 32 bits, and no more than torch gives to one thread."""
+NEIGHBOURHOOD = 65
+"""Side of the square over which what was removed must have the mean 0, pixels."""
+CUT_OFF = (2.0, 4.0)
+"""Distances from black and white, in standard deviations: nearer noise is cut off there, farther away it is not."""
 
 
-def as_seen(image: Tensor) -> Tensor:
+def to_network_scale(image: Tensor) -> Tensor:
     """What a network is shown, (H, W), grey level / 255: what lies outside 0..1 is shown as 0 or 1."""
     seen = torch.empty_like(image)
     for rows in strips(image):
-        torch.div(image[rows], WHITE, out=seen[rows]).clamp_(0, 1)
+        torch.div(image[rows], GREY_MAX, out=seen[rows]).clamp_(0, 1)
     return seen
 
 
-def extended(image: Tensor, stride: int) -> Tensor:
+def pad_to_multiple(image: Tensor, stride: int) -> Tensor:
     """Repeat the last row and column of (1, 1, H, W) until both sides are multiples of `stride`."""
     height, width = image.shape[2:]
     if height % stride == 0 and width % stride == 0:
@@ -33,11 +40,11 @@ def extended(image: Tensor, stride: int) -> Tensor:
     return F.pad(image, (0, -width % stride, 0, -height % stride), mode="replicate")
 
 
-def corrected(image: Tensor, seen: Tensor, restored: Tensor) -> Tensor:
+def apply_correction(image: Tensor, seen: Tensor, restored: Tensor) -> Tensor:
     """The image, grey levels, with the correction that was made to what was `seen` of it, all (H, W)."""
     found = torch.empty_like(image)
     for rows in strips(image):
-        torch.sub(restored[rows], seen[rows], out=found[rows]).mul_(WHITE).add_(image[rows])
+        torch.sub(restored[rows], seen[rows], out=found[rows]).mul_(GREY_MAX).add_(image[rows])
     return found
 
 
@@ -53,13 +60,13 @@ def noise_deviation(clean: Tensor, levels: Tensor, encoding: LevelEncoding) -> T
     for rows in strips(clean):
         of_rows = rows if levels.shape[2] > 1 else slice(None)
         inverse_eta, sigma = encoding.decode(levels[:, :, of_rows].float())
-        variance = clean[:, rows].clamp_min(0).mul_(WHITE).mul_(inverse_eta).add_(sigma.square_())
+        variance = noise_variance(clean[:, rows] * GREY_MAX, inverse_eta, sigma)
         found[:, rows] = variance.sqrt_() if variance.is_cuda else _rooted(variance)
     return found
 
 
-def level_sums(seen: Tensor, denoised: Tensor, deviation: Tensor) -> Tensor:
-    """`Sums` of an image, (8,), 64-bit floats on its device.
+def noise_statistics(seen: Tensor, denoised: Tensor, deviation: Tensor) -> Tensor:
+    """`NoiseStatistics` of an image, (8,), 64-bit floats on its device.
 
     Args:
         seen: the image as the network saw it, (H, W), grey level / 255.
@@ -68,13 +75,39 @@ def level_sums(seen: Tensor, denoised: Tensor, deviation: Tensor) -> Tensor:
     """
     step = grid_step(denoised.numel())
     seen, denoised, deviation = (image[::step, ::step] for image in (seen, denoised, deviation))
-    total = torch.zeros(len(Sums._fields), dtype=torch.float64, device=denoised.device)
+    total = torch.zeros(len(NoiseStatistics._fields), dtype=torch.float64, device=denoised.device)
     total[0] = denoised.numel()
     for rows in strips(denoised):
-        noisy = seen[rows] * WHITE
+        noisy = seen[rows] * GREY_MAX
         parts = sums_of(*(part.double() for part in (noisy, denoised[rows], deviation[rows])))
         total[1:] += torch.stack([part.double() for part in parts])
     return total
+
+
+def without_bias(
+    noisy: NDArray[np.float32], restored: NDArray[np.float32], profile: NoiseProfile
+) -> NDArray[np.float32]:
+    """The restored image with the local mean of the noisy one: noise has none, so that none may be removed.
+
+    What a network removed is averaged over squares of `NEIGHBOURHOOD` pixels, mirrored at the rim so that the mean of
+    the whole image is kept too, and that mean is added back. Where noise is cut off at black or at white its mean is
+    not 0, and what the network does about it stays.
+
+    Args:
+        noisy: (H, W), grey levels.
+        restored: likewise.
+        profile: the noise that was removed.
+    """
+    from scipy.ndimage import uniform_filter
+
+    low = 0.0 if noisy.min() >= 0 else -np.inf
+    high = GREY_MAX if noisy.max() <= GREY_MAX else np.inf
+    deviation = np.maximum(profile.deviation_at(restored), 1e-6)
+    distance = np.minimum(restored - low, high - restored) / deviation
+    free = np.clip((distance - CUT_OFF[0]) / (CUT_OFF[1] - CUT_OFF[0]), 0.0, 1.0).astype(np.float32)
+    removed = uniform_filter(free * (noisy - restored), NEIGHBOURHOOD, mode="reflect")
+    share = uniform_filter(free, NEIGHBOURHOOD, mode="reflect")
+    return np.asarray(restored + free * removed / np.maximum(share, 1e-3), dtype=np.float32)
 
 
 def _rooted(values: Tensor) -> Tensor:

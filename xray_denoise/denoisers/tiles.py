@@ -8,17 +8,17 @@ from typing import NamedTuple
 class Window(NamedTuple):
     """One tile: what the network sees, and the part of it that is kept."""
 
-    seen: tuple[slice, slice]
-    """In the image."""
-    kept: tuple[slice, slice]
-    """In the image."""
+    input: tuple[slice, slice]
+    """What the network sees, in the image."""
+    output: tuple[slice, slice]
+    """What is kept of that, in the image."""
 
     @property
-    def inside(self) -> tuple[slice, slice]:
-        """`kept`, counted from the corner of `seen`."""
+    def crop(self) -> tuple[slice, slice]:
+        """`output`, counted from the corner of `input`."""
         rows, columns = (
             slice(kept.start - seen.start, kept.stop - seen.start)
-            for seen, kept in zip(self.seen, self.kept, strict=True)
+            for seen, kept in zip(self.input, self.output, strict=True)
         )
         return rows, columns
 

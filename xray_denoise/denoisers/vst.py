@@ -9,8 +9,7 @@ Without a noise level that of `physics.estimate` is taken.
 
 The constants of TV and NLM in the domain of the transform have the highest mean PSNR, given the true level, over
 three noise levels of Table II on the middle 512x512 of 24 chest radiographs that no result is reported on. Found with
-
-    python -m xray_denoise.bench.tune FOLDER --methods gat-tv gat-nlm --side 512
+xray_denoise/bench/tune.py of commit 04e6eef, `--methods gat-tv gat-nlm --side 512`:
 
     (eta, sigma)   (0.4, 15)   (0.6, 10)   (0.8, 5)      mean
     GAT + TV, dB      37.211      38.149     39.011    38.124
@@ -32,12 +31,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.denoisers import Denoised, Denoiser
+from xray_denoise.denoisers.base import Denoised, Denoiser
 from xray_denoise.denoisers.classical import NonLocalMeans, TotalVariation
 from xray_denoise.physics.anscombe import forward, inverse
 from xray_denoise.physics.estimate import estimate_level
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
-from xray_denoise.physics.profile import NoiseProfile, as_level
+from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import Noise, as_level
+from xray_denoise.scale import GREY_MAX
 
 GAT_TV = TotalVariation(factor=1.1)
 GAT_NLM = NonLocalMeans(factor=0.7, patch_size=9, patch_distance=6)
@@ -46,7 +46,7 @@ SHARES = (1.0, 0.75, 0.5, 0.25)
 
 
 @dataclass(frozen=True, slots=True)
-class Stabilised:
+class Stabilised(Denoiser):
     """The generalised Anscombe transform around a denoiser for white Gaussian noise."""
 
     inner: Denoiser
@@ -57,14 +57,14 @@ class Stabilised:
         """`gat-` and the name of the inner method."""
         return f"gat-{self.inner.name}"
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`."""
         level = as_level(level) or estimate_level(noisy)
-        return _denoised(_through_transform(self.inner, np.asarray(noisy, np.float64), level), level)
+        return _denoised(noisy, _through_transform(self.inner, np.asarray(noisy, np.float64), level), level)
 
 
 @dataclass(frozen=True, slots=True)
-class IterativeStabilised:
+class IterativeStabilised(Denoiser):
     """The transform around a denoiser, again and again on mixtures of the exposure with the last result y.
 
         z = lambda f + (1 - lambda) y       taken to be of level (eta / lambda, lambda sigma)
@@ -85,7 +85,7 @@ class IterativeStabilised:
         """`ivst-` and the name of the inner method."""
         return f"ivst-{self.inner.name}"
 
-    def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | NoiseProfile | None = None) -> Denoised:
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels; see `Denoiser`."""
         level = as_level(level) or estimate_level(noisy)
         exposure = np.asarray(noisy, np.float64)
@@ -93,7 +93,7 @@ class IterativeStabilised:
         for share in self.shares:
             mixture = share * exposure + (1 - share) * image
             image = _through_transform(self.inner, mixture, NoiseLevel(level.eta / share, level.sigma * share))
-        return _denoised(image, level)
+        return _denoised(noisy, image, level)
 
 
 def _through_transform(inner: Denoiser, image: NDArray[np.float64], level: NoiseLevel) -> NDArray[np.float64]:
@@ -107,7 +107,7 @@ def _through_transform(inner: Denoiser, image: NDArray[np.float64], level: Noise
     return inverse(smooth.astype(np.float64) / stretch + black, level)
 
 
-def _denoised(image: NDArray[np.float64], level: NoiseLevel) -> Denoised:
+def _denoised(noisy: NDArray[np.floating], image: NDArray[np.float64], level: NoiseLevel) -> Denoised:
     """The result with the noise that was believed in: of the level, at the grey levels of the result."""
     grey = image.astype(np.float32)
-    return Denoised(grey, level, np.sqrt(level.variance(grey.clip(0))).astype(np.float32))
+    return Denoised.of(noisy, grey, level, np.sqrt(level.variance(grey.clip(0))).astype(np.float32))

@@ -42,11 +42,12 @@ __all__ = [
 ]
 
 Compression = Literal["none", "rle", "jpegls", "j2k"]
-Kind = Literal["dicom", "png", "tiff", "webp"]
+Kind = Literal["dicom", "png", "tiff", "webp", "jpeg"]
+Written = Literal["dicom", "png", "tiff", "webp"]
 Private = Literal["keep", "drop"]
 Render = Literal["auto", "display", "stored"]
 
-SUFFIXES: dict[str, Kind] = {
+SUFFIXES: dict[str, Written] = {
     ".dcm": "dicom",
     ".dicom": "dicom",
     ".png": "png",
@@ -55,6 +56,8 @@ SUFFIXES: dict[str, Kind] = {
     ".webp": "webp",
 }
 """What a new file becomes."""
+READ_ONLY = (".jpg", ".jpeg", ".jpe", ".jfif")
+"""Names of JPEG files, which are read and never written: they would change the pixels once more."""
 DICOM_MARK = slice(128, 132)
 FILE_META_GROUP, IDENTIFYING_GROUP = 0x0002, 0x0008
 FIRST_ELEMENTS, LONGEST_FIRST = 0x0018, 64
@@ -86,6 +89,8 @@ def sniff(path: Path) -> Kind | None:
         return "png"
     if head.startswith(TIFF_MARKS):
         return "tiff"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
     return "webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
 
 
@@ -109,7 +114,7 @@ def _starts_like_a_data_set(head: bytes) -> bool:
 
 
 def is_radiograph(path: Path) -> bool:
-    """Whether a file found in a folder is worth reading: PNG, TIFF, WebP, or a DICOM radiograph.
+    """Whether a file found in a folder is worth reading: PNG, TIFF, WebP, JPEG, or a DICOM radiograph.
 
     DICOMDIR, reports, presentation states and other modalities are none. A file that cannot be opened
     counts as one, so that reading it tells why.
@@ -131,7 +136,7 @@ def read(path: Path, *, span: tuple[float, float] | None = None) -> Radiograph:
     """Read a file that holds one image.
 
     Args:
-        path: DICOM, PNG, TIFF or WebP, whatever its suffix.
+        path: DICOM, PNG, TIFF, WebP or JPEG, whatever its suffix.
         span: stored values that map to grey levels 0 and 255; by default (0, 255) for 8-bit raster
             images, and the robust range of the image for all others.
 
@@ -145,12 +150,17 @@ def read(path: Path, *, span: tuple[float, float] | None = None) -> Radiograph:
     return radiograph
 
 
-def read_frames(path: Path, *, span: tuple[float, float] | None = None) -> Iterator[Radiograph]:
-    """Read the frames or pages of a file one by one; a file of one image yields one. See `read`."""
-    kind = sniff(path)
+def read_frames(
+    path: Path, *, span: tuple[float, float] | None = None, kind: Kind | None = None
+) -> Iterator[Radiograph]:
+    """Read the frames or pages of a file one by one; a file of one image yields one. See `read`.
+
+    `kind` is what `sniff` says of the file, where that has been asked already.
+    """
+    kind = kind or sniff(path)
     if kind is None:
         raise UnreadableFileError(
-            f"{path} is neither DICOM, PNG, TIFF nor WebP", hint="convert it without loss, for example to PNG"
+            f"{path} is neither DICOM, PNG, TIFF, WebP nor JPEG", hint="convert it without loss, for example to PNG"
         )
     if kind == "dicom":
         from xray_denoise.files.dicom import read as dicom
@@ -204,7 +214,11 @@ def write(
     frames = chain([first], frames)
     kind = _kind_to_write(target, first)
     if kind == "dicom" and bits is not None:
-        raise UsageError("a DICOM file keeps the bits of its source", hint="leave out --bits, or write a PNG or TIFF")
+        raise UsageError(
+            "a DICOM file keeps the bits of its source",
+            hint="leave the bits out, or write a PNG or TIFF",
+            option="bits",
+        )
     source = None if first.header is None else first.source
     with atomic_write(target, source=source, before_rename=before_rename, replace=replace) as stream:
         if kind == "dicom":
@@ -242,10 +256,14 @@ def require_encoder(compression: Compression) -> None:
         codecs.require_encoder(compression)
 
 
-def _kind_to_write(target: Path, radiograph: Radiograph) -> Kind:
-    kind = SUFFIXES.get(target.suffix.lower())
+def _kind_to_write(target: Path, radiograph: Radiograph) -> Written:
+    kind: Kind | None = SUFFIXES.get(target.suffix.lower())
     if kind is None and radiograph.header is not None and target.suffix == radiograph.source.suffix:
         kind = "dicom" if _dicom_header(radiograph) is not None else getattr(radiograph.header, "kind", None)
+    if kind == "jpeg" or target.suffix.lower() in READ_ONLY:
+        raise UnwritableFileError(
+            f"{target} would be a JPEG, which loses detail; JPEG is only read", hint="write a PNG or TIFF file"
+        )
     if kind is None:
         raise UnwritableFileError(
             f"{target} does not tell which format to write", hint=f"end its name in {', '.join(SUFFIXES)}"

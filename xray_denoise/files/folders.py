@@ -35,7 +35,7 @@ def true_path(path: Path) -> Path:
 
 
 def _is_damaged(path: Path) -> bool:
-    return path.suffix.lower() in files.SUFFIXES and path.is_file() and files.sniff(path) is None
+    return path.suffix.lower() in (*files.SUFFIXES, *files.READ_ONLY) and path.is_file() and files.sniff(path) is None
 
 
 def radiographs_in(folder: Path) -> list[Path]:
@@ -48,7 +48,7 @@ def radiographs_in(folder: Path) -> list[Path]:
         raise UsageError(f"{folder} is not a folder", hint="give a folder of radiographs")
     paths = sorted(path for path, wanted in walk(folder) if wanted)
     if not paths:
-        raise UsageError(f"{folder} holds no radiograph", hint="give a folder of PNG, TIFF, WebP or DICOM files")
+        raise UsageError(f"{folder} holds no radiograph", hint="give a folder of DICOM, PNG, TIFF, WebP or JPEG files")
     return paths
 
 
@@ -62,5 +62,5 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwritableFileError(
-            f"cannot make the folder {folder}: {error.strerror}", hint="choose another with -o"
+            f"cannot make the folder {folder}: {error.strerror}", hint="choose another", option="target"
         ) from error

@@ -26,7 +26,7 @@ def read_profile(path: Path) -> NoiseProfile:
     except ValueError as error:
         raise UnreadableFileError(
             f"cannot use {path} as a noise profile: {error}",
-            hint="synth --detector writes such files; docs/noise.md describes them",
+            hint="docs/noise.md describes such files, and how to make one",
         ) from error
 
 

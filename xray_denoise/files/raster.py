@@ -1,4 +1,6 @@
-"""PNG, TIFF and WebP: grey pixels in, grey pixels out, nothing lost in between without a word.
+"""PNG, TIFF, WebP and JPEG: grey pixels in, grey pixels out, nothing lost in between without a word.
+
+JPEG is read only: it would change the pixels again.
 
 tifffile reads and writes TIFF, Pillow the rest; this module decides what is accepted, before room is made for it.
 """
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
+from xray_denoise.files import jpeg
 from xray_denoise.files.atomic import atomic_write
 from xray_denoise.files.damage import as_unreadable
 from xray_denoise.radiograph import Radiograph, robust_span
@@ -27,7 +30,7 @@ from xray_denoise.radiograph import Radiograph, robust_span
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-RasterKind = Literal["png", "tiff", "webp"]
+RasterKind = Literal["png", "tiff", "webp", "jpeg"]
 
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B")
 BEST_RATIO = 1500
@@ -100,8 +103,8 @@ class RasterHeader:
     """Names of what no new file will hold."""
 
     def caveats(self, kind: RasterKind | None = None) -> tuple[str, ...]:
-        """What a file of this `kind`, by default the same, does not keep, as a sentence without subject."""
-        kind = kind or self.kind
+        """What the file has lost, and what one of this `kind`, by default the same, does not keep; usually nothing."""
+        kind = kind or ("png" if self.kind == "jpeg" else self.kind)
         others = {
             "text": (self.text and kind != "png") or (self.tags and kind != "tiff"),
             "EXIF": self.exif and kind == "tiff",
@@ -109,11 +112,12 @@ class RasterHeader:
             "resolution": self.dpi and kind == "webp",
         }
         lost = [*self.dropped, *(name for name, is_lost in others.items() if is_lost)]
-        return (f"its {', '.join(lost)} will not be kept",) if lost else ()
+        lossy = ("it is a JPEG, compressed with loss, so its noise is not that of the detector",)
+        return (lossy if self.kind == "jpeg" else ()) + ((f"its {', '.join(lost)} will not be kept",) if lost else ())
 
 
 def read_frames(path: Path, kind: RasterKind, span: tuple[float, float] | None) -> Iterator[Radiograph]:
-    """Yield the pages of a grey raster image one by one, upright; PNG and WebP have one.
+    """Yield the pages of a grey raster image one by one, upright; all but TIFF have one.
 
     Args:
         path: the file.
@@ -188,13 +192,15 @@ def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _picture(path: Path, kind: RasterKind) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
-    """The only image of a PNG or WebP file, its bits and what else is in it."""
+    """The only image of a PNG, WebP or JPEG file, its bits and what else is in it."""
     if kind == "webp" and path.stat().st_size > MOST_WEBP_BYTES:
         raise UnreadableFileError(f"{path} is far larger than its pixels need", hint=AGAIN)
     chunks = _png_chunks(path) if kind == "png" else {}
-    with Image.open(path, formats=[kind.upper()]) as image:
+    content = io.BytesIO(jpeg.complete(path)) if kind == "jpeg" else path
+    with Image.open(content, formats=[kind.upper()]) as image:
         if getattr(image, "n_frames", 1) > 1:
-            raise UnreadableFileError(f"{path} is animated", hint="save its frames as single images")
+            what = "holds more than one image" if kind == "jpeg" else "is animated"
+            raise UnreadableFileError(f"{path} {what}", hint="save its frames as single images")
         if kind == "png" and path.stat().st_size * BEST_RATIO < image.width * image.height // 8:
             raise _truncated(path, f"it is too short for {image.height}x{image.width} pixels")
         pixels, bits = _grey_pixels(image, path)
@@ -287,7 +293,8 @@ def _header(image: Image.Image, kind: RasterKind, chunks: dict[bytes, bytes]) ->
     grey = image.mode in ("1", "L", *SIXTEEN_BIT_MODES)
     dropped = [name.decode("ascii", "replace") for name in chunks if name not in (*PNG_USED, *PNG_COPIED)]
     dropped += ["ICC profile"] if info.get("icc_profile") and not grey else []
-    dropped += ["XMP"] if info.get("xmp") and kind == "webp" else []
+    dropped += ["XMP"] if info.get("xmp") and kind in ("webp", "jpeg") else []
+    dropped += ["comment"] if info.get("comment") and kind == "jpeg" else []
     return RasterHeader(
         kind=kind,
         dpi=_resolution(*(info.get("dpi") or (0, 0))),
@@ -575,12 +582,14 @@ def stored_pixels(radiograph: Radiograph, bits: int | None) -> NDArray[Any]:
     if radiograph.stored.min() < 0:
         raise UnwritableFileError(
             f"{radiograph.source} has negative stored values, which a PNG or TIFF cannot hold",
-            hint="use --render display, or write a DICOM file",
+            hint="render it as displayed, or write a DICOM file",
+            option="render",
         )
     if radiograph.stored.max() >= 2**bits:
         raise UnwritableFileError(
             f"{radiograph.source} has stored values above {2**bits - 1}",
-            hint="use --bits 16, or --render display",
+            hint="write 16 bits, or render it as displayed",
+            option="bits",
         )
     return radiograph.stored.astype(np.uint8 if bits == 8 else np.uint16)
 

@@ -5,7 +5,7 @@ import abc
 import torch
 from torch import Tensor, nn
 
-from xray_denoise.nets.level import LevelEncoding
+from xray_denoise.nets.level_encoding import LevelEncoding
 
 
 class DenoisingNet(nn.Module, abc.ABC):

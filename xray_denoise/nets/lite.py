@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xray_denoise.nets.blind import BlindNet, conv3, conv3_relu, start_levels
-from xray_denoise.nets.level import LevelEncoding
+from xray_denoise.nets.level_encoding import LevelEncoding
 from xray_denoise.nets.unet import UNet
 
 BOX = 25

@@ -5,15 +5,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xray_denoise.nets.blind import DenoisingNet, conv3, conv3_relu
-from xray_denoise.nets.level import WHITE
+from xray_denoise.physics import profile
+from xray_denoise.scale import GREY_MAX
 
-BANDS = 4
-"""Powers that describe a spectrum (`physics.profile.BANDS`)."""
-KNOTS = 33
-"""Grey levels, evenly from black to white, at which the variance of the noise is told."""
+BANDS = len(profile.BANDS)
+"""Powers that describe a spectrum."""
 BOX = 9
 """Side of the square whose mean stands for the grey level of a pixel, pixels."""
-FLOOR = 0.05 / WHITE
+FLOOR = 0.05 / GREY_MAX
 """The lowest deviation that the network works with; told of less, it changes an image by hardly more than this."""
 
 
@@ -22,12 +21,26 @@ def local_mean(image: Tensor, box: int = BOX) -> Tensor:
     return F.avg_pool2d(image, box, 1, box // 2, count_include_pad=False)
 
 
+def at_grey(curve: Tensor, grey: Tensor) -> Tensor:
+    """Values of curves at the grey levels of images, (B, 1, H, W): linear in between, constant beyond.
+
+    Args:
+        curve: (B, K), values at grey levels evenly from 0 to 1.
+        grey: (B, 1, H, W), grey level / 255.
+    """
+    place = grey.clamp(0, 1) * (curve.shape[1] - 1)
+    below = place.long().clamp_max(curve.shape[1] - 2)
+    table = curve[:, :, None, None].expand(-1, -1, *grey.shape[2:])
+    low, high = (table.gather(1, index) for index in (below, below + 1))
+    return torch.lerp(low, high, place - below)
+
+
 def noise_maps(noisy: Tensor, variance: Tensor, powers: Tensor) -> Tensor:
     """What `ProfileUNet` is told of the noise of each image.
 
     Args:
         noisy: (B, 1, H, W), grey level / 255.
-        variance: (B, KNOTS), of the noise in units of 255^2, at grey levels evenly from 0 to 255; linear in between,
+        variance: (B, K), of the noise in units of 255^2, at grey levels evenly from 0 to 255; linear in between,
             constant beyond.
         powers: (B, BANDS), mean power of the noise in each band relative to white noise, > 0.
 
@@ -35,11 +48,7 @@ def noise_maps(noisy: Tensor, variance: Tensor, powers: Tensor) -> Tensor:
         (B, 1 + BANDS, H, W): standard deviation of the noise in units of 255 where the grey level is the local mean,
         then the logarithms of the powers, the same at every pixel.
     """
-    place = local_mean(noisy).clamp(0, 1) * (variance.shape[1] - 1)
-    below = place.long().clamp_max(variance.shape[1] - 2)
-    curve = variance[:, :, None, None].expand(-1, -1, *noisy.shape[2:])
-    low, high = (curve.gather(1, index) for index in (below, below + 1))
-    deviation = torch.lerp(low, high, place - below).sqrt()
+    deviation = at_grey(variance, local_mean(noisy)).sqrt()
     return torch.cat([deviation, powers.log()[:, :, None, None].expand(-1, -1, *noisy.shape[2:])], dim=1)
 
 

@@ -31,12 +31,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.noise import GREY_MAX
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile, Values, kernel_of
+from xray_denoise.physics.profile import NoiseProfile, Values, kernel_of
+from xray_denoise.scale import GREY_MAX, MID_GREY
 
 Curve = Literal["raw", "square root", "logarithm"]
 
-KNOTS = 35
+PROFILE_KNOTS = 35
 """Grey levels at which a computed profile knows its deviation: every 7.5, mid-grey among them."""
 SPECTRUM_SIDE = 256
 """Side of the grid on which spectra are computed, pixels."""
@@ -250,7 +250,7 @@ class Chain:
         Args:
             spectrum_at: grey level at which the spectrum is that of the chain, 0..255.
         """
-        grey = np.linspace(0.0, GREY_MAX, KNOTS)
+        grey = np.linspace(0.0, GREY_MAX, PROFILE_KNOTS)
         signal = self.table.exposure(grey)
         parts = self.variances(signal)
         slope = self.table.slope(np.maximum(signal, np.sqrt(parts.sum(axis=0))).clip(self.table.full * 1e-9))

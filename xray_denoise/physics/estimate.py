@@ -25,7 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.scale import GREY_MAX
 
 Values = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.noise import GREY_MAX
+from xray_denoise.scale import GREY_MAX
 
 Image = NDArray[np.floating] | NDArray[np.integer]
 

@@ -10,10 +10,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-GREY_MAX = 255.0
-"""The grey level of white; a detector saturates here."""
+from xray_denoise.scale import GREY_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +38,13 @@ class NoiseLevel:
         """Var(f | g) in grey levels squared, same shape as `clean`; clipping is not counted."""
         return np.asarray(clean / self.eta + self.sigma**2)
 
+    def deviation_at(self, grey: ArrayLike) -> NDArray[np.float64]:
+        """Standard deviation of the noise at grey levels, same shape; below 0 it is that at 0."""
+        return np.asarray(np.sqrt(self.variance(np.maximum(np.asarray(grey, dtype=np.float64), 0.0))))
+
     def effective_sigma(self, mean_grey: float) -> float:
         """Standard deviation of white noise with the same mean variance in an image of mean `mean_grey`."""
-        return math.sqrt(max(mean_grey, 0.0) / self.eta + self.sigma**2)
+        return float(self.deviation_at(mean_grey))
 
 
 def add_noise(

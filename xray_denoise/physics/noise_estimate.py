@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from xray_denoise.physics.block_spectra import BlockSpectra, Rings, block_spectra, rings_of
 from xray_denoise.physics.estimate import Saturation, estimate_level
-from xray_denoise.physics.noise import GREY_MAX
 from xray_denoise.physics.profile import LARGEST_LEVEL, NoiseProfile, kernel_of
+from xray_denoise.scale import GREY_MAX
 
 Values = NDArray[np.float64]
 

@@ -9,7 +9,6 @@ and resampling shape the spectrum. `NoiseLevel` is the special case of white noi
 0 and 255 is not part of a profile.
 """
 
-import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -18,15 +17,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.scale import GREY_MAX, MID_GREY
 
 Values = NDArray[np.float64]
 
 FORMAT = "xray-denoise noise profile, version 1"
-MID_GREY = 127.5
-"""Where one number stands for the whole curve, grey levels."""
-BANDS = (0.06, 0.125, 0.25, 0.375, 0.71)
-"""Edges of the four radial bands that summarise a spectrum, cycles per pixel; the last reaches the corner."""
+BANDS = ((0.06, 0.125), (0.125, 0.25), (0.25, 0.375), (0.375, 0.71))
+"""The radial bands that summarise a spectrum, cycles per pixel; the last reaches the corner."""
+KNOTS = 33
+"""Grey levels, evenly from black to white, that summarise how the deviation depends on the grey level."""
 GRID = 64
 """Side of the grid of frequencies that bands are averaged over."""
 WIDEST_KERNEL = 255
@@ -128,7 +128,7 @@ class NoiseProfile:
         """The white noise whose variance, a line over the grey levels, is nearest to this one's (relative errors)."""
         from scipy.optimize import nnls
 
-        grey = np.linspace(0.0, GREY_MAX, 33)
+        grey = np.linspace(0.0, GREY_MAX, KNOTS)
         variance = np.maximum(self.deviation_at(grey) ** 2, 1e-12)
         (slope, offset), _ = nnls(np.column_stack([grey, np.ones_like(grey)]) / variance[:, None], np.ones_like(grey))
         return NoiseLevel(1 / slope if slope > 0 else math.inf, math.sqrt(offset))
@@ -229,7 +229,12 @@ def _values(content: dict[str, Any], name: str, dimensions: int) -> Values:
 def band_means(power: Values) -> Values:
     """(4,), mean of a power spectrum (layout of `numpy.fft.fft2`, sides of at least 16) in each of `BANDS`."""
     frequency = np.hypot(np.fft.fftfreq(power.shape[0])[:, None], np.fft.fftfreq(power.shape[1])[None])
-    return np.array([power[(frequency >= low) & (frequency < high)].mean() for low, high in itertools.pairwise(BANDS)])
+    return np.array([power[inside].mean() for inside in in_bands(frequency)])
+
+
+def in_bands(frequency: Values) -> NDArray[np.bool_]:
+    """(4, ...), whether radial frequencies, cycles per pixel, lie in each of `BANDS`."""
+    return np.stack([(frequency >= low) & (frequency < high) for low, high in BANDS])
 
 
 def kernel_of(power: Values, side: int | None = None) -> Values:
@@ -251,6 +256,10 @@ def kernel_of(power: Values, side: int | None = None) -> Values:
     return np.asarray(cut / np.sqrt(_energy(cut)))
 
 
-def as_level(noise: NoiseLevel | NoiseProfile | None) -> NoiseLevel | None:
+Noise = NoiseLevel | NoiseProfile
+"""What can be told of the noise of an image."""
+
+
+def as_level(noise: Noise | None) -> NoiseLevel | None:
     """What a method for white noise can be told of `noise`."""
     return noise.nearest_level() if isinstance(noise, NoiseProfile) else noise

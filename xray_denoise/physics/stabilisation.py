@@ -20,8 +20,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.noise import GREY_MAX
 from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.scale import GREY_MAX
 
 Values = NDArray[np.float64]
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 Values = NDArray[np.float64]
 
 WIDTH, HEIGHT = 5.6, 3.8
-"""Of a panel, inches."""
+"""Size of a panel, inches."""
 LEGEND_AT_MOST = 8
-"""Lines that a legend names; of more, only the first ones."""
+"""Most lines that a legend names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ class Panel:
     image: Values | None = None
     """(H, W), shown in shades of its logarithm in place of lines, zero frequency in the middle."""
     extent: tuple[float, float, float, float] | None = None
-    """Of the image: left, right, bottom, top."""
+    """Extent of the image: left, right, bottom, top."""
 
 
 def panels(shown: Sequence[Panel]) -> bytes:
-    """The panels below each other, two a row, as SVG.
+    """The panels as SVG, two in a row.
 
     Raises:
         ValueError: there is none.

@@ -1,6 +1,6 @@
 """Results as one HTML page that needs nothing beside itself: no network, no other file, and little JavaScript.
 
-    before, after -> crop -> 8-bit PNG -> data URI -> page.html.j2, page.css, page.js -> bytes
+    before, after -> whole, and the crop that changed most -> 8-bit PNG -> data URI -> page.html.j2, .css, .js -> bytes
 
 Everything that was not written here reaches the page escaped, and the page's own policy lets only its own style and
 script run. Without JavaScript the images stand side by side.
@@ -8,7 +8,6 @@ script run. Without JavaScript the images stand side by side.
 
 import base64
 import hashlib
-import importlib.util
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,22 +19,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xray_denoise import __version__
-from xray_denoise.errors import CannotRunError
-from xray_denoise.physics.noise import GREY_MAX
+from xray_denoise import __version__, extras
 from xray_denoise.reports import tables
 from xray_denoise.reports.spectrum import spectrum
+from xray_denoise.scale import GREY_MAX
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 SHOWN = 1024
-"""Most pixels a side of a picture; a larger image is shown by its centre, as a reduced one would hide the noise."""
-OVERVIEW = 256
-"""Most pixels a side of the reduced copy that shows where the centre lies."""
+"""Most pixels a side of a picture. A larger image is shown twice: all of it reduced, and a crop at full size, since
+reducing averages the noise away."""
+CROP = 768
+"""Pixels a side of the crop of a larger image."""
 LARGEST_BYTES = 6 * 2**20
 """What one comparison adds to a page at most: four pictures of SHOWN x SHOWN bytes that no compression helped, a
-third more as text, and room for the overview and the spectrum."""
+third more as text, and room for the spectrum. Of a larger image, two of that size and three of CROP x CROP."""
 GAINS = (16, 8, 4, 2, 1)
 """Gains of the residual; the first that clips at most one pixel of a thousand is taken."""
 ZERO = 128
@@ -86,18 +85,19 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A `Comparison` as the page shows it: a megabyte or three of text, whatever the size of the image."""
+    """A `Comparison`, encoded: at most `LARGEST_BYTES` of text, however large the image is."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
     before: Figure
     after: Figure
     differences: tuple[Figure, ...]
-    """The residual and, where the clean image is known, the error that is left."""
+    """The residual and, where the clean image is known, the error that is left; of the same part."""
     spectrum: Figure
     crop: str
-    """Which part is shown; empty for all of it."""
-    overview: Figure | None
+    """Which part `before` and `after` show; empty for all of it."""
+    whole: tuple[Figure, Figure] | None
+    """Of an image that is not shown in full: all of it before and after, reduced."""
 
 
 def require(purpose: str = "a report", *packages: str) -> None:
@@ -107,8 +107,7 @@ def require(purpose: str = "a report", *packages: str) -> None:
         CannotRunError: a package is missing.
     """
     for package in packages or ("jinja2", "matplotlib"):
-        if importlib.util.find_spec(package) is None:
-            raise CannotRunError(f"{purpose} needs the package '{package}'", hint="pip install 'xray-denoise[report]'")
+        extras.require(package, "report", purpose)
 
 
 def html(
@@ -179,16 +178,14 @@ def encode(comparison: Comparison) -> Picture:
     before, after, clean = comparison.before, comparison.after, comparison.clean
     if after.shape != before.shape or (clean is not None and clean.shape != before.shape):
         raise ValueError(f"the images of '{comparison.title}' differ in shape")
-    window = _centre(before.shape)
+    large = max(before.shape) > SHOWN
+    window = most_changed(before, after, CROP) if large else (slice(None), slice(None))
     cropped = (before[window], after[window])
     residual = cropped[0] - cropped[1]
     gain = _gain(residual)
     differences = [_difference(residual, gain, "Residual, before minus after: what was taken out.")]
     if clean is not None:
         differences.append(_difference(cropped[1] - clean[window], gain, "Error that is left, after minus clean."))
-    height, width = before.shape
-    rows, columns = residual.shape
-    whole = residual.shape == before.shape
     return Picture(
         comparison.title,
         comparison.facts,
@@ -196,16 +193,45 @@ def encode(comparison: Comparison) -> Picture:
         after=_png(cropped[1]),
         differences=tuple(differences),
         spectrum=Figure(_svg_uri(spectrum(residual)), 0, 0),
-        crop="" if whole else f"the central {columns} x {rows} of {width} x {height} pixels",
-        overview=None if whole else _overview(after, window),
+        crop=_place(window, before.shape) if large else "",
+        whole=(_reduced(before), _reduced(after)) if large else None,
     )
 
 
-def _centre(shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """The central part of at most SHOWN pixels a side."""
-    starts = [max(0, (side - SHOWN) // 2) for side in shape]
-    rows, columns = (slice(start, start + min(side, SHOWN)) for start, side in zip(starts, shape, strict=True))
-    return rows, columns
+def most_changed(before: NDArray[np.float32], after: NDArray[np.float32], side: int) -> tuple[slice, slice]:
+    """The part of at most `side` x `side` pixels whose change has the most energy, to an eighth of a side.
+
+    Args:
+        before: (H, W).
+        after: (H, W).
+        side: pixels, a multiple of 8.
+    """
+    step = side // 8
+    height, width = before.shape
+    down, across = np.arange(0, height, step), np.arange(0, width, step)
+    rows = (np.square(after[top : top + step] - before[top : top + step]).sum(axis=0, dtype=np.float64) for top in down)
+    blocks = np.add.reduceat(np.stack(list(rows)), across, axis=1)
+    sums = np.pad(blocks, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    high, wide = (min(8, count) for count in blocks.shape)
+    energy = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
+    row, column = np.unravel_index(energy.argmax(), energy.shape)
+    top, left = (max(0, min(int(at) * step, all_ - side)) for at, all_ in ((row, height), (column, width)))
+    return slice(top, min(top + side, height)), slice(left, min(left + side, width))
+
+
+def _place(window: tuple[slice, slice], shape: tuple[int, ...]) -> str:
+    rows, columns = window
+    return (
+        f"{columns.stop - columns.start} x {rows.stop - rows.start} of {shape[1]} x {shape[0]} pixels at full size, "
+        f"from row {rows.start} and column {columns.start}: where most was changed"
+    )
+
+
+def _reduced(image: NDArray[np.float32]) -> Figure:
+    """The whole image, at most SHOWN pixels a side."""
+    small = Image.fromarray(_eight_bits(image))
+    small.thumbnail((SHOWN, SHOWN), Image.Resampling.BOX, reducing_gap=None)
+    return _png(np.asarray(small, dtype=np.float32))
 
 
 def _gain(difference: NDArray[np.float32]) -> int:
@@ -217,22 +243,6 @@ def _difference(difference: NDArray[np.float32], gain: int, what: str) -> Figure
     rms = float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))
     caption = f"{what} Grey is 0, gain {gain}: black and white are ±{ZERO // gain} grey levels. RMS {rms:.2f}."
     return _png(difference * np.float32(gain) + np.float32(ZERO), caption)
-
-
-def _overview(image: NDArray[np.float32], window: tuple[slice, slice]) -> Figure:
-    """The whole image, reduced, with a frame around the part that is shown."""
-    small = Image.fromarray(_eight_bits(image))
-    small.thumbnail((OVERVIEW, OVERVIEW), Image.Resampling.BOX, reducing_gap=None)
-    framed = np.array(small)
-    (top, bottom), (left, right) = (
-        (part.start * length // side, -(-part.stop * length // side))
-        for part, length, side in zip(window, framed.shape, image.shape, strict=True)
-    )
-    for inset, grey in enumerate((0, 255, 0)):
-        box = framed[top + inset : bottom - inset, left + inset : right - inset]
-        if box.size:
-            box[[0, -1], :] = box[:, [0, -1]] = grey
-    return _png(framed.astype(np.float32))
 
 
 def _eight_bits(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -274,7 +284,7 @@ def _head(table: tables.Table) -> list[tuple[str, int]]:
 
 
 def _cells(row: tables.Row, table: tables.Table) -> list[tuple[str, str]]:
-    """Each value as text, and what is told of its spread."""
+    """Each value and its spread, as texts."""
     return [
         (value, rest) for value, _, rest in (cell.partition(" ") for cell in tables.texts(row, table, spreads=True))
     ]

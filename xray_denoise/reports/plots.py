@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-"""Okabe and Ito's palette, told apart with every kind of colour vision; yellow is left out, too pale for a line."""
+"""Palette of Okabe and Ito, distinguishable with every kind of colour vision; without yellow, too pale for a line."""
 MARKERS = "osD^vP"
-"""One fewer than the colours, so that pairs of both repeat after 42 methods; nothing is told by colour alone."""
+"""One fewer than the colours, so that pairs of both repeat after 42 methods; no information is in the colour alone."""
 Fill = Literal["full", "none", "left", "right", "bottom", "top"]
 FILLS: tuple[Fill, ...] = ("none", "full", "left", "right", "bottom", "top")
-"""How markers are filled, to tell rows of one method apart."""
+"""How markers are filled, which distinguishes the rows of one method."""
 PAPER = "paper: "
 """What precedes the name of a method in the title of a quoted row."""
 FAR_BELOW = 6.0

@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 MISSING = "-"
-"""Stands where there is no value."""
+"""Shown where there is no value."""
 RECORD = ("quantity", "method", "source", "eta", "sigma", "value", "std", "half_width_95")
 """What `records` says of every value."""
 
@@ -48,7 +48,7 @@ class Column:
 
     @property
     def lines(self) -> tuple[str, str]:
-        """The two lines of its head."""
+        """The two lines of its header."""
         if self.title:
             first, _, second = self.title.partition(", ")
             return first, second
@@ -74,7 +74,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that one run has to say; `facts` are pairs of a name and a value: what was run on what."""
+    """The result of one run; `facts` are pairs of a name and a value: what was run on what."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
@@ -109,7 +109,7 @@ def markdown(report: Report) -> str:
 
 
 def csv_text(report: Report) -> str:
-    """The numbers of `report`, one a line, by the keys of `records`; a missing value has no line."""
+    """The numbers of `report` as CSV, one on each line, with the keys of `records`; missing values are left out."""
     text = io.StringIO()
     writer = csv.DictWriter(text, RECORD, lineterminator="\n")
     writer.writeheader()
@@ -130,7 +130,7 @@ def json_text(report: Report) -> str:
 
 
 def records(report: Report) -> Iterator[dict[str, str | float | None]]:
-    """One record a value: quantity, method, source (ours, quoted), eta, sigma, value, std, half_width_95."""
+    """One record for each value: quantity, method, source (ours, quoted), eta, sigma, value, std, half_width_95."""
     for table in report.tables:
         for row in table.rows:
             source = "quoted" if row.quoted else "ours"
@@ -142,7 +142,7 @@ def records(report: Report) -> Iterator[dict[str, str | float | None]]:
 
 
 def corner(table: Table) -> str:
-    """What stands above the titles of the rows."""
+    """The header of the column with the titles of the rows."""
     return "eta / sigma" if any(column.eta is not None for column in table.columns) else "method"
 
 

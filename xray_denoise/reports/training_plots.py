@@ -1,4 +1,4 @@
-"""Trainings as plots: the history of one, and the learning curves of several."""
+"""Plots of the history of one training, and of the learning curves of several."""
 
 import math
 from collections.abc import Mapping, Sequence

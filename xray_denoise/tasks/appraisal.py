@@ -1,23 +1,23 @@
 """What a model card says about its weights: how good they are, how they err, and a result for the tests to repeat."""
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
 from xray_denoise import nets
-from xray_denoise.denoisers.engine import choose_engine
-from xray_denoise.denoisers.network import BlindDenoiser, ToldDenoiser
+from xray_denoise.denoisers.network import engine_for, kind_of
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
-from xray_denoise.nets.profile_unet import ProfileUNet
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import metrics
-from xray_denoise.physics.levels import MID_GREY, Calibration
+from xray_denoise.physics.framing import middle
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.physics.noise_fit import Calibration
+from xray_denoise.scale import MID_GREY
 from xray_denoise.training.detector import DetectorRange
 from xray_denoise.training.images import GreyImages
 from xray_denoise.training.patches import NoiseRange, WideRange
-from xray_denoise.training.validation import LEVELS, ToldValidationSet, ValidationSet
+from xray_denoise.training.validation import ValidationSet
 
 GOLDEN_SIZE, GOLDEN_LEVEL = 256, NoiseLevel(0.6, 10)
 """The phantom (seed 0) and its noise (seed 0) on which a card states a result for the tests to repeat."""
@@ -30,6 +30,9 @@ def appraised(
 ) -> dict[str, Any]:
     """Entries for the head of a card.
 
+    `val_psnr` is that of whole images under the noise of Table II, by the path of `denoise`: blind. A network for the
+    noise of detectors also has `val_weak` and `val_strong`, those of its training, where it is told the truth.
+
     Args:
         net: as it will be shipped; stays on its device.
         held_out: images of patients that it was not trained on; without any only the golden result is given.
@@ -37,31 +40,12 @@ def appraised(
         seed: of the noise.
     """
     head: dict[str, Any] = {}
-    if isinstance(net, ProfileUNet) or isinstance(noise, DetectorRange):
-        return _appraised_told(cast(ProfileUNet, net), held_out, seed)
     if held_out:
-        head["val_psnr"] = round(ValidationSet(held_out, seed)(net).psnr, 3)
-    if held_out and isinstance(net, BlindNet):
-        head |= levels_of(net, held_out, noise, seed)
-    return head | {"golden": golden_of(net)}
-
-
-def _appraised_told(net: ProfileUNet, held_out: GreyImages, seed: int) -> dict[str, Any]:
-    """Entries for a network that is told the noise.
-
-    `val_psnr` is, as for the others, that of whole images under the noise of Table II, by the path of `denoise`: blind.
-    `val_weak` and `val_strong` are those of its training, told the truth.
-    """
-    head: dict[str, Any] = {}
-    if held_out:
-        device = next(net.parameters()).device
-        denoise = ToldDenoiser(nets.copy_of(net).eval(), "validation", "", device)
-        decibels = []
-        for index, image in enumerate(held_out):
-            noisy = add_noise(image, LEVELS[index % len(LEVELS)], np.random.default_rng((seed, index)))
-            decibels.append(metrics.psnr(denoise(noisy).image, image))
-        head["val_psnr"] = round(float(np.mean(decibels)), 3)
-        head |= {name: round(value, 3) for name, value in ToldValidationSet(held_out, seed)(net).parts.items()}
+        head["val_psnr"] = round(ValidationSet.blind(held_out, seed)(net).psnr, 3)
+        if isinstance(noise, DetectorRange):
+            head |= {name: round(value, 3) for name, value in ValidationSet.told(held_out, seed)(net).parts.items()}
+        elif isinstance(net, BlindNet):
+            head |= levels_of(net, held_out, noise, seed)
     return head | {"golden": golden_of(net)}
 
 
@@ -69,8 +53,7 @@ def golden_of(net: DenoisingNet) -> dict[str, float]:
     """PSNR before and after denoising a fixed noisy phantom on the CPU, dB: what `tests/test_weights.py` repeats."""
     clean = np.rint(chest_phantom(GOLDEN_SIZE, rng=np.random.default_rng(0)))
     noisy = add_noise(clean, GOLDEN_LEVEL, np.random.default_rng(0))
-    kind = ToldDenoiser if isinstance(net, ProfileUNet) else BlindDenoiser
-    denoised = kind(_rounded(net), "golden", "", torch.device("cpu"))(noisy)
+    denoised = kind_of(net)(_rounded(net))(noisy)
     return {
         "noisy_db": round(metrics.psnr(noisy, clean), 3),
         "denoised_db": round(metrics.psnr(denoised.image, clean), 3),
@@ -85,12 +68,10 @@ def levels_of(net: BlindNet, images: GreyImages, noise: NoiseRange | WideRange, 
     """
     rng = np.random.default_rng((seed, 1))
     device = next(net.parameters()).device
-    engine = choose_engine("auto", device, torch.float32, net.shrink)
-    denoiser = BlindDenoiser(nets.copy_of(net).eval(), "calibration", "", device, engine=engine)
+    denoiser = kind_of(net)(nets.copy_of(net).eval(), where=device, engine=engine_for(net, "auto", device))
     estimated, true = [], []
     for image in images:
-        top, left = (max(0, (side - CALIBRATION_SIZE) // 2) for side in image.shape)
-        clean = image[top : top + CALIBRATION_SIZE, left : left + CALIBRATION_SIZE]
+        clean = image[middle(image.shape, CALIBRATION_SIZE)]
         for _ in range(CALIBRATIONS):
             level = _drawn(noise, rng)
             denoised = denoiser(add_noise(clean, level, rng))

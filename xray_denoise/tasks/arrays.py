@@ -1,4 +1,4 @@
-"""`denoise` and `estimate_noise` for numpy arrays: any integer or float type, one image or a stack of them.
+"""Numpy arrays of any integer or float type, one image or a stack: `denoise`, `estimate_noise`, `estimate_profile`.
 
 grey = (value - low) * 255 / (high - low)      low, high: the value range
 result = value + strength * (denoised - grey) * (high - low) / 255
@@ -16,9 +16,11 @@ from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError, XrayDenoiseError
 from xray_denoise.physics.estimate import estimate_level
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
-from xray_denoise.tasks.denoise import load
-from xray_denoise.tasks.method import Noise
+from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.noise_estimate import estimate_profile as _profile_of
+from xray_denoise.physics.profile import Noise, NoiseProfile
+from xray_denoise.scale import GREY_MAX
+from xray_denoise.tasks.models import load
 
 COLOURS = (3, 4)
 """Length of a last axis that is colours rather than columns."""
@@ -132,13 +134,45 @@ def estimate_noise(image: ArrayLike, *, value_range: tuple[float, float] | None 
     return estimate_level(_grey(values, _value_range(values, value_range)))
 
 
+def estimate_profile(image: ArrayLike, *, value_range: tuple[float, float] | None = None) -> NoiseProfile:
+    """Estimate deviation against grey level, and spectrum, of the noise of one image, without a network.
+
+    The default model gets this estimate of every image. Where many images come from one detector, a profile measured
+    from flat fields (`measure`) is more exact.
+
+    Args:
+        image: (H, W), integers or floats of any size; at least 48x48 for a spectrum.
+        value_range: values that are shown black and white; see `denoise`.
+
+    Returns:
+        The profile over grey levels (0..255 over the value range), for `profile_or_level`. `to_json` makes the text
+        that `xray-denoise denoise --profile` reads.
+
+    Raises:
+        UsageError: as for `denoise`.
+
+    Examples:
+        >>> import numpy as np, xray_denoise as xd
+        >>> rng = np.random.default_rng(0)
+        >>> noise = rng.normal(0, 2, (257, 256))
+        >>> blurred = (noise[1:] + noise[:-1]) / 2  # rows that resemble their neighbours
+        >>> profile = xd.estimate_profile(128 + blurred, value_range=(0, 255))
+        >>> round(float(profile.deviation_at(128.0)), 1)
+        1.4
+        >>> low, *_, high = profile.band_powers()
+        >>> bool(low > 2 * high)
+        True
+    """
+    values = _image(image, stacks=False)
+    return _profile_of(_grey(values, _value_range(values, value_range))).profile
+
+
 def _denoised(
     values: NDArray[Any], span: tuple[float, float], denoiser: Denoiser, given: Noise | None, strength: float
 ) -> tuple[NDArray[Any], Noise | None]:
     """One image, denoised in its own values, and its noise."""
-    grey = _grey(values, span)
-    found = denoiser(grey, given)  # refuse_noise has looked
-    change = np.subtract(found.image, grey, dtype=np.float64) * strength
+    found = denoiser(_grey(values, span), given)
+    change = np.multiply(found.removed, -strength, dtype=np.float64)
     if not np.isfinite(change).all():
         raise XrayDenoiseError(
             f"'{denoiser.name}' gives values that are not numbers for this image",
@@ -156,7 +190,7 @@ def _denoised(
     np.clip(change, max(low, float(limits.min)), min(high, highest), out=change)
     result = change.astype(values.dtype)
     np.copyto(result, values, where=untouched)
-    return result, given or found.profile or found.level
+    return result, given or found.noise
 
 
 def _grey(values: NDArray[Any], span: tuple[float, float]) -> NDArray[np.float32]:

@@ -8,27 +8,23 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 from xray_denoise import denoisers, files
-from xray_denoise.denoisers import Denoiser, Runtime
-from xray_denoise.errors import CannotRunError, UsageError, XrayDenoiseError
+from xray_denoise.denoisers import Denoiser
+from xray_denoise.errors import UsageError, XrayDenoiseError
 from xray_denoise.files import Compression, Private, Render
 from xray_denoise.files.atomic import remove_abandoned
-from xray_denoise.tasks import denoise_log, method
-from xray_denoise.tasks.batch import Existing, Options, Outcome, decide, run_jobs
+from xray_denoise.physics.profile import Noise
+from xray_denoise.tasks import denoise_log
+from xray_denoise.tasks.batch import decide, run_jobs
 from xray_denoise.tasks.denoise_log import OutcomeLog
 from xray_denoise.tasks.denoise_report import DenoiseReport
 from xray_denoise.tasks.jobs import AnyPath, Format, Job, LeftAlone, Naming, checked_path, plan_jobs
 from xray_denoise.tasks.manifest import Manifest
-from xray_denoise.tasks.method import Noise
-
-Device = str
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Engine = Literal["auto", "torch", "openvino"]
-
-MOST_THREADS_PER_CORE = 16
-"""More CPU threads than that are a slip of the keyboard."""
+from xray_denoise.tasks.models import Device, Engine, Precision, load
+from xray_denoise.tasks.options import Existing, Options
+from xray_denoise.tasks.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +66,17 @@ class Batch(Iterator[Outcome]):
     @property
     def model(self) -> str:
         """What denoises, for people."""
-        return method.title(self.options.denoiser)
+        return self.options.denoiser.name
 
     @property
     def device(self) -> str:
         """Where it runs: "cpu", "cuda:0" and so on."""
-        return method.device(self.options.denoiser) or "cpu"
+        return self.options.denoiser.device
 
     @property
     def settings(self) -> str:
         """What decides the results and their time besides the weights, for people."""
-        return method.settings(self.options.denoiser)
+        return self.options.denoiser.settings
 
     def preview(self) -> Iterator[Planned]:
         """What would become of each file; nothing is written."""
@@ -237,7 +233,7 @@ def denoise_files(
     if page and not page.skipped:
         page.require()
     if threads is not None:
-        _set_threads(threads)
+        denoisers.set_threads(threads)
     if isinstance(model, str | os.PathLike):
         model = load(model, device=device, precision=precision, engine=engine, tile=tile, batch_size=batch_size)
     options = Options(
@@ -257,38 +253,30 @@ def denoise_files(
     return Batch(jobs, left_alone, options, None if page and page.skipped else page, outcomes)
 
 
-def denoise_file(
-    source: AnyPath,
-    target: AnyPath,
-    *,
-    model: str | os.PathLike[str] | Denoiser = denoisers.AUTO,
-    profile_or_level: Noise | None = None,
-    strength: float = 1.0,
-    value_range: tuple[float, float] | None = None,
-    bits: int | None = None,
-    render: Render = "auto",
-    compression: Compression = "none",
-    private: Private = "keep",
-    existing: Existing = "error",
-    save_noise_map: bool = False,
-    device: Device = "auto",
-) -> Outcome:
-    """Denoise one file; `denoise_files` has more arguments, and says more about these.
+class FileOptions(TypedDict, total=False):
+    """Those arguments of `denoise_files` that matter to one file."""
+
+    model: str | os.PathLike[str] | Denoiser
+    profile_or_level: Noise | None
+    strength: float
+    value_range: tuple[float, float] | None
+    bits: int | None
+    render: Render
+    compression: Compression
+    private: Private
+    existing: Existing
+    save_noise_map: bool
+    device: Device
+
+
+def denoise_file(source: AnyPath, target: AnyPath, **options: Unpack[FileOptions]) -> Outcome:
+    """Denoise one file.
 
     Args:
-        source: a DICOM, PNG, TIFF or WebP file.
+        source: a DICOM, PNG, TIFF, WebP or JPEG file.
         target: the result, or a folder that is there already.
-        model: a name of `models()`, "auto", a .safetensors file, or what `load` gave.
-        profile_or_level: the noise where it is known; None has it estimated.
-        strength: share of the predicted change that is made, 0..1.
-        value_range: stored values that are shown black and white; None chooses them.
-        bits: 8 or 16 bits for each pixel of a PNG or TIFF.
-        render: what a picture of a DICOM file shows: "auto", "display" or "stored".
-        compression: lossless compression of a DICOM result: "none", "rle", "jpegls" or "j2k".
-        private: "keep" or "drop" the private elements of a DICOM file.
-        existing: what to do where the result is there already: "error", "skip" or "overwrite".
-        save_noise_map: also write the standard deviation of the noise at every pixel.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        options: model, profile_or_level, strength, value_range, bits, render, compression, private, existing,
+            save_noise_map and device, as `denoise_files` describes them.
 
     Returns:
         What was found and removed; its status is "written", or "skipped" where the result is current.
@@ -307,82 +295,10 @@ def denoise_file(
     """
     if Path(source).is_dir():
         raise UsageError("{path} is a folder", path=source, hint="denoise_files takes folders")
-    (outcome,) = denoise_files(
-        source,
-        target,
-        model=model,
-        profile_or_level=profile_or_level,
-        strength=strength,
-        value_range=value_range,
-        bits=bits,
-        render=render,
-        compression=compression,
-        private=private,
-        existing=existing,
-        save_noise_map=save_noise_map,
-        device=device,
-    )
+    (outcome,) = denoise_files(source, target, **options)
     if outcome.failure:
         raise outcome.failure
     return outcome
-
-
-def models() -> list[str]:
-    """Names of all models and classical methods, networks first.
-
-    Examples:
-        >>> import xray_denoise as xd
-        >>> "lite" in xd.models(), "tv" in xd.models()
-        (True, True)
-    """
-    return denoisers.names()
-
-
-def load(
-    name_or_path: str | os.PathLike[str] = denoisers.AUTO,
-    *,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    engine: Engine = "auto",
-    tile: int | None = None,
-    batch_size: int = 1,
-) -> Denoiser:
-    """Load a model once, to use it many times.
-
-    Args:
-        name_or_path: a name of `models()`, "auto", or a .safetensors file with its card beside it.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; there is no silent fallback.
-        precision: arithmetic of the network: "auto", "fp32", "bf16" or "fp16".
-        engine: what runs the network on a CPU: "auto", "torch" or "openvino".
-        tile: side of the tiles in pixels; None chooses it by the image.
-        batch_size: tiles in a pass.
-
-    Returns:
-        A denoiser for `denoise`, `denoise_file` and `denoise_files`. It can also be called with a 2-D image in grey
-        levels (0..255 over the value range), and the noise if that is known.
-
-    Raises:
-        UsageError: there is no such model, or it does not run on this device.
-        CannotRunError: the device, a package or readable weights are missing.
-
-    Examples:
-        >>> import numpy, xray_denoise as xd
-        >>> denoiser = xd.load("tv")
-        >>> denoiser(numpy.full((16, 16), 90.0, numpy.float32)).image.shape
-        (16, 16)
-    """
-    name = os.fspath(name_or_path)
-    if tile is not None and tile < 1:
-        raise UsageError(f"a tile has at least one pixel, not {tile}", hint="for example 512", option="tile")
-    package = denoisers.missing(name)
-    if package:
-        raise CannotRunError(f"'{name}' needs a package that is not installed", hint=package)
-    denoiser = denoisers.get(name, Runtime(device, precision, tile, batch_size, engine))
-    if device not in ("auto", "cpu") and not method.device(denoiser):
-        raise UsageError(
-            f"'{denoiser.name}' runs on the CPU only", hint="leave the device out, or choose a network", option="device"
-        )
-    return denoiser
 
 
 def _refuse_useless_options(jobs: list[Job], compression: Compression, private: Private, bits: int | None) -> None:
@@ -410,14 +326,3 @@ def _manifest(target: Path, jobs: list[Job], existing: Existing) -> Manifest | N
     manifest = Manifest(target if into_folder else target.parent)
     manifest.refuse_if_same_as(job.source for job in jobs)
     return manifest
-
-
-def _set_threads(count: int) -> None:
-    most = MOST_THREADS_PER_CORE * (os.cpu_count() or 1)
-    if not 1 <= count <= most:
-        raise UsageError(
-            f"this machine runs 1 to {most} threads, not {count}",
-            hint=f"it has {os.cpu_count() or 1} cores; leave the threads out to use all of them",
-            option="threads",
-        )
-    denoisers.set_threads(count)

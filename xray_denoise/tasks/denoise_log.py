@@ -21,9 +21,10 @@ from typing import IO, Any
 from xray_denoise.errors import ExistingFileError, UnwritableFileError, UsageError
 from xray_denoise.files.folders import make_folder, true_path
 from xray_denoise.physics.profile import as_level
-from xray_denoise.tasks import method
-from xray_denoise.tasks.batch import Existing, Outcome
+from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.jobs import Job, LeftAlone
+from xray_denoise.tasks.options import Existing
+from xray_denoise.tasks.outcome import Outcome
 
 Record = dict[str, Any]
 
@@ -54,8 +55,8 @@ def record(outcome: Outcome, device: str) -> Record:
         "model_sha256": outcome.weights_sha256 or None,
         "device": device if outcome.model else None,
         "size": {"rows": shape[0], "columns": shape[1], "frames": outcome.frames} if shape else None,
-        "noise_deviation": _rounded(method.deviation_at_mid_grey(noise)) if noise else None,
-        "eta": method.json_number(_rounded(level.eta)) if level else None,
+        "noise_deviation": _rounded(noise_words.deviation_at_mid_grey(noise)) if noise else None,
+        "eta": noise_words.json_number(_rounded(level.eta)) if level else None,
         "sigma": _rounded(level.sigma) if level else None,
         "removed_grey": _rounded(outcome.removed_grey),
         "removed_stored": _rounded(outcome.removed_stored),

@@ -20,10 +20,11 @@ from xray_denoise.files.folders import make_folder
 from xray_denoise.physics.profile import as_level
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.reports import page
-from xray_denoise.tasks import method
-from xray_denoise.tasks.batch import Existing, Options, Outcome
+from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.denoise_log import same_file
 from xray_denoise.tasks.jobs import Job
+from xray_denoise.tasks.options import Existing, Options
+from xray_denoise.tasks.outcome import Outcome
 
 PICTURED = 20
 """Files that are shown as pictures, the most changed ones: a page of 20 takes 40 to 90 MB, about as much as a browser
@@ -34,11 +35,11 @@ SHORT = 3
 
 
 class DenoiseReport:
-    """What the page will tell, gathered while the run goes on; memory holds at most `PICTURED` encoded pictures.
+    """Collects the content of the page during a run; at most `PICTURED` encoded pictures are in memory.
 
     Raises:
         UsageError: the page would not be one, or would take the place of an input or a result.
-        UnwritableFileError: it is there already, and `existing` says that this is an error.
+        ExistingFileError: the page exists, and `existing` is "error".
     """
 
     def __init__(self, target: Path, jobs: Sequence[Job], existing: Existing = "error", *, names: bool = False) -> None:
@@ -67,7 +68,7 @@ class DenoiseReport:
             )
         self.target = target
         self.skipped = target.exists() and existing == "skip"
-        """Whether the page that is there already stays, and none is made."""
+        """Whether an existing page is kept and none is made."""
         self._numbers = {job: number for number, job in enumerate(jobs, 1)}
         self._names = names
         self._pictures: dict[Job, page.Picture] = {}
@@ -113,7 +114,7 @@ class DenoiseReport:
                     self._pictures[job] = picture
 
     def add(self, outcome: Outcome) -> None:
-        """List a file, whatever became of it."""
+        """List a file, whether it was written, skipped or failed."""
         self._outcomes[outcome.job] = outcome
 
     def write(self, options: Options, device: str) -> None:
@@ -121,7 +122,7 @@ class DenoiseReport:
 
         Args:
             options: what was done to every file.
-            device: where; empty for a classical method.
+            device: where.
 
         Raises:
             UnwritableFileError: the disk refuses.
@@ -129,9 +130,9 @@ class DenoiseReport:
         statuses = [outcome.status for outcome in self._outcomes.values()]
         counts = {status: statuses.count(status) for status in ("written", "skipped", "failed")}
         counts["not begun"] = len(self._numbers) - len(statuses)
-        weights = method.weights_sha256(options.denoiser)
+        weights = options.denoiser.weights_sha256
         facts = [
-            ("Model", method.title(options.denoiser)),
+            ("Model", options.denoiser.name),
             *([("Weights, SHA-256", weights[:12])] if weights else []),
             ("Device", device),
             ("Settings", options.description),
@@ -222,8 +223,8 @@ def _size(outcome: Outcome) -> str:
 
 
 def _strengths(outcome: Outcome) -> tuple[str, str]:
-    """Noise that was found, and what was removed."""
-    noise = "" if outcome.noise is None else f"{method.deviation_at_mid_grey(outcome.noise):.3g}"
+    """The noise that was found and the change that was made, as texts."""
+    noise = "" if outcome.noise is None else f"{noise_words.deviation_at_mid_grey(outcome.noise):.3g}"
     return noise, "" if outcome.removed_grey is None else f"{outcome.removed_grey:.3g}"
 
 

@@ -3,7 +3,6 @@
 weights -> the network in grey levels -> ONNX -> ONNX Runtime on test images, compared with PyTorch -> file
 """
 
-import importlib.metadata
 import logging
 import warnings
 from dataclasses import dataclass
@@ -17,12 +16,15 @@ from torch.export import Dim
 
 from xray_denoise import __version__, weights
 from xray_denoise.errors import CannotRunError, UnwritableFileError
+from xray_denoise.extras import require
 from xray_denoise.files.atomic import write_bytes
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
-from xray_denoise.nets.level import WHITE
-from xray_denoise.nets.profile_unet import BANDS, KNOTS, ProfileUNet, noise_maps
+from xray_denoise.nets.level_encoding import noise_variance
+from xray_denoise.nets.profile_unet import BANDS, ProfileUNet, noise_maps
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.physics.profile import KNOTS
+from xray_denoise.scale import GREY_MAX
 
 INPUT, DENOISED, NOISE = "noisy", "denoised", "noise"
 """Names of the tensors of the file: (B, 1, H, W) each, grey levels; `noise` is its standard deviation."""
@@ -52,7 +54,7 @@ class Exported:
 class InGreyLevels(nn.Module):
     """A network as others use it: grey levels in, grey levels and the standard deviation of their noise out.
 
-    As in `denoisers.network`, the network sees 0..255 and its correction is added to the image as it is. The noise is
+    As in `denoisers.blind`, the network sees 0..255 and its correction is added to the image as it is. The noise is
     the network's own estimate, before the calibration in the card; networks that estimate none give the image only.
     """
 
@@ -62,14 +64,13 @@ class InGreyLevels(nn.Module):
 
     def forward(self, noisy: Tensor) -> tuple[Tensor, ...]:
         """(B, 1, H, W) -> the denoised image, (B, 1, H, W), and its noise, (B, 1, H, W)."""
-        seen = (noisy / WHITE).clamp(0, 1)
+        seen = (noisy / GREY_MAX).clamp(0, 1)
         restored, levels = self.net(seen)
-        denoised = noisy + (restored - seen) * WHITE
+        denoised = noisy + (restored - seen) * GREY_MAX
         if levels is None or not isinstance(self.net, BlindNet):
             return (denoised,)
         inverse_eta, sigma = self.net.encoding.decode(levels)
-        variance = denoised.clamp_min(0) * inverse_eta[:, None] + sigma.square()[:, None]
-        return denoised, variance.sqrt()
+        return denoised, noise_variance(denoised, inverse_eta[:, None], sigma[:, None]).sqrt()
 
 
 class ToldInGreyLevels(nn.Module):
@@ -81,9 +82,9 @@ class ToldInGreyLevels(nn.Module):
 
     def forward(self, noisy: Tensor, variance: Tensor, powers: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 1, H, W), (B, 33) and (B, 4) -> the denoised image and the noise that was told, (B, 1, H, W) each."""
-        seen = noisy / WHITE
-        maps = noise_maps(seen, variance / WHITE**2, powers)
-        return self.net(seen, maps) * WHITE, maps[:, :1] * WHITE
+        seen = noisy / GREY_MAX
+        maps = noise_maps(seen, variance / GREY_MAX**2, powers)
+        return self.net(seen, maps) * GREY_MAX, maps[:, :1] * GREY_MAX
 
 
 def export(model: str, target: Path) -> Exported:
@@ -98,7 +99,7 @@ def export(model: str, target: Path) -> Exported:
         UnwritableFileError: the file exists, or cannot be written.
     """
     if target.exists():
-        raise UnwritableFileError(f"{target} exists already", hint="choose another name")
+        raise UnwritableFileError("{path} exists already", path=target, hint="choose another name", option="target")
     card = weights.find(model)
     net = weights.load(card)
     shown = (ToldInGreyLevels(net) if isinstance(net, ProfileUNet) else InGreyLevels(net)).eval()
@@ -116,12 +117,7 @@ def export(model: str, target: Path) -> Exported:
 def _onnx(shown: nn.Module, stride: int, card: weights.Card) -> bytes:
     """The file, with what a reader must know of it as metadata."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError as error:
-            raise CannotRunError(
-                f"the package {package} is not installed", hint="pip install 'xray-denoise[onnx]'"
-            ) from error
+        require(package, "onnx", "the export")
     sides = {axis: stride * Dim(name, min=2, max=LARGEST // stride) for axis, name in ((2, "rows"), (3, "columns"))}
     example = (torch.zeros(2, 1, 8 * stride, 10 * stride), *_told(shown, 2))
     batch = Dim("batch", min=1, max=MOST)
@@ -178,5 +174,5 @@ def _told(shown: nn.Module, batch: int) -> tuple[Tensor, ...]:
     """Noise of the level of the proofs, white, for a network that is told it; nothing for others."""
     if not isinstance(shown, ToldInGreyLevels):
         return ()
-    variance = torch.linspace(0, WHITE, KNOTS) / 0.6 + 100
+    variance = torch.linspace(0, GREY_MAX, KNOTS) / 0.6 + 100
     return variance.expand(batch, -1).contiguous(), torch.ones(batch, BANDS)

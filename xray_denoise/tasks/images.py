@@ -7,7 +7,6 @@ from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.files import Compression, Derivation, Private, Render
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks import method
 from xray_denoise.tasks.jobs import AnyPath, checked_path
 
 
@@ -15,13 +14,13 @@ def read(path: AnyPath, *, value_range: tuple[float, float] | None = None) -> Ra
     """Read a file that holds one image.
 
     Args:
-        path: DICOM, PNG, TIFF or WebP, whatever its name.
+        path: DICOM, PNG, TIFF, WebP or JPEG, whatever its name.
         value_range: stored values that are grey levels 0 and 255; by default 0..255 of 8-bit pictures, and all but the
             outermost 0.01 % of the pixels of everything else.
 
     Returns:
-        The image with all that is needed to write it back: `grey` has its grey levels, and `with_grey` makes the image
-        that is to be written.
+        The image with all that is needed to write it back: `grey` has its grey levels, `with_removed` and
+        `with_grey` make the image that is to be written.
 
     Raises:
         UnreadableFileError: the file is missing, damaged, no grey image, or holds several.
@@ -52,8 +51,8 @@ def write(
     """Write an image; the file appears whole or not at all.
 
     Args:
-        radiograph: what `read` gave, changed by `with_grey`; or a new one from `Radiograph.from_grey`, which becomes a
-            phantom without a patient in a DICOM file.
+        radiograph: what `read` gave, changed by `with_removed`; or a new one from `Radiograph.from_grey`, which becomes
+            a phantom without a patient in a DICOM file.
         target: a file that ends in .dcm, .png, .tif or .webp, or in the ending of the source.
         denoised_by: what changed the pixels, told inside the file; a DICOM file that is made from another needs it.
         bits: 8 or 16 bits for each pixel of a PNG or TIFF.
@@ -87,7 +86,7 @@ def write(
     derivation = None
     if denoised_by:
         name, weights = (denoised_by, "") if isinstance(denoised_by, str) else (
-            denoised_by.name, method.weights_sha256(denoised_by)
+            denoised_by.name, denoised_by.weights_sha256
         )  # fmt: skip
         derivation = Derivation(name, weights)
     files.write(

@@ -52,7 +52,7 @@ class Naming:
     """
 
     file_format: Format | None = None
-    """Format of every result; None keeps the format of each source."""
+    """Format of every result; None keeps the format of each source, except that PNG is made of JPEG."""
     suffix: str = ""
     """Text between the name and its ending, such as "_denoised"."""
 
@@ -68,10 +68,11 @@ class Naming:
         Only endings that stand for a format are replaced: the last part of "1.2.840.113" is no ending.
         """
         path = Path(name)
-        if self.file_format is None:
+        jpeg = path.suffix.lower() in files.READ_ONLY
+        if self.file_format is None and not jpeg:
             return f"{path.stem}{self.suffix}{path.suffix}"
-        stem = path.stem if path.suffix.lower() in (*files.SUFFIXES, ".jpg", ".jpeg") else name
-        return f"{stem}{self.suffix}.{self.file_format}"
+        stem = path.stem if jpeg or path.suffix.lower() in files.SUFFIXES else name
+        return f"{stem}{self.suffix}.{self.file_format or 'png'}"
 
 
 def plan_jobs(
@@ -96,11 +97,7 @@ def plan_jobs(
     naming = naming or Naming()
     given = [checked_path(path, "an input") for path in inputs]
     output = checked_path(output, "the output", "target")
-    sources, left_alone = _collect(given, output)
-    if not sources:
-        raise UsageError(
-            "there is no radiograph among the inputs", hint="give DICOM, PNG, TIFF or WebP files, or folders of them"
-        )
+    sources, left_alone = find_sources(given, output)
     if len(sources) == 1 and next(iter(sources)) in given and _names_a_file(output):
         jobs = [_single(next(iter(sources)), output, naming)]
     else:
@@ -108,6 +105,28 @@ def plan_jobs(
         jobs = [Job(source, output / inside.with_name(naming.of(inside.name))) for source, inside in sources.items()]
     _refuse_collisions(jobs, noise_maps=noise_maps)
     return jobs, left_alone
+
+
+def find_sources(inputs: Iterable[AnyPath], output: Path) -> tuple[dict[Path, Path], list[LeftAlone]]:
+    """Search inputs for radiographs.
+
+    Args:
+        inputs: files and folders; folders are searched to the bottom.
+        output: folder of the results; what lies in it is no input.
+
+    Returns:
+        Every file with its place below the output folder, and what was found in folders and is left alone.
+
+    Raises:
+        UsageError: there is no file at all, or an input has no name.
+    """
+    sources, left_alone = _collect([checked_path(path, "an input") for path in inputs], output)
+    if not sources:
+        raise UsageError(
+            "there is no radiograph among the inputs",
+            hint="give DICOM, PNG, TIFF, WebP or JPEG files, or folders of them",
+        )
+    return sources, left_alone
 
 
 def expand_lists(inputs: Sequence[str], standard_input: Iterable[str] = ()) -> Iterator[str]:
@@ -200,6 +219,13 @@ def _single(source: Path, output: Path, naming: Naming) -> Job:
         UsageError: the name does not tell the format, or contradicts the naming.
     """
     kind = files.SUFFIXES.get(output.suffix.lower())
+    if output.suffix.lower() in files.READ_ONLY:
+        raise UsageError(
+            "{path} would be a JPEG, which loses detail; JPEG is only read",
+            path=output,
+            hint="write a PNG or TIFF file",
+            option="target",
+        )
     if kind is None and output.suffix != source.suffix:
         raise UsageError(
             "{path} does not tell which format to write",
@@ -225,7 +251,7 @@ def _refuse_file(output: Path) -> None:
         raise UsageError(
             "{path} is a file, but the results need a folder", path=output, hint="name a folder", option="target"
         )
-    if output.suffix.lower() in files.SUFFIXES and not output.is_dir():
+    if output.suffix.lower() in (*files.SUFFIXES, *files.READ_ONLY) and not output.is_dir():
         raise UsageError(
             "{path} is the name of one file, but the results need a folder",
             path=output,

@@ -57,6 +57,8 @@ class Entry:
     recipe: Recipe
     noise_map: Fingerprint | None = None
     """None where the method makes none, or none was asked for."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of the source before the result is trusted, such as compression with loss; for readers."""
 
 
 class Manifest:
@@ -160,14 +162,7 @@ class Manifest:
         """
         with self._lock:
             self._entries[entry.target].append(entry)
-            try:
-                _append(self.path, json.dumps(asdict(entry), sort_keys=True))
-            except OSError as error:
-                raise UnwritableFileError(
-                    f"cannot write {{path}}: {error.strerror}",
-                    path=self.path,
-                    hint="check the permissions of the folder and the space on the disk",
-                ) from error
+            append_line(self.path, json.dumps(asdict(entry), sort_keys=True))
 
     def name(self, target: Path) -> str:
         """How lines name a result."""
@@ -302,10 +297,39 @@ def _opened(path: Path, flags: int) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _append(path: Path, line: str) -> None:
-    """Add a line in one write; it never shares a line with the half one of an interrupted run."""
-    with _opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as stream:
-        if stream.seek(0, os.SEEK_END):
-            stream.seek(-1, os.SEEK_END)
-            line = line if stream.read(1) == b"\n" else f"\n{line}"
-        stream.write(f"{line}\n".encode())
+def append_line(path: Path, line: str) -> None:
+    """Add a line in one write; it never shares a line with the half one of an interrupted run.
+
+    Raises:
+        UnwritableFileError: the disk refuses, or it is no plain file.
+    """
+    try:
+        with _opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as stream:
+            if stream.seek(0, os.SEEK_END):
+                stream.seek(-1, os.SEEK_END)
+                line = line if stream.read(1) == b"\n" else f"\n{line}"
+            stream.write(f"{line}\n".encode())
+    except OSError as error:
+        raise UnwritableFileError(
+            f"cannot write {{path}}: {error.strerror}",
+            path=path,
+            hint="check the permissions of the folder and the space on the disk",
+        ) from error
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """The whole lines of a file that `append_line` wrote, without their ends; none of a file that is not there.
+
+    Raises:
+        UnwritableFileError: it is there, and is no such file.
+    """
+    try:
+        with _opened(path, os.O_RDONLY) as stream:
+            for line in _whole_lines(stream):
+                yield line.decode().rstrip("\n")
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise UnwritableFileError(
+            "cannot continue the list {path}", path=path, hint="remove it, or choose another folder", option="target"
+        ) from error

@@ -1,8 +1,13 @@
-"""`synth`: a clean radiograph or a phantom + a description of noise -> a noisy image, the clean one, and a manifest."""
+"""`synth`: clean radiographs or phantoms + a description of noise -> noisy images, the clean ones, and a manifest.
 
+Subject (what is clean, and where) -> draw (noise from the seed) -> Exposure, or Failure
+"""
+
+import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise import __version__, files
-from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
+from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError, XrayDenoiseError
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.profiles import read_profile, write_profile
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import chain, metrics
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel, add_noise
-from xray_denoise.physics.phantom import chest_phantom
-from xray_denoise.physics.profile import MID_GREY, NoiseProfile
+from xray_denoise.physics.noise import NoiseLevel, add_noise
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
+from xray_denoise.scale import GREY_MAX, MID_GREY
+from xray_denoise.tasks.jobs import AnyPath, LeftAlone, find_sources
+from xray_denoise.tasks.manifest import append_line, lines_of
 
 Format = Literal["png", "tiff", "dcm"]
 
@@ -28,6 +36,8 @@ Range = tuple[float, float]
 
 
 Grey = NDArray[np.float32]
+Seed = tuple[int, int]
+"""What is part of the name of an image, and what tells images of one seed apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,7 @@ class Drawn:
     numbers: dict[str, str | float]
     """What the noise was, for the manifest."""
     stem: str
-    """What the noise was, for the name of the file."""
+    """What the noise was, for the name of the file; the seed is added where the subject has none in its name."""
     profile: NoiseProfile | None = None
     """Of the noise before rounding, where it is to be written, too."""
 
@@ -53,7 +63,7 @@ class LevelNoise:
     sigma: Range
     """Electronic noise, grey levels, drawn uniformly between both, >= 0."""
 
-    def draw(self, clean: Grey, seed: tuple[int, ...]) -> Drawn:
+    def draw(self, clean: Grey, seed: Seed) -> Drawn:
         """Draw an exposure of `clean`."""
         rng = np.random.default_rng(seed)
         level = NoiseLevel(rng.uniform(*self.eta), rng.uniform(*self.sigma))
@@ -70,11 +80,11 @@ class DetectorNoise:
     deviation: float
     """At mid-grey and before rounding, grey levels, 0..50."""
 
-    def draw(self, clean: Grey, seed: tuple[int, ...]) -> Drawn:
+    def draw(self, clean: Grey, seed: Seed) -> Drawn:
         """Draw an exposure of `clean`."""
         detector = chain.detector(self.name, self.deviation)
         noisy = detector.expose(clean.clip(0, GREY_MAX), np.random.default_rng(seed))
-        return _drawn(noisy, self.name, self.deviation, seed, detector.profile())
+        return _drawn(noisy, self.name, self.deviation, detector.profile())
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +95,19 @@ class ProfileNoise:
     """For file names and the manifest."""
     profile: NoiseProfile
 
-    def draw(self, clean: Grey, seed: tuple[int, ...]) -> Drawn:
+    def draw(self, clean: Grey, seed: Seed) -> Drawn:
         """Add noise to `clean`."""
         noisy = clean + self.profile.draw(clean, np.random.default_rng(seed))
         deviation = float(self.profile.deviation_at(MID_GREY))
-        return _drawn(noisy, self.name, deviation, seed, self.profile)
+        return _drawn(noisy, self.name, deviation, self.profile)
 
 
 Noise = LevelNoise | DetectorNoise | ProfileNoise
 
 
-def _drawn(noisy: Grey, name: str, deviation: float, seed: tuple[int, ...], profile: NoiseProfile) -> Drawn:
+def _drawn(noisy: Grey, name: str, deviation: float, profile: NoiseProfile) -> Drawn:
     numbers: dict[str, str | float] = {"detector": name, "deviation": deviation}
-    return Drawn(noisy, numbers, f"{name}_std{deviation:.4g}_seed{seed[0]}", profile)
+    return Drawn(noisy, numbers, f"{name}_std{deviation:.4g}", profile)
 
 
 def profile_noise(path: Path, deviation: float | None) -> ProfileNoise:
@@ -127,20 +137,22 @@ class Recipe:
     noise: Noise
     bits: int = 8
     """Bits per pixel of what is written, 8..16."""
-    seed: int = 0
     save_clean: bool = True
     format: Format = "png"
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A clean image and what to call it."""
+    """A clean image, and how its exposures are called."""
 
-    name: str
-    grey: NDArray[np.float32]
-    """(H, W), grey levels 0..255."""
-    seed: tuple[int, ...]
-    """Of its noise; the first number is part of the name of what is made."""
+    name: Path
+    """Without ending, relative to the output folder."""
+    grey: Callable[[], Grey]
+    """Gives the image: (H, W), grey levels 0..255."""
+    seeds: tuple[int, ...]
+    """One exposure each."""
+    source: Path | None = None
+    """The file that it is read from; None for a phantom, whose name holds its seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,24 +169,66 @@ class Exposure:
     """dB, of the written pixels against the clean ones."""
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A clean image that could not be read."""
+
+    source: Path
+    error: XrayDenoiseError
+
+
 def phantoms(size: int, count: int, seed: int) -> Iterator[Subject]:
     """`count` chest phantoms of `size` x `size` pixels; phantom i depends on seed + i only."""
     for number in range(seed, seed + count):
-        yield Subject(f"phantom-{number}", chest_phantom(size, rng=np.random.default_rng(number)), (number, 0))
+        yield Subject(Path(f"phantom-{number}"), partial(_phantom, size, number), (number,))
 
 
-def radiographs(paths: Sequence[Path], seed: int) -> Iterator[Subject]:
-    """Clean radiographs from files; their grey levels are clipped to 0..255, the noise depends on `seed` and place.
+def _phantom(size: int, number: int) -> Grey:
+    return chest_phantom(size, rng=np.random.default_rng(number))
+
+
+def radiographs(
+    inputs: Iterable[AnyPath], output: Path, *, count: int = 1, seed: int = 0
+) -> tuple[list[Subject], list[LeftAlone]]:
+    """Clean radiographs from files and folders, whose tree is kept.
+
+    Args:
+        inputs: files and folders, searched to the bottom.
+        output: folder of the results; what lies in it is no input.
+        count: exposures of each image; number i depends on seed + i and on the pixels only.
+        seed: of the first one.
+
+    Returns:
+        What to expose, and what was found in folders and is no radiograph.
 
     Raises:
-        UnreadableFileError: one cannot be read.
+        UsageError: there is no radiograph, or two would have one name.
     """
-    for place, path in enumerate(paths):
-        yield Subject(path.stem, files.read(path).grey.clip(0, GREY_MAX), (seed, place))
+    sources, left_alone = find_sources(inputs, output)
+    claimed: dict[Path, Path] = {}
+    subjects = []
+    for source, inside in sources.items():
+        name = inside.with_suffix("") if _has_ending(inside) else inside
+        if name in claimed:
+            raise UsageError(
+                f"{claimed[name]} and {source} would both become {output / name}",
+                hint="expose them into different folders, or give the folder that holds both",
+            )
+        claimed[name] = source
+        subjects.append(Subject(name, partial(_read, source), tuple(range(seed, seed + count)), source))
+    return subjects, left_alone
 
 
-def synthesise(subjects: Iterator[Subject], recipe: Recipe, output: Path) -> Iterator[Exposure]:
-    """Write one noisy image per subject, each with a line in the manifest.
+def _has_ending(path: Path) -> bool:
+    return path.suffix.lower() in (*files.SUFFIXES, *files.READ_ONLY)
+
+
+def _read(source: Path) -> Grey:
+    return files.read(source).grey.clip(0, GREY_MAX)
+
+
+def synthesise(subjects: Iterable[Subject], recipe: Recipe, output: Path) -> Iterator[Exposure | Failure]:
+    """Write the noisy images of every subject, each with a line in the manifest; one that is unreadable is a failure.
 
     For a detector the profile of its noise is written, too. Both images are quantised to `recipe.bits`; the noise is
     drawn on the quantised clean image, so that the pair on disk follows the noise model exactly but for the rounding
@@ -184,23 +238,48 @@ def synthesise(subjects: Iterator[Subject], recipe: Recipe, output: Path) -> Ite
         UnwritableFileError: a file of that name exists and holds something else.
     """
     make_folder(output)
+    known = set(lines_of(output / MANIFEST))
     for subject in subjects:
-        clean = Radiograph.from_grey(subject.grey, bits=recipe.bits)
-        drawn = recipe.noise.draw(clean.grey, subject.seed)
-        noisy = Radiograph.from_grey(drawn.noisy, bits=recipe.bits)
-        stem = f"{subject.name}_{drawn.stem}"
-        noisy_path = output / f"{stem}_noisy.{recipe.format}"
-        clean_path = output / f"{subject.name}_clean.{recipe.format}" if recipe.save_clean else None
-        profile_path = output / f"{stem}_profile.json" if drawn.profile else None
-        _write(noisy, noisy_path)
-        if clean_path:
-            _write(clean, clean_path)
-        if drawn.profile and profile_path:
-            _write_profile(drawn.profile.rounded(recipe.bits), profile_path)
-        psnr = metrics.psnr(noisy.grey, clean.grey)
-        exposure = Exposure(noisy_path, clean_path, profile_path, drawn.numbers, recipe.seed, psnr)
-        _append(exposure, recipe, output / MANIFEST)
-        yield exposure
+        try:
+            grey = subject.grey()
+        except UnreadableFileError as error:
+            if subject.source is None:
+                raise
+            yield Failure(subject.source, error)
+            continue
+        clean = Radiograph.from_grey(grey, bits=recipe.bits)
+        different = 0 if subject.source is None else _number_of(grey)
+        for seed in subject.seeds:
+            exposure = _expose(subject, clean, (seed, different), recipe, output)
+            line = _entry(exposure, recipe, output)
+            if line not in known:
+                append_line(output / MANIFEST, line)
+                known.add(line)
+            yield exposure
+
+
+def _number_of(image: Grey) -> int:
+    """A number that depends on the pixels."""
+    return int.from_bytes(hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()[:8])
+
+
+def _expose(subject: Subject, clean: Radiograph, seed: Seed, recipe: Recipe, output: Path) -> Exposure:
+    """Draw one exposure, and write it with what belongs to it."""
+    drawn = recipe.noise.draw(clean.grey, seed)
+    noisy = Radiograph.from_grey(drawn.noisy, bits=recipe.bits)
+    named = subject.source is None and drawn.profile is None
+    stem = output / f"{subject.name}_{drawn.stem}{'' if named else f'_seed{seed[0]}'}"
+    noisy_path = stem.with_name(f"{stem.name}_noisy.{recipe.format}")
+    clean_path = output / f"{subject.name}_clean.{recipe.format}" if recipe.save_clean else None
+    profile_path = stem.with_name(f"{stem.name}_profile.json") if drawn.profile else None
+    make_folder(noisy_path.parent)
+    _write(noisy, noisy_path)
+    if clean_path:
+        _write(clean, clean_path)
+    if drawn.profile and profile_path:
+        _write_profile(drawn.profile.rounded(recipe.bits), profile_path)
+    psnr = metrics.psnr(noisy.grey, clean.grey)
+    return Exposure(noisy_path, clean_path, profile_path, drawn.numbers, seed[0], psnr)
 
 
 def _write(radiograph: Radiograph, target: Path) -> None:
@@ -213,10 +292,7 @@ def _write(radiograph: Radiograph, target: Path) -> None:
     except UnreadableFileError:
         same = False
     if not same:
-        raise UnwritableFileError(
-            f"{target} exists and holds another image",
-            hint="choose another folder with -o, or another --seed",
-        )
+        raise _taken(target, "another image")
 
 
 def _write_profile(profile: NoiseProfile, target: Path) -> None:
@@ -229,31 +305,27 @@ def _write_profile(profile: NoiseProfile, target: Path) -> None:
     except UnreadableFileError:
         same = False
     if not same:
-        raise UnwritableFileError(
-            f"{target} exists and holds something else", hint="choose another folder with -o, or another --seed"
-        )
+        raise _taken(target, "something else")
 
 
-def _append(exposure: Exposure, recipe: Recipe, manifest: Path) -> None:
-    """One JSON object a line, so an interrupted run keeps what it has; an equal line is not repeated."""
+def _taken(target: Path, what: str) -> UnwritableFileError:
+    return UnwritableFileError(
+        f"{{path}} exists and holds {what}", path=target, hint="choose another folder or another seed", option="target"
+    )
+
+
+def _entry(exposure: Exposure, recipe: Recipe, output: Path) -> str:
+    """The line of the manifest; files are named relative to it."""
     entry: dict[str, object] = {
-        "noisy": exposure.noisy.name,
-        "clean": exposure.clean.name if exposure.clean else None,
+        name: path.relative_to(output).as_posix() if path else None
+        for name, path in (("noisy", exposure.noisy), ("clean", exposure.clean), ("profile", exposure.profile))
+        if path or name != "profile"
     }
-    if exposure.profile:
-        entry["profile"] = exposure.profile.name
     entry |= exposure.noise
     entry |= {
         "bits": recipe.bits,
-        "seed": recipe.seed,
+        "seed": exposure.seed,
         "noisy_psnr": round(exposure.noisy_psnr, 4),
         "version": __version__,
     }
-    line = json.dumps(entry)
-    try:
-        lines = manifest.read_text(encoding="utf-8").splitlines() if manifest.exists() else []
-        if line not in lines:
-            with manifest.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnwritableFileError(f"cannot write {manifest}", hint="choose another folder with -o") from error
+    return json.dumps(entry)

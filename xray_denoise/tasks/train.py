@@ -10,6 +10,7 @@ import io
 import logging
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,16 +27,18 @@ from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.files.atomic import write_bytes
 from xray_denoise.files.folders import make_folder
 from xray_denoise.reports.training_plots import training_history
+from xray_denoise.tasks import continued
 from xray_denoise.tasks.appraisal import appraised
+from xray_denoise.tasks.continued import TOLD, BestWeights, initial_weights
 from xray_denoise.training import checkpoint
 from xray_denoise.training.detector import DetectorRange, DetectorSource
+from xray_denoise.training.distillation import SIDE, TaughtSource, Teacher
 from xray_denoise.training.images import GreyImages, digest, training_images
 from xray_denoise.training.loop import Limits, Row, Source, Training
 from xray_denoise.training.patches import PatchSource
 from xray_denoise.training.presets import CROPS_PER_EPOCH, SYSTEMS, Schedule
-from xray_denoise.training.taught import SIDE, TaughtSource, Teacher
 from xray_denoise.training.throughput import matrix_rate, training_rate
-from xray_denoise.training.validation import ToldValidationSet, ValidationSet
+from xray_denoise.training.validation import ValidationSet
 
 VALIDATION_IMAGES = 3
 """Images that are denoised at every validation during training, one at each of three noise levels; at the end all are.
@@ -55,14 +58,16 @@ class Plan:
     system: str
     """What to train (`training.presets.SYSTEMS`)."""
     schedule: Schedule
-    level: str = "std"
-    """Encoding of noise levels, where the system estimates them."""
+    level: str | None = None
+    """Encoding of noise levels, where the system estimates them; None is that of the model to begin with, or "std"."""
     validation: Path | None = None
     """Folder of other patients' radiographs; None holds out a twentieth of the patients of `data`."""
     epochs: int | None = None
     """Length in passes of `CROPS_PER_EPOCH` patches per image; None leaves it to the schedule."""
     init: str | None = None
-    """Model whose weights to begin with; None draws them."""
+    """Model whose weights and options to begin with; None draws the weights."""
+    init_options: Mapping[str, Any] | None = None
+    """Options of the architecture of that model; `start` fills them in."""
     teacher: str | None = None
     """Model to learn from besides the clean patches; None does without."""
     limits: Limits = field(default_factory=Limits)
@@ -80,8 +85,18 @@ class Plan:
     @property
     def options(self) -> dict[str, Any]:
         """Options of the architecture."""
+        if self.init_options is not None:
+            return dict(self.init_options)
         system = SYSTEMS[self.system]
-        return dict(system.options) | ({"level": self.level} if system.levels else {})
+        return dict(system.options) | ({"level": self.level or "std"} if system.levels else {})
+
+    @property
+    def name(self) -> str:
+        """What the result is called: the system, or for a model that was trained on, that and the folder."""
+        if self.init is None:
+            return self.system
+        folder = re.sub(r"[^\w.-]+", "-", self.run.resolve().name)
+        return f"{weights.find(self.init).name}-{folder}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +110,16 @@ class Session:
     processes: int
     device: str
     precision: str
+    best: BestWeights | None
+    """Of a training that began with a model, in the first process, where there are images to judge by."""
 
     def rows(self) -> Iterator[Row]:
         """Train; the history is on disk after every validation and however it ends."""
         try:
             for row in self.training.rows():
                 if self.is_first_process and "val_psnr" in row:
+                    if self.best:
+                        self.best.offer(self.training.result, row["val_psnr"], self.training.step)
                     _write_history(self.training.history, self.plan.run)
                 yield row
         finally:
@@ -116,6 +135,7 @@ class Finished:
     patches_per_second: float
     share_of_peak: float | None
     """Of the measured matrix rate of the device; None on a CPU."""
+    best: BestWeights | None
 
 
 def start(plan: Plan) -> Session:
@@ -126,8 +146,16 @@ def start(plan: Plan) -> Session:
         TrainingError: the checkpoint belongs to another training.
         CannotRunError: the device is missing.
     """
-    if not plan.resume and (plan.run / checkpoint.FILE_NAME).exists():
-        raise UsageError(f"{plan.run} holds a training", hint="go on with it with --resume, or choose another with -o")
+    if not plan.resume and any((plan.run / name).exists() for name in (checkpoint.FILE_NAME, continued.FILE_NAME)):
+        raise UsageError(
+            "{path} holds a training",
+            path=plan.run,
+            hint="resume it, or choose another folder",
+            option="resume",
+        )
+    if (plan.net == TOLD) != isinstance(plan.schedule.noise, DetectorRange):
+        told = "trained on the noise of detectors" if plan.net == TOLD else "not told the noise of a detector"
+        raise UsageError(f"a {plan.net} is {told}", hint="choose the noise that suits the network", option="noise")
     make_folder(plan.run)
     own_loss = SYSTEMS[plan.system].loss(plan.schedule.loss)
     plan = dataclasses.replace(plan, schedule=dataclasses.replace(plan.schedule, loss=own_loss))
@@ -139,9 +167,16 @@ def start(plan: Plan) -> Session:
         steps = math.ceil(patches / plan.schedule.batch)
         plan = dataclasses.replace(plan, schedule=dataclasses.replace(plan.schedule, steps=steps))
     torch.manual_seed(plan.seed)
-    net = nets.build(plan.net, **plan.options)
-    if plan.init:
-        net.load_state_dict(_initial_weights(plan.init, plan))
+    base = weights.find(plan.init) if plan.init else None
+    if base:
+        net = initial_weights(base, plan.system, plan.level)
+        plan = dataclasses.replace(plan, init_options=base.options)
+    else:
+        net = nets.build(plan.net, **plan.options)
+    validate = _validation(held_out, plan) if held_out else None
+    best = None
+    if base and validate and fabric.is_global_zero:
+        best = BestWeights.of(net.to(fabric.device), base, plan.run, validate)
     teacher = weights.find(plan.teacher) if plan.teacher else None
     training = Training(
         net,
@@ -159,22 +194,24 @@ def start(plan: Plan) -> Session:
         },
         seed=plan.seed,
         limits=plan.limits,
-        validate=_validation(held_out, plan) if held_out else None,
+        validate=validate,
     )
     precision = str(fabric._precision.precision)
-    return Session(plan, training, held_out, fabric.is_global_zero, fabric.world_size, str(fabric.device), precision)
+    return Session(
+        plan, training, held_out, fabric.is_global_zero, fabric.world_size, str(fabric.device), precision, best
+    )
 
 
-def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet | ToldValidationSet:
+def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet:
     """What the network is judged on during its training."""
     if isinstance(plan.schedule.noise, DetectorRange):
-        return ToldValidationSet(held_out[:TOLD_IMAGES], plan.seed)
-    return ValidationSet(held_out[:VALIDATION_IMAGES], plan.seed)
+        return ValidationSet.told(held_out[:TOLD_IMAGES], plan.seed)
+    return ValidationSet.blind(held_out[:VALIDATION_IMAGES], plan.seed)
 
 
 def is_finished(plan: Plan) -> bool:
-    """Whether the folder of the run holds the weights of `plan.system` already."""
-    return (plan.run / f"{plan.system}.md").exists()
+    """Whether the folder of the run holds its result already."""
+    return (plan.run / f"{plan.name}.md").exists()
 
 
 def finish(session: Session, command: str) -> Finished:
@@ -185,7 +222,7 @@ def finish(session: Session, command: str) -> Finished:
         command: the line that made it, for the card.
     """
     plan, training = session.plan, session.training
-    name = f"{plan.system}.safetensors"
+    net = session.best.given_to(training.result) if session.best else training.result
     schedule = plan.schedule
     head: dict[str, Any] = {
         "net": plan.net,
@@ -202,13 +239,14 @@ def finish(session: Session, command: str) -> Finished:
         "precision": session.precision,
         "version": __version__,
     }
-    head |= appraised(training.result, session.held_out, schedule.noise, plan.seed)
-    card = weights.save(training.result, plan.run / name, head, _prose(plan.system, head))
+    head |= session.best.facts if session.best else {}
+    head |= appraised(net, session.held_out, schedule.noise, plan.seed)
+    card = weights.save(net, plan.run / f"{plan.name}.safetensors", head, _prose(plan.name, head))
     _write_history(training.history, plan.run)
     rate = float(np.median([row["patches_per_second"] for row in training.history]))
     peak = matrix_rate(training.device) if training.device.type == "cuda" else None
     share = training_rate(training.result, rate, schedule.patch) / (peak * session.processes) if peak else None
-    return Finished(card, rate, share)
+    return Finished(card, rate, share, session.best)
 
 
 def part() -> None:
@@ -221,17 +259,6 @@ def part() -> None:
         gc.collect()  # the threads are the group's, which the network is wrapped up with, in a cycle
 
 
-def _initial_weights(model: str, plan: Plan) -> Mapping[str, torch.Tensor]:
-    """The weights of a model of the same architecture and options."""
-    card = weights.find(model)
-    if card.net != plan.net or dict(card.options) != plan.options:
-        raise UsageError(
-            f"'{model}' is a {card.net} with {dict(card.options)}, not a {plan.net} with {plan.options}",
-            hint="choose the --nets and --level that it has",
-        )
-    return weights.load(card).state_dict()
-
-
 def _fabric(plan: Plan) -> Fabric:
     """Device, processes and precision, by Lightning Fabric."""
     wanted = plan.device
@@ -239,12 +266,12 @@ def _fabric(plan: Plan) -> Fabric:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     device = choose_device(wanted)
     if device.type == "mps":
-        raise CannotRunError("training draws noise that this GPU cannot draw", hint="use --device cpu or cuda")
+        raise CannotRunError("training draws noise that this GPU cannot draw", hint="use cpu or cuda", option="device")
     if plan.devices > 1 and device.index is not None:
-        raise UsageError(f"--device {wanted} is one device, not {plan.devices}", hint=f"use --device {device.type}")
+        raise UsageError(f"{wanted} is one device, not {plan.devices}", hint=f"choose {device.type}", option="device")
     if device.type == "cuda" and plan.devices > torch.cuda.device_count():
         raise CannotRunError(
-            f"this machine has {torch.cuda.device_count()} GPUs, not {plan.devices}", hint="use fewer --devices"
+            f"this machine has {torch.cuda.device_count()} GPUs, not {plan.devices}", hint="use fewer", option="devices"
         )
     precision = plan.precision
     if precision == "auto":
@@ -277,7 +304,12 @@ def _source(images: GreyImages, plan: Plan, device: torch.device, teacher: weigh
             return DetectorSource(images, side, schedule.noise, device)
         source = PatchSource(images, side, schedule.noise, device)
     except ValueError as error:
-        raise UsageError(f"cannot train on {plan.data}: {error}", hint="use larger images or --patch-size") from error
+        raise UsageError(
+            f"cannot train on {{path}}: {error}",
+            path=plan.data,
+            hint="use larger images or smaller patches",
+            option="patch_size",
+        ) from error
     return TaughtSource(source, _answers(teacher, device), schedule.patch, seed=plan.seed) if teacher else source
 
 
@@ -299,15 +331,21 @@ def _write_history(rows: Sequence[Row], run: Path) -> None:
     write_bytes(training_history(rows), run / "history.svg")
 
 
-def _prose(system: str, head: dict[str, Any]) -> str:
+def _prose(name: str, head: dict[str, Any]) -> str:
     judged = (
         f"On the held-out images, at three noise levels of Table II in turn, its mean PSNR is {head['val_psnr']} dB."
         if "val_psnr" in head
         else "It was not judged on held-out images."
     )
-    return f"""# {system}
+    begun = (
+        f"Training began with the weights of {head['base']}, which reach {head['base_psnr']} dB on the held-out images "
+        f"under the noise of the training; kept are those of step {head['best_step']}, with {head['best_psnr']} dB.\n"
+        if "base" in head
+        else ""
+    )
+    return f"""# {name}
 
-Trained with {head["patches"]} patches of {head["data"]} for {head["seconds"]} s on {head["device"]}.
+{begun}Trained with {head["patches"]} patches of {head["data"]} for {head["seconds"]} s on {head["device"]}.
 {judged} The golden result in the head is that of a built-in phantom, for the tests.
 
 For research; not a medical device.

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import torch
 
-from xray_denoise.errors import TrainingError
+from xray_denoise.errors import TrainingError, UnwritableFileError
+from xray_denoise.files.atomic import atomic_write
 
 FILE_NAME = "checkpoint.pt"
 
@@ -21,18 +22,14 @@ def write(run: Path, state: dict[str, Any]) -> None:
     """
     content = io.BytesIO()
     torch.save(state, content)
-    partial = run / (FILE_NAME + ".partial")
     try:
-        with partial.open("wb") as file:
+        with atomic_write(run / FILE_NAME, source=None) as file:
             file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(run / FILE_NAME)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
+    except UnwritableFileError as error:
         raise TrainingError(
-            f"cannot write the checkpoint in {run}: {error.strerror}",
-            hint="make room, then go on from the last one with --resume",
+            f"the checkpoint was not written: {error}", hint="make room, then go on from the last one", option="resume"
         ) from error
 
 
@@ -54,11 +51,16 @@ def read(run: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
         differing = sorted(key for key in identity if state["identity"].get(key) != identity[key])
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, LookupError, TypeError) as error:
         raise TrainingError(
-            f"the checkpoint in {run} cannot be read", hint="remove it, or choose another folder with -o"
+            "the checkpoint in {path} cannot be read",
+            path=run,
+            hint="remove it, or choose another folder",
+            option="target",
         ) from error
     if differing:
         raise TrainingError(
-            f"the checkpoint in {run} was made with another {', '.join(differing)}",
-            hint="resume with the options it was started with, or choose another folder with -o",
+            f"the checkpoint in {{path}} was made with another {', '.join(differing)}",
+            path=run,
+            hint="go on with the options that it was started with, or choose another folder",
+            option="target",
         )
     return state

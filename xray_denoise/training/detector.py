@@ -6,6 +6,7 @@ g is the clean image; d a curve that is drawn for each patch; n1 noise of a spec
 white. `physics.profile` describes the same noise in numpy; tests hold both to one distribution.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xray_denoise.nets.level import WHITE
-from xray_denoise.nets.profile_unet import BANDS, KNOTS, noise_maps
+from xray_denoise.nets.level_encoding import noise_variance
+from xray_denoise.nets.profile_unet import BANDS, at_grey, noise_maps
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import profile
-from xray_denoise.physics.phantom import chest_phantom
+from xray_denoise.physics.profile import KNOTS
+from xray_denoise.scale import GREY_MAX, MID_GREY
 from xray_denoise.training.patches import NoiseRange, PatchSource, add_noise
 
 Pair = tuple[float, float]
@@ -170,14 +173,14 @@ def _mean_power(power: Tensor, side: int) -> Tensor:
 
 def band_means(power: Tensor, side: int) -> Tensor:
     """(B, BANDS), mean in each of `physics.profile.BANDS` of (B, side, side // 2 + 1)."""
-    frequency = torch.hypot(
-        torch.fft.fftfreq(side, device=power.device)[:, None], torch.fft.rfftfreq(side, device=power.device)[None]
-    )
-    means = []
-    for low, high in zip(profile.BANDS[:-1], profile.BANDS[1:], strict=True):
-        inside = (frequency >= low) & (frequency < high)
-        means.append((power * inside).sum(dim=(1, 2)) / inside.sum())
-    return torch.stack(means, dim=1)
+    inside = torch.from_numpy(_in_bands(side)).to(power.device)
+    return (power[:, None] * inside).sum(dim=(2, 3)) / inside.sum(dim=(1, 2))
+
+
+@functools.cache
+def _in_bands(side: int) -> NDArray[np.bool_]:
+    """(BANDS, side, side // 2 + 1), layout of rfft2: which frequencies lie in each band."""
+    return profile.in_bands(np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]))
 
 
 def detector_noise(clean: Tensor, deviation: Tensor, draw: Draw) -> Noise:
@@ -193,8 +196,7 @@ def detector_noise(clean: Tensor, deviation: Tensor, draw: Draw) -> Noise:
     power = spectra(draw, side)
     spread = torch.fft.rfft2(draw.normal(1.0, side, side)) * power.sqrt()
     coloured = torch.fft.irfft2(spread, s=(side, side))[:, None]
-    place = clean.clamp(0, 1) * (KNOTS - 1)
-    at, part = (_lookup(values, place) for values in (curve, white))
+    at, part = (at_grey(values, clean) for values in (curve, white))
     noise = (1 - part).sqrt() * coloured + part.sqrt() * draw.normal(1.0, 1, side, side)
     lines = draw.uniform(0, 0.3)[:, None, None, None] * draw.share(0.1)[:, None, None, None]
     along_rows = draw.share(0.5)[:, None, None, None]
@@ -204,13 +206,6 @@ def detector_noise(clean: Tensor, deviation: Tensor, draw: Draw) -> Noise:
     powers = (1 - middle) * band_means(power, side) + middle
     scale = deviation[:, None]
     return Noise(noise * at * scale[..., None, None], (curve * scale).square(), powers)
-
-
-def _lookup(values: Tensor, place: Tensor) -> Tensor:
-    """(B, K) at places 0..K - 1 of (B, 1, H, W), linear in between."""
-    below = place.long().clamp_max(values.shape[1] - 2)
-    table = values[:, :, None, None].expand(-1, -1, *place.shape[2:])
-    return torch.lerp(table.gather(1, below), table.gather(1, below + 1), place - below)
 
 
 def misjudged(noise: Noise, kinds: DetectorRange, draw: Draw, *, faithful: Tensor) -> tuple[Tensor, Tensor]:
@@ -228,7 +223,7 @@ def misjudged(noise: Noise, kinds: DetectorRange, draw: Draw, *, faithful: Tenso
     over = (draw.share(kinds.overtold) | (quiet & draw.share(0.5)))[:, None]
     error = error + over * draw.uniform(0, math.log(3))[:, None]
     powers = draw.normal(0.12, BANDS) + over * draw.normal(0.4, 1) * torch.linspace(1, -1, BANDS, device=grey.device)
-    floor = (draw.uniform(0.1, 1.2)[:, None] * over / WHITE).square() + 1e-12
+    floor = (draw.uniform(0.1, 1.2)[:, None] * over / GREY_MAX).square() + 1e-12
     true = faithful[:, None]
     variance = torch.where(true, noise.variance + 1e-12, noise.variance * (2 * error).exp() + floor)
     return variance, torch.where(true, noise.powers, noise.powers * powers.exp())
@@ -296,7 +291,7 @@ def _smooth(image: Tensor, width: float) -> Tensor:
 
 PHANTOMS, PHANTOM_SIZE = 20, 1024
 """Phantoms that patches are cut from, and their sides in pixels."""
-WEAK = 2.0 / WHITE
+WEAK = 2.0 / GREY_MAX
 """Radiographs hold noise of half a grey level themselves: under weaker noise than this their crops are averaged."""
 PLAIN = 0.75
 """Share of the patches with the noise of the paper that are crops of whole radiographs as they are."""
@@ -336,18 +331,20 @@ class DetectorSource:
         paper = draw.share(kinds.paper)
         quiet = draw.share(kinds.clean) & ~paper
         eta, sigma = draw.uniform(*kinds.eta), draw.uniform(*kinds.sigma)
-        strength = draw.log_uniform(*kinds.deviation) / WHITE
-        strength = torch.where(paper, (WHITE / 2 / eta + sigma.square()).sqrt() / WHITE, strength)
+        strength = draw.log_uniform(*kinds.deviation) / GREY_MAX
+        strength = torch.where(
+            paper, noise_variance(torch.tensor(MID_GREY), 1 / eta, sigma).sqrt() / GREY_MAX, strength
+        )
         clean = self._images(draw, paper, strength)
         added = details(self.patch, draw) * draw.share(kinds.details)[:, None, None, None]
-        contrast = draw.log_uniform(0.5, 10) * strength.clamp_min(0.2 / WHITE)
-        contrast = contrast.clamp_max(80 / WHITE)
+        contrast = draw.log_uniform(0.5, 10) * strength.clamp_min(0.2 / GREY_MAX)
+        contrast = contrast.clamp_max(80 / GREY_MAX)
         clean, plain = (clean + added * contrast[:, None, None, None]).clamp(0, 1), clean
         drawn = detector_noise(clean, strength * ~quiet, draw)
 
         exposed = add_noise(clean, eta, sigma, generator)
         grey = torch.linspace(0, 1, KNOTS, device=self.device)[None]
-        line = grey / (WHITE * eta[:, None]) + (sigma[:, None] / WHITE).square()
+        line = noise_variance(grey * GREY_MAX, 1 / eta[:, None], sigma[:, None]) / GREY_MAX**2
         told = Noise(
             torch.where(paper[:, None, None, None], exposed - clean, drawn.noise),
             torch.where(paper[:, None], line, drawn.variance),
@@ -368,7 +365,7 @@ class DetectorSource:
                 self._phantoms.crops(count, generator).float(),
                 self._radiographs.crops(count, generator).float(),
             )[:, None]
-            / WHITE
+            / GREY_MAX
         )
         plain = paper & draw.share(PLAIN)
         halved = ((draw.share(self.kinds.halved) | (strength < WEAK)) & ~paper) | (paper & ~plain)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xray_denoise import files
 from xray_denoise.files.folders import radiographs_in
+from xray_denoise.scale import GREY_MAX
 
 HELD_OUT = 20
 """Without a validation folder one patient in so many is held out."""
@@ -71,4 +72,4 @@ def _read_all(paths: Sequence[Path]) -> GreyImages:
 
 
 def _read_grey(path: Path) -> NDArray[np.uint8]:
-    return np.asarray(np.rint(files.read(path).grey.clip(0, 255)), dtype=np.uint8)
+    return np.asarray(np.rint(files.read(path).grey.clip(0, GREY_MAX)), dtype=np.uint8)

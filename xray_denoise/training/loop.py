@@ -38,7 +38,7 @@ Row = dict[str, float]
 
 
 class Source(Protocol):
-    """Where batches come from (`patches.PatchSource`, `taught.TaughtSource`)."""
+    """Where batches come from (`patches.PatchSource`, `distillation.TaughtSource`)."""
 
     def draw(self, step: int, count: int, generator: torch.Generator) -> Batch | ToldBatch:
         """`count` patches for step `step`, from `generator`."""
@@ -96,7 +96,8 @@ class Training:
         if schedule.batch % fabric.world_size:
             raise TrainingError(
                 f"a batch of {schedule.batch} cannot be shared by {fabric.world_size} processes",
-                hint="choose a --batch-size that is a multiple of --devices",
+                hint="choose a multiple of the number of processes",
+                option="batch_size",
             )
         self.schedule, self.limits, self.run = schedule, limits, run
         self.history: list[Row] = []
@@ -140,7 +141,8 @@ class Training:
             if not (all(map(math.isfinite, means)) and self._weights_are_finite()):
                 raise TrainingError(
                     f"the loss or the weights are no longer finite at step {self.step}",
-                    hint="go on from the last checkpoint with --resume and a lower --lr, or with --precision fp32",
+                    hint="go on from the last checkpoint with a lower learning rate, or in 32 bits",
+                    option="lr",
                 )
             now = time.monotonic()
             self.seconds = self._agree(self.seconds + now - clock)
@@ -289,7 +291,9 @@ def _of_all_processes(net: DenoisingNet, fabric: Fabric) -> DenoisingNet:
         return net
     if fabric.device.type != "cuda":
         raise TrainingError(
-            "a network with batch normalisation is trained by one process on the CPU", hint="leave --devices at 1"
+            "a network with batch normalisation is trained by one process on the CPU",
+            hint="use one process",
+            option="devices",
         )
     synced = torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
     return cast(DenoisingNet, synced)

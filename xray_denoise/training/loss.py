@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SMALLEST_ERROR = 0.03 / 255
+from xray_denoise.scale import GREY_MAX
+
+SMALLEST_ERROR = 0.03 / GREY_MAX
 """Root mean square error of a patch below which there is nothing to gain, grey level / 255."""
 
 DETAIL = 9
@@ -20,7 +22,7 @@ DETAIL = 9
 VISIBLE = 6.0
 """Detectability d' at which a detail counts half."""
 
-STRONG = 8.0 / 255
+STRONG = 8.0 / GREY_MAX
 """Deviation of the noise at which lost details count half, grey level / 255: under stronger noise a network that is
 punished for what it loses invents bright specks."""
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xray_denoise.nets.level import WHITE
+from xray_denoise.scale import GREY_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,10 @@ def add_noise(clean: Tensor, eta: Tensor, sigma: Tensor, generator: torch.Genera
     Returns:
         Noisy images, same shape, clipped to [0, 1].
     """
-    photons_at_white = WHITE * eta[:, None, None, None]
+    photons_at_white = GREY_MAX * eta[:, None, None, None]
     photons = torch.poisson(clean * photons_at_white, generator=generator) / photons_at_white
     electronics = torch.randn(clean.shape, generator=generator, device=clean.device)
-    return (photons + sigma[:, None, None, None] / WHITE * electronics).clamp_(0, 1)
+    return (photons + sigma[:, None, None, None] / GREY_MAX * electronics).clamp_(0, 1)
 
 
 def blurred(noise: Tensor, widths: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ class PatchSource:
 
     def draw(self, step: int, count: int, generator: torch.Generator) -> Batch:  # noqa: ARG002
         """`count` patches, each with its own place, turn and noise level; every step gets the like."""
-        clean = self.crops(count, generator)[:, None].to(torch.float32) / WHITE
+        clean = self.crops(count, generator)[:, None].to(torch.float32) / GREY_MAX
         if isinstance(self.noise, WideRange):
             return self._wide(clean, self.noise, generator)
         eta = self._uniform(self.noise.eta, count, generator)
@@ -201,9 +201,11 @@ class PatchSource:
         inverse_eta = self._uniform(wide.inverse_eta, count, generator)
         sigma = self._uniform(wide.sigma, count, generator)
         exposed = torch.where(negative, 1 - clean, clean)
-        photons = torch.poisson(exposed * WHITE / _safe(inverse_eta), generator=generator)
-        noise = photons * _safe(inverse_eta) / WHITE - exposed
-        noise += sigma[:, None, None, None] / WHITE * torch.randn(clean.shape, generator=generator, device=self.device)
+        photons = torch.poisson(exposed * GREY_MAX / _safe(inverse_eta), generator=generator)
+        noise = photons * _safe(inverse_eta) / GREY_MAX - exposed
+        noise += (
+            sigma[:, None, None, None] / GREY_MAX * torch.randn(clean.shape, generator=generator, device=self.device)
+        )
         widths = self._uniform((0.0, wide.blur), count, generator)
         noise = torch.where(self._share(wide.correlated, count, generator), blurred(noise, widths), noise)
         noise = torch.where(noiseless, 0.0, torch.where(negative, -noise, noise))

@@ -1,21 +1,24 @@
-"""How good a network is on images it is not trained on: whole images, fixed noise."""
+"""How good a network is on images it is not trained on: noise that is drawn once, removed as `denoise` removes it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from xray_denoise.nets.blind import BlindNet, DenoisingNet
-from xray_denoise.nets.level import WHITE
-from xray_denoise.nets.profile_unet import KNOTS, ProfileUNet, noise_maps
-from xray_denoise.physics import metrics, noise
-from xray_denoise.physics.levels import MID_GREY, measured_level
-from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.denoisers.network import kind_of
+from xray_denoise.nets.blind import DenoisingNet
+from xray_denoise.physics import metrics
+from xray_denoise.physics.framing import middle
+from xray_denoise.physics.noise import NoiseLevel, add_noise
+from xray_denoise.physics.profile import Noise, NoiseProfile
+from xray_denoise.scale import MID_GREY
 
-LEVELS = (noise.NoiseLevel(0.4, 15), noise.NoiseLevel(0.6, 10), noise.NoiseLevel(0.8, 5))
+LEVELS = (NoiseLevel(0.4, 15), NoiseLevel(0.6, 10), NoiseLevel(0.8, 5))
 """The worst, the middle and the best cell of Table II; the images take turns."""
+MIDDLE = 512
+"""Side of the middle of an image that is shown under strong noise to a network that is told the noise, pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Validation:
     """Means over the validation images."""
 
     psnr: float
-    """dB, of the denoised images."""
+    """dB, of the denoised images; the mean of `parts`, where there are any."""
     level_error: float | None
     """Relative error of the estimated standard deviation of the noise at mid-grey, absolute value, before any
     calibration; None where the network estimates no level."""
@@ -31,47 +34,75 @@ class Validation:
     """Further figures by the name of their column in the history."""
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A noise-free image and a noisy one, (H, W), grey levels."""
+
+    clean: NDArray[np.floating] | NDArray[np.uint8]
+    noisy: NDArray[np.float32]
+    noise: Noise
+    part: str = ""
+    """Column of the history that has the mean PSNR of cases like this one; empty for cases that the network is not told
+    the noise of."""
+
+
+@dataclass(frozen=True, slots=True)
 class ValidationSet:
-    """Noise-free images with noise drawn once, so every call sees the same pixels.
+    """Noise-free images with noise drawn once, so every call sees the same pixels."""
 
-    Args:
-        images: (H, W), 8-bit grey; each is cut to a multiple of 8 pixels at the bottom and the right.
-        seed: of the noise.
-        size: side of the middle part of each image that is looked at, pixels; None looks at the whole.
-    """
+    cases: tuple[Case, ...]
 
-    def __init__(self, images: Sequence[NDArray[np.uint8]], seed: int = 0, size: int | None = None) -> None:
-        self._pairs: list[tuple[noise.NoiseLevel, NDArray[np.uint8], NDArray[np.float32]]] = []
+    @classmethod
+    def blind(cls, images: Sequence[NDArray[np.uint8]], seed: int = 0) -> Self:
+        """Whole images, (H, W), 8-bit grey, under the noise of the paper; `seed` is that of the noise."""
+        cases = []
         for index, image in enumerate(images):
-            top, left = (max(0, (side - (size or side)) // 2) for side in image.shape)
-            height, width = (min(side, size or side) // 8 * 8 for side in image.shape)
-            clean = image[top : top + height, left : left + width]
             level = LEVELS[index % len(LEVELS)]
-            noisy = noise.add_noise(clean, level, np.random.default_rng((seed, index)))
-            self._pairs.append((level, clean, noisy))
+            cases.append(Case(image, add_noise(image, level, np.random.default_rng((seed, index))), level))
+        return cls(tuple(cases))
+
+    @classmethod
+    def told(cls, images: Sequence[NDArray[np.uint8]], seed: int = 0) -> Self:
+        """Images averaged 2x2 under weak noise of detectors, and their middles under that of the paper.
+
+        The network is told the truth.
+
+        Args:
+            images: (H, W), 8-bit grey, with sides of at least 64.
+            seed: of the noise.
+        """
+        cases = []
+        for index, image in enumerate(images):
+            rng = np.random.default_rng((seed, index))
+            height, width = (side // 32 * 32 for side in image.shape)
+            halves = image[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3), dtype=np.float32)
+            _, deviation, kernel = WEAK[index % len(WEAK)]
+            weak = NoiseProfile(np.array([0.0]), np.array([deviation]), kernel)
+            cases.append(Case(halves, halves + weak.draw(halves, rng), weak, "val_weak"))
+            level = LEVELS[index % len(LEVELS)]
+            shown = image[middle((height, width), MIDDLE, 16)].astype(np.float32)
+            cases.append(Case(shown, add_noise(shown, level, rng), level, "val_strong"))
+        return cls(tuple(cases))
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self.cases)
 
-    @torch.no_grad()
     def __call__(self, net: DenoisingNet) -> Validation:
         """Denoise every image with `net` on the device that it is on, in 32-bit floats."""
-        was_training, device = net.training, next(net.parameters()).device
-        net.eval()
-        decibels, errors = [], []
-        for level, clean, noisy in self._pairs:
-            batch = torch.from_numpy(noisy / np.float32(WHITE))[None, None].to(device)
-            restored, levels = net(batch.contiguous(memory_format=torch.channels_last))
-            decibels.append(metrics.psnr(restored[0, 0].float().cpu().numpy() * WHITE, clean))
-            if not isinstance(net, BlindNet) or levels is None:
-                continue
-            inverse_eta, sigma = net.encoding.decode(levels.float())
-            grey = restored[:, 0].float() * WHITE
-            deviation = (grey.clamp_min(0) * inverse_eta + sigma.square()).sqrt()
-            estimated = measured_level(noisy, grey[0].cpu().numpy(), deviation[0].cpu().numpy())
-            errors.append(abs(estimated.effective_sigma(MID_GREY) / level.effective_sigma(MID_GREY) - 1))
+        was_training = net.training
+        denoise = kind_of(net)(net.eval(), where=next(net.parameters()).device)
+        decibels: dict[str, list[float]] = {}
+        errors = []
+        for case in self.cases:
+            found = denoise(case.noisy, case.noise if case.part else None)
+            decibels.setdefault(case.part, []).append(metrics.psnr(found.image, case.clean))
+            if found.level is not None and found.profile is None:
+                true = case.noise.deviation_at(MID_GREY)
+                errors.append(abs(float(found.level.deviation_at(MID_GREY) / true) - 1))
         net.train(was_training)
-        return Validation(float(np.mean(decibels)), float(np.mean(errors)) if errors else None)
+        means = {part: float(np.mean(values)) for part, values in decibels.items()}
+        parts = {part: mean for part, mean in means.items() if part}
+        return Validation(float(np.mean(list(means.values()))), float(np.mean(errors)) if errors else None, parts)
 
 
 def gaussian_kernel(width: float, gain: float = 0.0) -> NDArray[np.float64]:
@@ -93,49 +124,3 @@ WEAK = (
     ("white", 3.0, np.ones((1, 1))),
 )
 """Noise of detectors to validate on: name, standard deviation in grey levels, kernel; the images take turns."""
-
-
-class ToldValidationSet:
-    """Noise-free images under the noise of detectors and of the paper, drawn once; the network is told the truth.
-
-    Args:
-        images: (H, W), 8-bit grey, with sides of at least 64.
-        seed: of the noise.
-    """
-
-    def __init__(self, images: Sequence[NDArray[np.uint8]], seed: int = 0) -> None:
-        self._cells: list[tuple[str, NDArray[np.float32], NDArray[np.float32], NoiseProfile]] = []
-        for index, image in enumerate(images):
-            rng = np.random.default_rng((seed, index))
-            height, width = (side // 32 * 32 for side in image.shape)
-            halves = image[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3), dtype=np.float32)
-            _, deviation, kernel = WEAK[index % len(WEAK)]
-            weak = NoiseProfile(np.array([0.0]), np.array([deviation]), kernel)
-            self._cells.append(("val_weak", halves, halves + weak.draw(halves, rng), weak))
-            level = LEVELS[index % len(LEVELS)]
-            top, left = (max(0, (side - 512) // 2) // 16 * 16 for side in (height, width))
-            middle = image[top : top + 512, left : left + 512].astype(np.float32)
-            middle = middle[: middle.shape[0] // 16 * 16, : middle.shape[1] // 16 * 16]
-            strong = NoiseProfile.of_level(level)
-            self._cells.append(("val_strong", middle, noise.add_noise(middle, level, rng), strong))
-
-    def __len__(self) -> int:
-        return len(self._cells)
-
-    @torch.no_grad()
-    def __call__(self, net: DenoisingNet) -> Validation:
-        """Denoise every image with `net` on the device that it is on, in 32-bit floats."""
-        if not isinstance(net, ProfileUNet):
-            raise TypeError("a network that is told the noise is needed")
-        was_training, device = net.training, next(net.parameters()).device
-        net.eval()
-        found: dict[str, list[float]] = {}
-        for name, clean, noisy, profile in self._cells:
-            batch = torch.from_numpy(noisy / np.float32(WHITE))[None, None].to(device)
-            variance = (profile.deviation_at(np.linspace(0, WHITE, KNOTS)) / WHITE) ** 2
-            told = (torch.from_numpy(values).float()[None].to(device) for values in (variance, profile.band_powers()))
-            restored = net(batch.contiguous(memory_format=torch.channels_last), noise_maps(batch, *told))
-            found.setdefault(name, []).append(metrics.psnr(restored[0, 0].cpu().numpy() * WHITE, clean))
-        net.train(was_training)
-        parts = {name: float(np.mean(decibels)) for name, decibels in found.items()}
-        return Validation(float(np.mean(list(parts.values()))), None, parts)

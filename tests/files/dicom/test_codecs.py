@@ -152,7 +152,7 @@ def test_dcmtk_reads_the_head_of_a_compressed_result(tmp_path: Path, compression
 def test_a_missing_encoder_is_named_with_its_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: files.Compression
 ) -> None:
-    monkeypatch.setattr(codecs, "find_spec", lambda _: None)
+    monkeypatch.setattr("xray_denoise.extras.find_spec", lambda _: None)
     radiograph = files.read(write(tmp_path / "a.dcm", Sample()))
     with pytest.raises(CannotRunError, match=compression) as caught:
         files.write(radiograph, tmp_path / "b.dcm", derivation=DERIVATION, compression=compression)

@@ -5,7 +5,6 @@ OpenJPEG. RLE needs none.
 """
 
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from xray_denoise.errors import CannotRunError, UnwritableFileError
+from xray_denoise.errors import UnwritableFileError
+from xray_denoise.extras import require
 from xray_denoise.files import Compression
 from xray_denoise.files.dicom import codestream
 from xray_denoise.files.dicom.codestream import BadCodestreamError, Frame
@@ -42,8 +42,7 @@ SYNTAXES: dict[Compression, UID] = {
     "jpegls": JPEGLSLossless,
     "j2k": JPEG2000Lossless,
 }
-"""What `--compress` writes: all of it without loss."""
-PIP_LINE = "pip install 'xray-denoise[dicom]'"
+"""How results can be compressed: all of it without loss."""
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 RLE_HEADER = 64
 
@@ -212,8 +211,8 @@ def require_encoder(compression: Compression) -> None:
     Raises:
         CannotRunError: the package that does it is not installed.
     """
-    if compression == "jpegls" and find_spec("jpeg_ls") is None:
-        raise CannotRunError(f"no encoder for --compress {compression} is installed", hint=PIP_LINE)
+    if compression == "jpegls":
+        require("jpeg_ls", "dicom", f"the compression '{compression}'")
 
 
 def encoded(stored: NDArray[Any], syntax: UID, *, bits: int) -> bytes:
@@ -252,7 +251,7 @@ def encoded(stored: NDArray[Any], syntax: UID, *, bits: int) -> bytes:
         )
     except RuntimeError as error:
         raise UnwritableFileError(
-            "a frame cannot be compressed: it is nothing but noise", hint="use --compress j2k, or none"
+            "a frame cannot be compressed: it is nothing but noise", hint="use j2k, or none", option="compression"
         ) from error
     return bytes(frame)
 

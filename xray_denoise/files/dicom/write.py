@@ -164,7 +164,8 @@ def write_object(stream: BinaryIO, head_and_tail: tuple[bytes, bytes], frames: F
     if length > MOST_PIXEL_BYTES:
         raise UnwritableFileError(
             f"{length} bytes of pixels do not fit into an uncompressed DICOM file",
-            hint="compress them with --compress, or split the file into fewer frames",
+            hint="compress them, or split the file into fewer frames",
+            option="compression",
         )
     head, tail = head_and_tail
     stream.write(head)
@@ -194,7 +195,7 @@ def write_compressed_object(
     written = 0
     for codestream in codestreams:
         if len(codestream) > MOST_PIXEL_BYTES:
-            raise UnwritableFileError("a compressed frame exceeds 4 GiB", hint="leave out --compress")
+            raise UnwritableFileError("a compressed frame exceeds 4 GiB", hint="do not compress", option="compression")
         stream.write(struct.pack("<HHL", *ITEM, len(codestream) + len(codestream) % 2))
         stream.write(codestream + b"\0" * (len(codestream) % 2))
         written += 1

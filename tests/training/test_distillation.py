@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from tests.training.test_loop import SMALL, source, training, weights_of
+from xray_denoise.training.distillation import SIDE, TAUGHT, TaughtSource
 from xray_denoise.training.loop import Limits
-from xray_denoise.training.taught import SIDE, TAUGHT, TaughtSource
 
 PATCH = 16
 

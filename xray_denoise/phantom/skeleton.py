@@ -6,9 +6,9 @@ marrow that is left out, so their margins are bright as cortical bone is.
 
 import numpy as np
 
-from xray_denoise.physics.phantom_film import Film, Floats, Image, Tubes, draw_tubes, smooth_curve
-from xray_denoise.physics.phantom_patient import Patient
-from xray_denoise.physics.phantom_torso import lateral_border
+from xray_denoise.phantom.film import Film, Floats, Image, Tubes, draw_tubes, smooth_curve
+from xray_denoise.phantom.patient import Patient
+from xray_denoise.phantom.torso import lateral_border
 
 RIB_FIRST_CM, RIB_PITCH_CM = 6.3, 2.32
 """Level of the neck of the first rib and the distance from rib to rib."""

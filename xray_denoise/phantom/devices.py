@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xray_denoise.physics.phantom_film import (
+from xray_denoise.phantom.film import (
     FILM_CM,
     PIVOT,
     Film,
@@ -14,7 +14,7 @@ from xray_denoise.physics.phantom_film import (
     draw_tubes,
     smooth_curve,
 )
-from xray_denoise.physics.phantom_patient import Patient
+from xray_denoise.phantom.patient import Patient
 
 STROKES: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {
     "L": (((0.0, 0.0), (0.0, 1.0), (0.62, 1.0)),),

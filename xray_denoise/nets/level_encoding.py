@@ -5,8 +5,15 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-WHITE = 255.0
-"""Grey levels per network unit."""
+from xray_denoise.scale import GREY_MAX
+
+
+def noise_variance(grey: Tensor, inverse_eta: Tensor, sigma: Tensor) -> Tensor:
+    """Variance of the noise at grey levels, g / eta + sigma^2 as `physics.noise.NoiseLevel` has it; at 0 below that.
+
+    All in grey levels, of shapes that fit together.
+    """
+    return grey.clamp_min(0) * inverse_eta + sigma.square()
 
 
 class LevelEncoding(Enum):
@@ -19,12 +26,12 @@ class LevelEncoding(Enum):
 
     def encode(self, eta: Tensor, sigma: Tensor) -> Tensor:
         """Levels of shape (B,), photons per grey level and grey levels -> (B, 2, 1, 1)."""
-        poisson = eta if self is LevelEncoding.PAPER else (WHITE * eta).rsqrt()
-        return torch.stack([poisson, sigma / WHITE], dim=1)[..., None, None]
+        poisson = eta if self is LevelEncoding.PAPER else (GREY_MAX * eta).rsqrt()
+        return torch.stack([poisson, sigma / GREY_MAX], dim=1)[..., None, None]
 
     def decode(self, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Level maps (B, 2, H, W) -> (1 / eta, sigma), each (B, H, W); 1 / eta is 0 where no photon noise is seen."""
         poisson, gaussian = levels.unbind(dim=1)
         if self is LevelEncoding.PAPER:
-            return poisson.clamp_min(1e-6).reciprocal(), gaussian * WHITE
-        return WHITE * poisson.square(), gaussian * WHITE
+            return poisson.clamp_min(1e-6).reciprocal(), gaussian * GREY_MAX
+        return GREY_MAX * poisson.square(), gaussian * GREY_MAX

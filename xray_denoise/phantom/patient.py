@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xray_denoise.physics.phantom_film import Pose
+from xray_denoise.phantom.film import Pose
 
 
 @dataclass(frozen=True, slots=True)

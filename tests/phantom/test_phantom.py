@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from xray_denoise.bench.cases import image_set
 from xray_denoise.bench.phantom_figures import FIGURES, figures
-from xray_denoise.physics.phantom import chest_phantom, to_bits
+from xray_denoise.phantom.chest import chest_phantom, to_bits
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(6)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from xray_denoise.physics.phantom_film import Film, Floats, Image, Tubes, draw_tubes, smooth_curve
-from xray_denoise.physics.phantom_patient import Patient
+from xray_denoise.phantom.film import Film, Floats, Image, Tubes, draw_tubes, smooth_curve
+from xray_denoise.phantom.patient import Patient
 
 HILUM_CM = (4.4, 18.8)
 """Where the vessels enter a lung: distance from the midline and level."""

@@ -13,14 +13,14 @@ docs/phantom.md shows how near the result is to radiographs.
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.noise import GREY_MAX
-from xray_denoise.physics.phantom_devices import draw_marker, draw_nodules, draw_tubes_and_lines, shutter
-from xray_denoise.physics.phantom_film import Film, Image
-from xray_denoise.physics.phantom_patient import Patient, draw_patient
-from xray_denoise.physics.phantom_skeleton import draw_skeleton
-from xray_denoise.physics.phantom_texture import power_law, random_texture
-from xray_denoise.physics.phantom_torso import draw_torso
-from xray_denoise.physics.phantom_vessels import draw_vessels
+from xray_denoise.phantom.devices import draw_marker, draw_nodules, draw_tubes_and_lines, shutter
+from xray_denoise.phantom.film import Film, Image
+from xray_denoise.phantom.patient import Patient, draw_patient
+from xray_denoise.phantom.skeleton import draw_skeleton
+from xray_denoise.phantom.texture import power_law, random_texture
+from xray_denoise.phantom.torso import draw_torso
+from xray_denoise.phantom.vessels import draw_vessels
+from xray_denoise.scale import GREY_MAX
 
 MU_SOFT, MU_LUNG, MU_BONE, MU_LEAD = 0.185, 0.048, 0.52, 30.0
 """Linear attenuation, 1/cm, near 65 keV: water, inflated lung (a quarter of water's density), compact bone in

@@ -1,6 +1,7 @@
 """One level out of what was removed: planted lines come back, and a planted bias is taken out."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from xray_denoise.physics.levels import MID_GREY, Calibration, measured_level, scaled
 from xray_denoise.physics.noise import NoiseLevel, add_noise
+from xray_denoise.physics.noise_fit import Calibration, NoiseStatistics, scaled, sums_of
+from xray_denoise.scale import MID_GREY
+
+
+def measured_level(noisy: NDArray[Any], clean: NDArray[Any], deviation: NDArray[Any]) -> NoiseLevel:
+    """The level of an image whose noise-free version is known; all (H, W), grey levels."""
+    images = [image.astype(np.float64) for image in (noisy, clean, deviation)]
+    return NoiseStatistics(noisy.size, *map(float, sums_of(*images))).level
 
 
 def ramp(height: int = 64, width: int = 48) -> NDArray[np.float64]:

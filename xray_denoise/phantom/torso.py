@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xray_denoise.physics.phantom_film import Film, Image, Tubes, draw_tubes, smooth_curve
-from xray_denoise.physics.phantom_patient import Patient
+from xray_denoise.phantom.film import Film, Image, Tubes, draw_tubes, smooth_curve
+from xray_denoise.phantom.patient import Patient
 
 LUNG_TOP_CM = 5.6
 """Level of the apices."""

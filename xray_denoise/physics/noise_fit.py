@@ -11,10 +11,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.noise import GREY_MAX, NoiseLevel
+from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.scale import GREY_MAX, MID_GREY
 
-MID_GREY = 127.5
-"""Where the total standard deviation of the noise is compared, grey levels."""
 FLAT = 1.0
 """Standard deviation of the grey levels of an image that is too flat to tell slope from intercept."""
 MOST_PIXELS = 2**20
@@ -25,8 +24,8 @@ SAFE = 3.0
 """Standard deviations between a grey level and black or white, beyond which saturation does not matter."""
 
 
-class Sums(NamedTuple):
-    """Sums over the pixels of an image: all that a level depends on.
+class NoiseStatistics(NamedTuple):
+    """NoiseStatistics over the pixels of an image: all that a level depends on.
 
     Sums of the parts of an image add up to those of the whole.
     """
@@ -38,7 +37,7 @@ class Sums(NamedTuple):
     """Number of pixels that have noise and are too far from black and white to be saturated by it."""
     removed: float
     """Square of what was removed from those pixels; they alone count in all that follows."""
-    removable: float
+    map_variance: float
     """Variance of the noise by its map."""
     grey: float
     """Grey level of the clean image."""
@@ -47,8 +46,16 @@ class Sums(NamedTuple):
     """Product of grey level and square of what was removed."""
 
     @property
-    def measured(self) -> NoiseLevel:
-        """See `measured_level`."""
+    def level(self) -> NoiseLevel:
+        """The level whose line lies closest to the squares of what was removed (least squares).
+
+        A network's own map leans towards the noise that it met most often in training, and at a single pixel photons
+        and electronics look alike to it; so the map only tells which pixels are saturated. It must not weigh the others
+        either: where the noise of a few pixels is weak by chance, the map is lower too.
+
+        Neither part is negative: eta is infinite where the squares do not rise with the grey level, or where the image
+        is flat and all noise is taken for electronic. Where nearly all is saturated, the map is believed.
+        """
         if self.unsaturated < FEWEST_PIXELS:
             return NoiseLevel(math.inf, math.sqrt(self.variance / self.pixels))
         mean_grey, mean_square = self.grey / self.unsaturated, self.removed / self.unsaturated
@@ -63,13 +70,13 @@ class Sums(NamedTuple):
         return NoiseLevel(1 / slope, math.sqrt(offset))
 
     @property
-    def strength(self) -> float:
+    def scale(self) -> float:
         """How many times as strong as the map says the noise was that was removed, as standard deviations."""
-        return math.sqrt(self.removed / self.removable) if self.unsaturated >= FEWEST_PIXELS else 1.0
+        return math.sqrt(self.removed / self.map_variance) if self.unsaturated >= FEWEST_PIXELS else 1.0
 
 
 def sums_of(noisy: Any, clean: Any, deviation: Any) -> list[Any]:
-    """`Sums` without the number of pixels, of numpy arrays or torch tensors: pixels are summed up where they are.
+    """`NoiseStatistics` but the number of pixels, of numpy arrays or torch tensors: summed up where they are.
 
     Args:
         noisy: the image, grey levels, any shape, in 64-bit floats as all three.
@@ -81,29 +88,6 @@ def sums_of(noisy: Any, clean: Any, deviation: Any) -> list[Any]:
     removed, grey = (noisy - clean) ** 2 * counts, clean * counts
     terms = variance, counts, removed, variance * counts, grey, grey * clean, removed * clean
     return [term.sum() for term in terms]
-
-
-def measured_level(
-    noisy: NDArray[np.floating], clean: NDArray[np.floating], deviation: NDArray[np.floating]
-) -> NoiseLevel:
-    """The level whose line lies closest to the squares of what was removed from an image (least squares).
-
-    A network's own map leans towards the noise that it met most often in training, and at a single pixel photons and
-    electronics look alike to it; so the map only tells which pixels are saturated. It must not weigh the others either:
-    where the noise of a few pixels is weak by chance, the map is lower too.
-
-    Args:
-        noisy: the image, (H, W), grey levels, saturated at 0 and 255.
-        clean: estimate of the noise-free image, (H, W), grey levels.
-        deviation: map of the standard deviation of the noise, (H, W), grey levels.
-
-    Returns:
-        Neither part is negative: eta is infinite where the squares do not rise with the grey level, or where the image
-        is flat and all noise is taken for electronic. Where nearly all is saturated, the map is believed.
-    """
-    step = grid_step(noisy.size)
-    images = [image[::step, ::step].astype(np.float64) for image in (noisy, clean, deviation)]
-    return Sums(images[0].size, *map(float, sums_of(*images))).measured
 
 
 def grid_step(pixels: int) -> int:

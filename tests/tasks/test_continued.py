@@ -1,0 +1,161 @@
+"""`train --init`: what is taken over from a model, and that a training never makes it worse."""
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from xray_denoise import nets, weights
+from xray_denoise.cli import app
+from xray_denoise.cli.train import _Clock
+from xray_denoise.errors import TrainingError, UsageError
+from xray_denoise.nets.blind import DenoisingNet
+from xray_denoise.tasks import continued, train
+from xray_denoise.training import detector
+from xray_denoise.training.detector import DetectorRange
+from xray_denoise.training.loop import Training
+from xray_denoise.training.patches import NoiseRange, WideRange
+from xray_denoise.training.presets import PRESETS
+from xray_denoise.training.validation import Validation
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with images of three patients, and a small model of unusual options and noise."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    rows, columns = np.mgrid[:64, :64]
+    for patient in range(3):
+        image = (120 + 60 * np.sin(rows / (5 + patient)) * np.cos(columns / 7)).astype(np.uint8)
+        Image.fromarray(image).save(tmp_path / "data" / f"{patient:08}_000.png")
+    torch.manual_seed(0)
+    options = {"widths": [8, 8, 8], "level": "paper"}
+    head = {"net": "lite", "options": options, "eta": [0.5, 1.0], "sigma": [2.0, 3.0]}
+    weights.save(nets.build("lite", **options), tmp_path / "small.safetensors", head, "# small")
+    return tmp_path
+
+
+def call(line: str) -> Result:
+    return CliRunner().invoke(app, f"train data --batch-size 2 --patch-size 32 --device cpu {line}".split())
+
+
+def test_everything_is_taken_over_and_the_result_has_a_name_and_a_verdict(here: Path) -> None:
+    result = call("-o mine --init small.safetensors --steps 26 --precision fp32")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == "mine/small-mine.safetensors\n"
+    card = weights.read_card(here / "mine" / "small-mine.safetensors")
+    assert (card.net, card.name) == ("lite", "small-mine")
+    assert dict(card.options) == {"widths": [8, 8, 8], "level": "paper"}
+    assert (card.eta, card.sigma) == ((0.5, 1.0), (2.0, 3.0))
+    assert "--level paper" in card.head["command"]
+    assert "--eta 0.5,1 --sigma 2,3" in card.head["command"]
+    assert (card.head["base"], len(card.head["base_sha256"])) == ("small", 64)
+    assert card.head["best_psnr"] >= card.head["base_psnr"]
+    assert card.head["best_psnr"] == pytest.approx(card.head["val_psnr"], abs=0.2), "both of the held-out images"
+    assert "small at the start: held-out images" in result.stderr
+    assert "better than small by" in result.stderr
+    assert "Training began with the weights of small" in (here / "mine" / "small-mine.md").read_text()
+
+
+def test_a_training_that_harms_gives_back_what_it_began_with(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validated at its end only: on a busy machine the clock would have the first, harmless steps validated, too."""
+    monkeypatch.setattr(Training, "_row_is_due", lambda self, _: self.step >= self.schedule.steps)
+    result = call("-o worse --init small.safetensors --steps 25 --lr 3 --precision fp32")
+    assert result.exit_code == 0, result.stderr
+    assert "training made nothing better: these are the weights of small" in result.stderr
+    before, after = (
+        weights.load(weights.read_card(path)).state_dict()
+        for path in (here / "small.safetensors", here / "worse" / "small-worse.safetensors")
+    )
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert weights.read_card(here / "worse" / "small-worse.safetensors").head["best_step"] == 0
+
+
+def test_the_best_weights_survive_an_interruption(here: Path) -> None:
+    scores = iter([20.0, 30.0, 25.0])
+
+    def validate(_: DenoisingNet) -> Validation:
+        return Validation(next(scores), None)
+
+    base = weights.read_card(here / "small.safetensors")
+    net = weights.load(base)
+    best = continued.BestWeights.of(net, base, here, validate)
+    other = nets.copy_of(net)
+    torch.nn.init.ones_(next(other.parameters()))
+    best.offer(other, 30.0, 7)
+    best.offer(net, 25.0, 9)
+    again = continued.BestWeights.of(net, base, here, validate)
+    assert (again.start, again.psnr, again.step) == (20.0, 30.0, 7)
+    assert torch.equal(next(again.given_to(net).parameters()), next(other.parameters()))
+    assert next(scores) == 30.0, "the start was validated once"
+    (here / continued.FILE_NAME).write_bytes(b"no weights")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        continued.BestWeights.of(net, base, here, validate)
+
+
+def test_models_that_come_with_the_package_say_what_they_were_trained_on() -> None:
+    found = {name: weights.find(name) for name in ("x-profile", "lite", "x-bdcnn", "dncnn")}
+    assert continued.system_of(found["x-profile"]) == "profile-unet"
+    assert continued.system_of(weights.find("x-bdcnn-short")) == "x-bdcnn"
+    noises = {name: continued.noise_of(card.net, card) for name, card in found.items()}
+    assert noises == {
+        "x-profile": DetectorRange(),
+        "lite": WideRange(),
+        "x-bdcnn": NoiseRange(),
+        "dncnn": NoiseRange(),
+    }
+
+
+def test_the_default_model_can_be_trained_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector, "PHANTOM_SIZE", 64)
+    monkeypatch.setattr(train, "DetectorSource", partial(detector.DetectorSource, phantoms=1))
+    schedule = PRESETS["fast"]
+    plan = train.Plan(here / "data", here / "run", "profile-unet", schedule, init="x-profile", device="cpu")
+    with pytest.raises(UsageError, match="trained on the noise of detectors"):
+        train.start(plan)
+    plan = dataclasses.replace(plan, schedule=dataclasses.replace(schedule, patch=32, noise=DetectorRange()))
+    session = train.start(plan)
+    assert session.best is not None
+    assert session.best.step == 0
+    assert session.plan.options == {"widths": [64, 128, 192, 256]}
+    assert session.plan.name == "x-profile-run"
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        ("--init small.safetensors --nets dncnn", "'small' is a lite, not a dncnn", "--nets"),
+        ("--init small.safetensors --level std", "encodes noise levels as 'paper'", "--level"),
+        ("--init small.safetensors --noise detector", "a lite is not told", "--noise"),
+        ("--nets profile-unet --noise wide", "a profile-unet is trained on", "--noise"),
+        ("--noise wide --eta 1,2", "--eta and --sigma are for --noise paper", "leave them out"),
+        ("--init missing", "no weights at", "choose one of"),
+    ],
+)
+def test_what_contradicts_is_refused(here: Path, line: str, message: str, hint: str) -> None:
+    result = call(f"-o run --steps 2 {line}")
+    assert result.exit_code in (2, 3)
+    error, advice = result.stderr.splitlines()
+    assert message in error
+    assert hint in advice
+
+
+def test_time_left_is_that_of_the_steps_or_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Running:
+        seconds, step = 100.0, 10
+        schedule = PRESETS["fast"]
+        limits = train.Limits(max_seconds=500)
+
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    running = Running()
+    clock = _Clock(running)  # type: ignore[arg-type]
+    running.seconds, running.step, now[0] = 150.0, 20, 1100.0
+    assert clock.left() == pytest.approx(700), "350 s of training, of which half again goes to validation"
+    running.limits = train.Limits()
+    assert clock.left() == pytest.approx((20_000 - 20) * 10), "10 steps took 100 s"

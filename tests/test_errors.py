@@ -1,0 +1,43 @@
+"""Errors say what is wrong in terms of the library; the command line alone knows its options."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from xray_denoise.cli.app import FLAGS, complain_of
+from xray_denoise.errors import UsageError
+
+PACKAGE = Path(__file__).resolve().parents[1] / "xray_denoise"
+FLAG = re.compile(r"(?<![\w-])--?[a-z]")
+
+
+def raised_texts() -> list[str]:
+    """Messages and hints of all errors that the library raises, as they stand in its source."""
+    texts = []
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).parts[0] == "cli":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.endswith("Error"):
+                said = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "hint")]
+                texts += [ast.unparse(part) for part in said]
+    return texts
+
+
+def test_no_error_of_the_library_names_an_option_of_the_command_line() -> None:
+    texts = raised_texts()
+    assert len(texts) > 300
+    assert [text for text in texts if FLAG.search(text)] == []
+
+
+@pytest.mark.parametrize("text", ["'use --bits 16'", "'choose another with -o'", "f'{x}: leave out --compress'"])
+def test_an_option_would_be_found(text: str) -> None:
+    assert FLAG.search(text)
+
+
+def test_the_command_line_adds_its_option_to_the_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    for option, flag in {**FLAGS, "batch_size": "--batch-size"}.items():
+        complain_of(UsageError("wrong", hint="mend it", option=option))
+        assert capsys.readouterr().err == f"error: wrong\nhint:  mend it ({flag})\n"

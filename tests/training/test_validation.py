@@ -1,0 +1,54 @@
+"""Validation judges a network by the very path that `denoise` takes, and leaves it as it was."""
+
+import numpy as np
+import pytest
+import torch
+
+from xray_denoise import nets
+from xray_denoise.denoisers.blind import BlindDenoiser
+from xray_denoise.denoisers.told import ToldDenoiser
+from xray_denoise.physics import metrics
+from xray_denoise.scale import MID_GREY
+from xray_denoise.training.validation import ValidationSet
+
+IMAGES = [np.random.default_rng(seed).integers(40, 220, (70, 83)).astype(np.uint8) for seed in range(2)]
+
+
+def test_blind_networks_are_judged_as_they_denoise() -> None:
+    torch.manual_seed(0)
+    net = nets.build("lite", level="std").train()
+    cases = ValidationSet.blind(IMAGES, seed=3)
+    found = cases(net)
+    assert net.training
+    denoise = BlindDenoiser(net.eval())
+    results = [denoise(case.noisy) for case in cases.cases]
+    decibels = [metrics.psnr(one.image, image) for one, image in zip(results, IMAGES, strict=True)]
+    assert found.psnr == pytest.approx(np.mean(decibels), abs=1e-9)
+    assert found.parts == {}
+    errors = [
+        abs(one.level.effective_sigma(MID_GREY) / case.noise.deviation_at(MID_GREY) - 1)
+        for one, case in zip(results, cases.cases, strict=True)
+        if one.level
+    ]
+    assert len(errors) == len(IMAGES)
+    assert found.level_error == pytest.approx(np.mean(errors), abs=1e-9)
+
+
+def test_networks_that_are_told_the_noise_are_told_the_truth() -> None:
+    torch.manual_seed(0)
+    net = nets.build("profile-unet", widths=(8, 8, 8, 8), convs=1)
+    torch.nn.init.normal_(net.correction.weight, std=0.05)
+    cases = ValidationSet.told(IMAGES, seed=3)
+    found = cases(net)
+    denoise = ToldDenoiser(net.eval())
+    expected = {
+        part: np.mean(
+            [metrics.psnr(denoise(one.noisy, one.noise).image, one.clean) for one in cases.cases if one.part == part]
+        )
+        for part in ("val_weak", "val_strong")
+    }
+    assert found.parts == pytest.approx(expected, abs=1e-9)
+    assert found.psnr == pytest.approx(np.mean(list(expected.values())), abs=1e-9)
+    assert found.level_error is None
+    blind = ValidationSet.blind(IMAGES, seed=3)(net)
+    assert blind.level_error is None, "the level is estimated by no network here"

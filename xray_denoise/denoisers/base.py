@@ -1,0 +1,107 @@
+"""What every denoiser is: noisy grey levels in, what is removed from them out."""
+
+import abc
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import Noise, NoiseProfile
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Denoised:
+    """What a denoiser finds in one image."""
+
+    noisy: NDArray[np.float32]
+    """(H, W), the image that was given, grey levels."""
+    removed: NDArray[np.float32]
+    """(H, W), what is to be subtracted from it, grey levels."""
+    level: NoiseLevel | None = None
+    """The noise level that was removed: given or estimated; None where the method has no such notion."""
+    noise_map: NDArray[np.float32] | None = None
+    """(H, W), standard deviation of the noise that the method believes in at each pixel, grey levels."""
+    profile: NoiseProfile | None = None
+    """Deviation against grey level and spectrum of the noise that was removed, where the method has such a notion."""
+
+    @classmethod
+    def of(
+        cls,
+        noisy: NDArray[np.floating],
+        image: NDArray[np.floating],
+        level: NoiseLevel | None = None,
+        noise_map: NDArray[np.float32] | None = None,
+        profile: NoiseProfile | None = None,
+    ) -> Self:
+        """The same of a method that computes the denoised image, (H, W), grey levels."""
+        grey = np.asarray(noisy, dtype=np.float32)
+        return cls(grey, grey - np.asarray(image, dtype=np.float32), level, noise_map, profile)
+
+    @property
+    def image(self) -> NDArray[np.float32]:
+        """(H, W), the denoised image, grey levels, not clipped."""
+        return self.noisy - self.removed
+
+    @property
+    def noise(self) -> Noise | None:
+        """The noise that was removed, as exactly as the method tells it."""
+        return self.profile or self.level
+
+
+class Denoiser(abc.ABC):
+    """A method with its parameters set, ready for any number of images.
+
+    The attributes have defaults that hold for a method without weights.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """The name by which the method is chosen, and that tables and files give it."""
+
+    @abc.abstractmethod
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
+        """Find the noise of a 2-D image in grey levels.
+
+        Args:
+            noisy: (H, W), grey levels, any H and W of at least 1.
+            level: the true noise where it is known; None means blind. Methods for white noise take the level that is
+                nearest to a profile.
+
+        Raises:
+            UsageError: this method cannot be told so much.
+        """
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights, hexadecimal; empty for a method without."""
+        return ""
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu", "cuda:0" and so on."""
+        return "cpu"
+
+    @property
+    def arithmetic(self) -> str:
+        """The precision that it computes in, and by what engine if that is not the usual one: both round."""
+        return "fp32"
+
+    @property
+    def settings(self) -> str:
+        """What decides its results and their time besides the weights, for people."""
+        return "no settings"
+
+    @property
+    def training(self) -> str:
+        """How long the network was trained, in words; empty where nothing was trained or nobody knows."""
+        return ""
+
+    @property
+    def concurrency(self) -> int:
+        """How many threads may call it at once with profit."""
+        return 1

@@ -1,0 +1,56 @@
+"""Networks that are told the noise, by the caller or by an estimate from the whole image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xray_denoise.denoisers import progress
+from xray_denoise.denoisers.base import Denoised
+from xray_denoise.denoisers.pixels import pad_to_multiple, without_bias
+from xray_denoise.denoisers.tiles import windows
+from xray_denoise.denoisers.windowed import NetworkDenoiser
+from xray_denoise.nets.profile_unet import noise_maps
+from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.noise_estimate import estimate_profile
+from xray_denoise.physics.profile import KNOTS, Noise, NoiseProfile
+from xray_denoise.scale import GREY_MAX
+
+
+@dataclass(slots=True)
+class ToldDenoiser(NetworkDenoiser):
+    """A network that is told the noise: by the caller, or by the pooled estimate of the whole image.
+
+    whole image -> profile -> deviation at 33 grey levels, power in four bands -> each window: noise maps -> network
+    """
+
+    def _denoised(self, noisy: NDArray[np.float32], level: Noise | None) -> Denoised:
+        profile = NoiseProfile.of_level(level) if isinstance(level, NoiseLevel) else level
+        profile = profile or estimate_profile(noisy).profile
+        height, width = noisy.shape
+        whole = pad_to_multiple(self._place(noisy)[None, None], self.net.stride)
+        shape = (whole.shape[2], whole.shape[3])
+        told = [one.to(self.where) for one in told_of(profile)]
+        restored = torch.empty(shape, device=whole.device)
+        tiles = list(windows(shape, self.window_for(shape), self.halo))
+        for first in range(0, len(tiles), self.batch_size):
+            batch = tiles[first : first + self.batch_size]
+            seen = self._on_device([whole[:, :, *window.input] for window in batch]) / GREY_MAX
+            maps = noise_maps(seen, *(one.expand(len(seen), -1) for one in told))
+            with self._arithmetic():
+                clean = self.net(seen, maps)
+            progress.tell(first + len(batch), len(tiles))
+            for index, window in enumerate(batch):
+                restored[window.output] = clean[index, 0, *window.crop].to(whole.device) * GREY_MAX
+        image = without_bias(noisy, restored[:height, :width].cpu().numpy(), profile)
+        shown = level if isinstance(level, NoiseLevel) else profile.nearest_level()
+        return Denoised.of(noisy, image, shown, profile.deviation_at(image).astype(np.float32), profile)
+
+
+def told_of(profile: NoiseProfile) -> tuple[Tensor, Tensor]:
+    """What `nets.profile_unet.noise_maps` takes of a profile: (1, KNOTS) and (1, BANDS), 32-bit floats."""
+    variance = (profile.deviation_at(np.linspace(0, GREY_MAX, KNOTS)) / GREY_MAX) ** 2
+    powers = np.maximum(profile.band_powers(), 1e-3)
+    return torch.from_numpy(variance).float()[None], torch.from_numpy(powers).float()[None]

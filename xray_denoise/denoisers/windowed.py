@@ -1,0 +1,154 @@
+"""A network as a `Denoiser`, window by window.
+
+An image is cut into windows of one size, each with a halo as wide as the network sees, so that the result is that of
+the whole image and memory does not grow with it.
+"""
+
+import abc
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xray_denoise.denoisers.base import Denoised, Denoiser
+from xray_denoise.denoisers.devices import PRECISIONS
+from xray_denoise.denoisers.tiles import even_side
+from xray_denoise.errors import CannotRunError, UsageError, XrayDenoiseError
+from xray_denoise.nets.blind import DenoisingNet
+from xray_denoise.physics.noise_fit import Calibration
+from xray_denoise.physics.profile import Noise
+
+WHOLE, WHOLE_ON_GPU = 1024, 2048
+"""An image with no longer side goes whole where no tile is asked for: most radiographs do. Like the next one, this is
+the side for a network of full size, and longer where all is computed on less (`DenoisingNet.shrink`)."""
+AUTO_TILE, AUTO_TILE_ON_GPU = 768, 2048
+"""Side of the windows of a larger image; networks then stay below 2 GiB at 4096x4096 on the CPU."""
+LARGEST_ON_GPU = 2**26
+"""Pixels; a larger image stays on the CPU, and its windows go to the GPU one by one."""
+CPU = torch.device("cpu")
+
+
+@dataclass(slots=True)
+class NetworkDenoiser(Denoiser):
+    """A network as a `Denoiser`, be it one whose training still runs: what both kinds share."""
+
+    net: DenoisingNet
+    name: str = "network"
+    weights_sha256: str = ""
+    where: torch.device = CPU
+    dtype: torch.dtype = torch.float32
+    tile: int | None = None
+    """Longest side of a window, pixels, its halo included; None chooses by the image."""
+    halo: int = -1
+    """Pixels around what is kept; -1 means the network's radius, with which tiles change nothing."""
+    batch_size: int = 1
+    """Windows per forward pass."""
+    engine: str = "torch"
+    """What runs the network: `torch` or `openvino`."""
+    training: str = ""
+    calibration: Calibration | None = None
+    """Of the level that is reported; None reports it as it is estimated."""
+
+    def __post_init__(self) -> None:
+        if self.halo < 0:
+            self.halo = self.net.radius
+        if self.tile is not None and self.tile < self._smallest_tile:
+            raise UsageError(
+                f"a tile of {self.tile} pixels is smaller than what '{self.name}' sees around a pixel",
+                hint=f"use {self._smallest_tile} pixels or more, or let the image decide",
+                option="tile",
+            )
+        if self.engine == "torch":
+            self.net = self.net.to(self.where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def device(self) -> str:
+        """See `Denoiser`."""
+        return str(self.where)
+
+    @property
+    def arithmetic(self) -> str:
+        """See `Denoiser`; the precision is one of `PRECISIONS`, the engine is told if it is not torch."""
+        precision = next(name for name, dtype in PRECISIONS.items() if dtype == self.dtype)
+        return precision if self.engine == "torch" else f"{precision} by {self.engine}"
+
+    @property
+    def settings(self) -> str:
+        """See `Denoiser`."""
+        return f"{self.device} {self.arithmetic}, tile {self.tile or 'auto'}, batch {self.batch_size}"
+
+    @torch.inference_mode()
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
+        """Remove the noise of a 2-D image in grey levels (see `Denoiser`).
+
+        Raises:
+            UsageError: `level` is given to a network that takes none.
+            CannotRunError: the device has too little memory for the smallest window.
+            XrayDenoiseError: the precision has too small a range for this image.
+        """
+        noisy = np.require(noisy, np.float32, ["C", "W"])
+        while True:
+            try:
+                found = self._denoised(noisy, level)
+                break
+            except torch.cuda.OutOfMemoryError:
+                pass  # the tensors of the failed try are freed with the exception, before the next one
+            self._halve_tile(max(self.window_for((noisy.shape[0], noisy.shape[1]))))
+        if not np.isfinite(found.removed).all():
+            raise XrayDenoiseError(
+                f"'{self.name}' gives values in {self.arithmetic} that are not numbers",
+                hint="try 32-bit arithmetic; if that does not help, please report it",
+                option="precision",
+            )
+        return found
+
+    @abc.abstractmethod
+    def _denoised(self, noisy: NDArray[np.float32], level: Noise | None) -> Denoised:
+        """See `__call__`."""
+
+    @property
+    def _smallest_tile(self) -> int:
+        """The halo on both sides, and something to keep between."""
+        return 2 * self.halo + self.net.stride
+
+    def window_for(self, sides: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the windows for an image: as many as needed, and then as small as they can be."""
+        whole, auto = (WHOLE_ON_GPU, AUTO_TILE_ON_GPU) if self.where.type == "cuda" else (WHOLE, AUTO_TILE)
+        shrink, stride = self.net.shrink, self.net.stride
+        limit = self.tile or shrink * (whole if max(sides) <= whole * shrink else auto)
+        height, width = (even_side(side, limit - limit % stride, self.halo, stride) for side in sides)
+        return height, width
+
+    def _place(self, noisy: NDArray[np.float32]) -> Tensor:
+        """The image on the device where its pixels are worked on, (H, W)."""
+        image = torch.from_numpy(noisy)
+        return image.to(self.where) if noisy.size <= LARGEST_ON_GPU else image
+
+    def _on_device(self, batch: list[Tensor]) -> Tensor:
+        joined = torch.cat(batch) if len(batch) > 1 else batch[0]
+        if self.where.type == "cuda" and not joined.is_cuda:
+            joined = joined.pin_memory()
+        return joined.to(self.where, non_blocking=True).contiguous(memory_format=torch.channels_last)
+
+    def _arithmetic(self) -> AbstractContextManager[object]:
+        if self.dtype == torch.float32 or self.engine == "openvino":
+            return nullcontext()
+        return torch.autocast(self.where.type, self.dtype)
+
+    def _halve_tile(self, tile: int) -> None:
+        """Use windows of half the side from here on, after the device ran out of memory.
+
+        Raises:
+            CannotRunError: they are as small as they can be.
+        """
+        torch.cuda.empty_cache()
+        if tile // 2 < self._smallest_tile:
+            raise CannotRunError(
+                f"{self.device} has too little free memory for a tile of {tile} pixels",
+                hint="close what else runs on it, or use the CPU",
+                option="device",
+            )
+        self.tile, self.batch_size = tile // 2, 1

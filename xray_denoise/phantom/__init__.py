@@ -1,0 +1,1 @@
+"""The chest phantom: a radiograph of a patient who does not exist."""

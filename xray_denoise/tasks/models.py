@@ -1,0 +1,70 @@
+"""`models` and `load`: what can denoise, and one of them ready for use."""
+
+import os
+from typing import Literal
+
+from xray_denoise import denoisers
+from xray_denoise.denoisers import Denoiser, Runtime
+from xray_denoise.errors import UsageError
+from xray_denoise.extras import require
+
+Device = str
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Engine = Literal["auto", "torch", "openvino"]
+
+
+def models() -> list[str]:
+    """Names of all models and classical methods, networks first.
+
+    Examples:
+        >>> import xray_denoise as xd
+        >>> "lite" in xd.models(), "tv" in xd.models()
+        (True, True)
+    """
+    return denoisers.names()
+
+
+def load(
+    name_or_path: str | os.PathLike[str] = denoisers.AUTO,
+    *,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    engine: Engine = "auto",
+    tile: int | None = None,
+    batch_size: int = 1,
+) -> Denoiser:
+    """Load a model once, to use it many times.
+
+    Args:
+        name_or_path: a name of `models()`, "auto", or a .safetensors file with its card beside it.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; there is no silent fallback.
+        precision: arithmetic of the network: "auto", "fp32", "bf16" or "fp16".
+        engine: what runs the network on a CPU: "auto", "torch" or "openvino".
+        tile: side of the tiles in pixels; None chooses it by the image.
+        batch_size: tiles in a pass.
+
+    Returns:
+        A denoiser for `denoise`, `denoise_file` and `denoise_files`. It can also be called with a 2-D image in grey
+        levels (0..255 over the value range), and the noise if that is known.
+
+    Raises:
+        UsageError: there is no such model, or it does not run on this device.
+        CannotRunError: the device, a package or readable weights are missing.
+
+    Examples:
+        >>> import numpy, xray_denoise as xd
+        >>> denoiser = xd.load("tv")
+        >>> denoiser(numpy.full((16, 16), 90.0, numpy.float32)).image.shape
+        (16, 16)
+    """
+    name = os.fspath(name_or_path)
+    if tile is not None and tile < 1:
+        raise UsageError(f"a tile has at least one pixel, not {tile}", hint="for example 512", option="tile")
+    if denoisers.missing(name):
+        require(denoisers.BM3D, denoisers.BM3D, f"'{name}'")
+    denoiser = denoisers.get(name, Runtime(device, precision, tile, batch_size, engine))
+    if device not in ("auto", "cpu") and not denoiser.weights_sha256:
+        raise UsageError(
+            f"'{denoiser.name}' runs on the CPU only", hint="leave the device out, or choose a network", option="device"
+        )
+    return denoiser

@@ -1,0 +1,36 @@
+"""Noise in words and in numbers, for people, logs and manifests."""
+
+from hashlib import sha256
+from typing import Any
+
+from xray_denoise.physics.profile import Noise, NoiseProfile
+from xray_denoise.scale import MID_GREY
+
+
+def deviation_at_mid_grey(noise: Noise) -> float:
+    """Standard deviation of noise at the middle of the scale, grey levels."""
+    return float(noise.deviation_at(MID_GREY))
+
+
+def identity_of(noise: Noise | None) -> Any:
+    """What a manifest says of noise that was given, at full precision."""
+    if isinstance(noise, NoiseProfile):
+        return {"profile_sha256": sha256(noise.to_json().encode()).hexdigest()}
+    return None if noise is None else {"eta": json_number(float(noise.eta)), "sigma": float(noise.sigma)}
+
+
+def json_number(value: float) -> float | str:
+    """A number as JSON has it, "inf" where it is infinite: JSON has no word for that."""
+    return "inf" if value == float("inf") else value
+
+
+def in_words(noise: Noise) -> str:
+    """Noise that was given, for people."""
+    if isinstance(noise, NoiseProfile):
+        return f"given noise profile {sha256(noise.to_json().encode()).hexdigest()[:12]}"
+    return f"given eta {exact(noise.eta)} and sigma {exact(noise.sigma)}"
+
+
+def exact(value: float) -> str:
+    """A number with as many digits as it takes, and no zeros behind them."""
+    return repr(float(value)).removesuffix(".0")

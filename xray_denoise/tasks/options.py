@@ -1,0 +1,115 @@
+"""What is done to every file of a run, and the identity of its results."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from xray_denoise import __version__
+from xray_denoise.denoisers import Denoiser
+from xray_denoise.errors import UsageError
+from xray_denoise.files import Compression, Derivation, Private, Render
+from xray_denoise.physics.profile import Noise, as_level
+from xray_denoise.radiograph import Radiograph
+from xray_denoise.tasks import noise_words
+from xray_denoise.tasks.jobs import Job
+from xray_denoise.tasks.manifest import Manifest, Recipe
+from xray_denoise.tasks.outcome import Outcome
+
+Existing = Literal["error", "skip", "overwrite"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is done to every file.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+
+    denoiser: Denoiser
+    noise: Noise | None = None
+    """The noise where the user knows it; None has it estimated."""
+    strength: float = 1.0
+    """Share of the predicted change that is made, 0..1; 0 gives the input back bit by bit."""
+    value_range: tuple[float, float] | None = None
+    """Stored values that are grey 0 and 255; None takes what `files.read` chooses."""
+    bits: int | None = None
+    render: Render = "auto"
+    compression: Compression = "none"
+    private: Private = "keep"
+    existing: Existing = "error"
+    stop_on_error: bool = False
+    save_noise_map: bool = False
+    manifest: Manifest | None = None
+    """Where it is recorded what was made from what; skipping needs one."""
+    show: Callable[[Outcome, Radiograph, Radiograph], None] | None = None
+    """Called for every file that was written, by the thread that writes, with its first frame before and after."""
+    on_progress: Callable[[Job, float], None] | None = None
+    """Called with the share of the first frame of a file that is denoised, 0..1, tile by tile."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise UsageError(
+                f"the strength must lie in 0..1, got {self.strength:g}", hint="0 changes nothing", option="strength"
+            )
+        if self.existing == "skip" and self.manifest is None:
+            raise ValueError("skipping results takes a manifest")
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise UsageError(
+                "a value range must go from a lower to a higher stored value",
+                hint="for example 0,4095",
+                option="value_range",
+            )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the pixels and attributes of a DICOM result besides its source, at full precision."""
+        return {
+            "model": self.denoiser.name,
+            "weights_sha256": self.denoiser.weights_sha256,
+            "arithmetic": self.denoiser.arithmetic,
+            "strength": float(self.strength),
+            "noise": noise_words.identity_of(self.noise),
+            "value_range": None if self.value_range is None else [float(end) for end in self.value_range],
+            "private": self.private,
+        }
+
+    @property
+    def recipe(self) -> Recipe:
+        """All that decides the bytes of a result besides its source and the time."""
+        return {
+            **self.identity,
+            "version": __version__,
+            "bits": self.bits,
+            "render": self.render,
+            "compression": self.compression,
+            "noise_map": self.save_noise_map,
+        }
+
+    @property
+    def description(self) -> str:
+        """The identity for people, without the model."""
+        parts = [f"strength {noise_words.exact(self.strength)}"]
+        if self.denoiser.arithmetic != "fp32":
+            parts.append(f"arithmetic {self.denoiser.arithmetic}")
+        if self.noise is not None:
+            parts.append(noise_words.in_words(self.noise))
+        if self.value_range is not None:
+            low, high = map(noise_words.exact, self.value_range)
+            parts.append(f"value range {low} to {high}")
+        if self.private == "drop":
+            parts.append("private elements dropped")
+        return ", ".join(parts)
+
+    def derivation(self, found: Noise | None) -> Derivation:
+        """What a result says about how it was made; `found` is the estimated noise."""
+        level = as_level(found) if self.noise is None else None
+        return Derivation(
+            self.denoiser.name,
+            self.denoiser.weights_sha256,
+            self.description,
+            eta=level.eta if level else None,
+            sigma=level.sigma if level else None,
+            settings=json.dumps(self.identity, sort_keys=True),
+        )
