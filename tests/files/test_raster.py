@@ -458,6 +458,11 @@ def test_a_tiff_file_without_a_page_is_refused(tmp_path: Path) -> None:
         list(files.read_frames(tmp_path / "a.tif"))
 
 
+def test_an_imagej_file_that_says_it_holds_no_image_holds_one(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", NOISE, description="ImageJ=1.53k\nimages=0\n", metadata=None)
+    assert [np.array_equal(one.stored, NOISE) for one in files.read_frames(tmp_path / "a.tif")] == [True]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_images_are_turned_upright(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()

@@ -403,7 +403,7 @@ def _declared_images(page: "TiffPage") -> int:
     if page.is_imagej:
         lines = (page.description or page.description1).splitlines()
         counts = [line.removeprefix("images=") for line in lines if line.startswith("images=")]
-        images = int(counts[0]) if counts and counts[0].isdigit() else 1
+        images = max(1, int(counts[0])) if counts and counts[0].isdigit() else 1
     elif page.is_shaped:
         text = page.shaped_description or ""
         described = json.loads(text) if text.startswith("{") else {}
