@@ -6,7 +6,7 @@ Every file takes the same way, whatever its number of frames: frames go from sta
 """
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor as Pool
 from contextlib import ExitStack, closing
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xray_denoise import files
 from xray_denoise.denoisers import Denoised, progress
@@ -39,6 +40,9 @@ NEXT_TO_NOTHING = 0.05
 """A change of fewer grey levels (root mean square) is noted: nobody sees it, and 8 bits may not hold it."""
 
 Decision = Literal["write", "replace", "skip"]
+_Map = tuple[Path, list[NDArray[np.float32]], str]
+"""Where a map goes, its frames, and what it is."""
+_Record = Callable[[dict[Path, Path]], None]
 
 
 def run_jobs(jobs: Sequence[Job], options: Options) -> Generator[Outcome, None, None]:
@@ -252,8 +256,10 @@ def _record(
         if decide(job, options) == "skip":
             raise _AlreadyThereError
 
-    maps = [(job.noise_map, tally.maps, "noise map, grey levels"),
-            (job.uncertainty, tally.half_widths, "half width of 90 % intervals, stored values")]  # fmt: skip
+    maps: list[_Map] = [
+        (job.noise_map, tally.maps, "noise map, grey levels"),
+        (job.uncertainty, tally.half_widths, "half width of 90 % intervals, stored values"),
+    ]
 
     def add(beside: dict[Path, Path]) -> None:
         if manifest is not None and source.fingerprint is not None:
@@ -272,25 +278,31 @@ def _record(
                 )
             )
 
-    def write_from(index: int, beside: dict[Path, Path]) -> None:
-        """Write the maps from `index` on, each before the one before takes its name, and then the record."""
-        if index == len(maps):
-            add(beside)
-            return
-        path, frames, comment = maps[index]
-        if not frames:
-            write_from(index + 1, beside)
-            return
-        write_maps(
-            frames,
-            path,
-            comment=comment,
-            source=job.source,
-            before_rename=lambda whole: write_from(index + 1, {**beside, path: whole}),
-            replace=source.replaces,
-        )
+    _write_maps([one for one in maps if one[1]], {}, job, source, add)
 
-    write_from(0, {})
+
+def _write_maps(maps: Sequence[_Map], whole: dict[Path, Path], job: Job, source: _Source, then: _Record) -> None:
+    """Write maps beside a result, each before the one before it takes its name, and call `then` when all are whole.
+
+    Args:
+        maps: those that are still to be written.
+        whole: paths of those that are, and where they can be read meanwhile.
+        job: of the result.
+        source: what it is made from.
+        then: is given `whole`.
+    """
+    if not maps:
+        then(whole)
+        return
+    (path, frames, comment), *others = maps
+    write_maps(
+        frames,
+        path,
+        comment=comment,
+        source=job.source,
+        before_rename=lambda readable: _write_maps(others, {**whole, path: readable}, job, source, then),
+        replace=source.replaces,
+    )
 
 
 def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: Tally) -> Outcome:
