@@ -91,6 +91,16 @@ def test_correlated_noise_is_news_to_a_method_for_white_noise_only() -> None:
     assert not any(note.startswith(CORRELATED) for note in same.notes)
 
 
+def test_an_image_without_fine_noise_seems_processed_already() -> None:
+    """The processed detector has the least power at high frequencies of all, and is not denoised yet."""
+    kernel = gaussian_filter(np.pad([[1.0]], 4), 1.0)
+    blurred = NoiseProfile(np.array([127.5]), np.array([4.0]), kernel / np.sqrt((kernel**2).sum()))
+    processed = NoiseProfile(np.array([127.5]), np.array([4.0]), detector_profile("processed", 4.0).kernel)
+    for drawn, wanted in ((blurred, True), (processed, False), (WHITE, False)):
+        notes = judged(noise(drawn), drawn, told=drawn).notes
+        assert any("processed by a noise reducer" in note for note in notes) == wanted, notes
+
+
 def test_the_strength_is_lowered_to_the_noise_along_edges() -> None:
     noisy = phantom() + noise()
     removed = noisy - gaussian_filter(noisy, 1)
