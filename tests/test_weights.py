@@ -243,3 +243,14 @@ def test_unknown_model_names_the_known_ones() -> None:
     with pytest.raises(CannotRunError) as caught:
         weights.find("drunet")
     assert all(name in caught.value.hint for name in SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_table_of_uncertainty_belongs_to_its_weights(name: str) -> None:
+    card = weights.find(name)
+    path = weights.uncertainty_path(card.path)
+    if path.exists():
+        assert weights.uncertainty(card.sha256, name, path).weights_sha256 == card.sha256
+    else:
+        with pytest.raises(CannotRunError, match="no calibrated uncertainty"):
+            weights.uncertainty(card.sha256, name, path)

@@ -50,5 +50,5 @@ def test_wheel_is_what_was_run(environment: Path, tmp_path: Path) -> None:
     package, weights = ran.stdout.split()
     assert Path(package).is_relative_to(environment)
     assert Path(weights).is_relative_to(environment)
-    shipped = {path.name for path in (ROOT / "weights").iterdir() if path.suffix in (".safetensors", ".md")}
+    shipped = {path.name for path in (ROOT / "weights").iterdir() if path.suffix in (".safetensors", ".md", ".json")}
     assert {path.name for path in Path(weights).iterdir()} == shipped

@@ -223,7 +223,8 @@ def uncertainty(sha256: str, model: str, path: Path) -> UncertaintyTable:
     Raises:
         CannotRunError: there is none, it was made with other weights, or it cannot be read.
     """
-    hint = f"only {', '.join(_calibrated())} has intervals; python -m xray_denoise.bench.uncertainty calibrates others"
+    known = ", ".join(_calibrated()) or "no model"
+    hint = f"{known} has intervals; python -m xray_denoise.bench.uncertainty calibrate {model} IMAGES makes them"
     if not sha256 or not path.is_file():
         raise CannotRunError(f"'{model}' has no calibrated uncertainty", hint=hint, option="save_uncertainty")
     try:

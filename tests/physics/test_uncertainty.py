@@ -25,7 +25,7 @@ PIXELS = 20_000
 
 
 def images(seed: int = 0) -> list[Scored]:
-    """One at every node; their errors are normal, larger where the colour and the class are higher."""
+    """One at every node; their errors are normal, larger where the noise is correlated and the class higher."""
     rng = np.random.default_rng(seed)
     found = []
     for level in LEVELS:
@@ -37,7 +37,7 @@ def images(seed: int = 0) -> list[Scored]:
 
 
 def size(colour: float, kinds: np.ndarray) -> np.ndarray:
-    return np.asarray(0.2 + 0.05 * colour + 0.1 * kinds)
+    return np.asarray(0.2 - 0.02 * colour + 0.1 * kinds)
 
 
 def test_a_table_is_the_quantile_of_every_class() -> None:
@@ -82,7 +82,7 @@ def test_a_place_is_that_of_the_profile() -> None:
     assert place_of(NoiseProfile.white(4.0)) == pytest.approx((2, 0), abs=1e-6)
     level, colour = place_of(NoiseProfile(np.array([0.0]), np.array([2.0]), np.full((3, 3), 1 / 3)))
     assert level == pytest.approx(1)
-    assert colour > 2
+    assert colour < -6
 
 
 def test_scores_are_errors_over_deviation() -> None:

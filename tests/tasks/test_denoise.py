@@ -177,7 +177,17 @@ def test_the_manifest_is_no_input_and_names_no_source(tmp_path: Path) -> None:
     assert ignored == []
     (line,) = (tmp_path / "out" / MANIFEST_NAME).read_text().splitlines()
     assert str(tmp_path) not in line
-    assert set(json.loads(line)) == {"target", "written", "source", "shape", "recipe", "noise_map", "notes", "found"}
+    assert set(json.loads(line)) == {
+        "target",
+        "written",
+        "source",
+        "shape",
+        "recipe",
+        "noise_map",
+        "uncertainty",
+        "notes",
+        "found",
+    }
 
 
 def test_an_original_is_never_written_over(tmp_path: Path) -> None:

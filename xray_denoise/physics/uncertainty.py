@@ -3,7 +3,8 @@
     score        e = |g - x| / d(x)        g: noise-free image, x: denoised, d: deviation of the estimated noise
     half width   w = d(x) q(d, c, k)       q: quantile of the scores of images with known g
 
-    c            power of the noise in the two lower bands, dB relative to white: correlated noise is harder to remove
+    c            power of the noise above 0.375 cycles per pixel, dB relative to white: the less there is, the more
+                 the noise is correlated, and the harder to remove
     k            class of the pixel: gradient of x after a Gaussian blur of `BLUR` pixels over d, by `GRADIENTS`
 
 The quantile is taken for each class apart (Mondrian), at nodes of log2 d and c: every calibration image counts at the
@@ -36,9 +37,11 @@ BLUR = 1.0
 """Deviation of the Gaussian before the gradient is taken, pixels."""
 GRADIENTS = (0.03, 0.06, 0.12, 0.25, 0.5)
 """Deviations of the noise per pixel that part the classes, from smooth to edge."""
-LEVELS = (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
+LEVELS = (-1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
 """Nodes, log2 of the deviation in grey levels: 0.5 to 16. Beyond them the table stays what it is at the ends."""
-COLOURS = (0.0, 2.0, 4.0, 6.0)
+COLOURED = -1
+"""Index of the band of `profile.BANDS` that tells how correlated noise is: the highest, where texture is weakest."""
+COLOURS = (-6.5, -3.0, -1.5, 0.0)
 """Nodes, dB."""
 FEWEST = 10
 """Scores that a quantile takes: of nine, 90 % are all."""
@@ -162,9 +165,9 @@ def classes_of(denoised: NDArray[np.floating], deviation: Values) -> NDArray[np.
 
 
 def place_of(profile: NoiseProfile) -> tuple[float, float]:
-    """log2 of the deviation at mid-grey, and the power in the two lower bands, dB relative to white."""
+    """log2 of the deviation at mid-grey, and the power in the band `COLOURED`, dB relative to white."""
     deviation = max(float(profile.deviation_at(MID_GREY)), LEAST_DEVIATION)
-    power = float(profile.band_powers()[:2].mean())
+    power = float(profile.band_powers()[COLOURED])
     return math.log2(deviation), 10 * math.log10(max(power, 1e-3))
 
 

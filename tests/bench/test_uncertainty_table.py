@@ -1,0 +1,63 @@
+"""The command that calibrates intervals, and the one that checks them, on a method whose errors are known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import xray_denoise as xd
+from xray_denoise.bench import uncertainty
+from xray_denoise.denoisers import Denoised, Denoiser
+from xray_denoise.errors import UsageError
+from xray_denoise.phantom.chest import chest_phantom
+from xray_denoise.physics.profile import Noise, NoiseProfile
+
+SIDE = 128
+
+
+class Halving(Denoiser):
+    """Takes half of the noise away: it is told the clean image, and errs by half of the deviation."""
+
+    name = "halving"
+    weights_sha256 = "ab" * 32
+
+    def __init__(self, clean: NDArray[np.float32]) -> None:
+        self.clean = clean
+
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:  # noqa: ARG002
+        noise = noisy - self.clean
+        return Denoised.of(noisy, noisy - noise / 2, profile=NoiseProfile.white(float(noise.std())))
+
+
+@pytest.fixture(scope="module")
+def clean() -> NDArray[np.float32]:
+    return chest_phantom(SIDE, rng=np.random.default_rng(0), mottle=False)
+
+
+def test_half_of_normal_noise_has_a_half_width_of_0_82_deviations(
+    clean: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1.645 / 2; scores are those of 4 cells, correlated over a few pixels: 10 %."""
+    monkeypatch.setattr(uncertainty, "PHANTOMS", 0)
+    monkeypatch.setattr(uncertainty, "CELLS_EACH", 24)
+    table = uncertainty.calibrate(Halving(clean), [clean])
+    assert table.weights_sha256 == "ab" * 32
+    width = table.half_width(clean, NoiseProfile.white(4.0))
+    assert np.median(width) == pytest.approx(4 * 1.645 / 2, rel=0.1)
+    found = uncertainty.coverage(Halving(clean), table, [clean])
+    assert [row.title for row in found.rows][:2] == ["white 0.5", "white 1"]
+    for row in found.rows:
+        for share in row.values[:3]:
+            assert share == pytest.approx(90, abs=5)
+
+
+def test_a_method_without_a_profile_is_refused(clean: NDArray[np.float32]) -> None:
+    with pytest.raises(UsageError, match="no noise profile"):
+        uncertainty.calibrate(xd.load("tv"), [clean])
+
+
+def test_images_are_averaged_and_cut(tmp_path: Path) -> None:
+    xd.write(xd.Radiograph.from_grey(chest_phantom(900, rng=np.random.default_rng(0)), bits=8), tmp_path / "a.png")
+    (image,) = uncertainty.clean_images(tmp_path)
+    assert image.shape == (uncertainty.SIDE, uncertainty.SIDE)
