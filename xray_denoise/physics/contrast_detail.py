@@ -94,7 +94,7 @@ class ContrastDetail:
             template = _template(diameter)
             cells = np.flatnonzero(self.diameter == diameter)
             responses = np.array(
-                [[float((image[self._place(cell, one)] * template).sum()) for one in range(4)] for cell in cells]
+                [[float((image[self._place(int(cell), one)] * template).sum()) for one in range(4)] for cell in cells]
             )
             filled = np.arange(4)[None] == self.quadrant[cells, None]
             empty = np.sort(responses[~filled])
@@ -143,7 +143,8 @@ def right_choice(detectability: Values) -> Values:
 
     known, x = np.linspace(0, 12, 121), np.linspace(-8, 20, 561)
     density = np.exp(-((x - known[:, None]) ** 2) / 2) / np.sqrt(2 * np.pi)
-    return np.interp(detectability, known, (density * ndtr(x) ** 3).sum(axis=1) * (x[1] - x[0]))
+    right = (density * ndtr(x) ** 3).sum(axis=1) * (x[1] - x[0])
+    return np.asarray(np.interp(detectability, known, right))
 
 
 def _template(diameter: float) -> Values:
