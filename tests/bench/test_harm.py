@@ -43,7 +43,7 @@ class Filter:
 
     def __call__(self, noisy: Grey, level: object = None) -> Denoised:
         assert level is None
-        return Denoised(np.asarray(self.function(noisy.astype(np.float64)), dtype=np.float32))
+        return Denoised.of(noisy, self.function(noisy.astype(np.float64)))
 
 
 @cache
