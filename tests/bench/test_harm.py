@@ -20,7 +20,7 @@ from xray_denoise.bench.harm import Harm
 from xray_denoise.bench.plan import plan
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
-from xray_denoise.denoisers import Denoised
+from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.chain import detector_profile
@@ -33,7 +33,7 @@ PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "results" / "harm.jso
 DEVIATION = 4.0
 
 
-class Filter:
+class Filter(Denoiser):
     """A method made of a function."""
 
     name = "filter"

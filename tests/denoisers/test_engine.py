@@ -93,5 +93,5 @@ def test_the_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen.settings.startswith("cpu fp32 by openvino, ")
     monkeypatch.setattr("xray_denoise.extras.find_spec", lambda _: None)
     assert engine("auto") == "torch"
-    with pytest.raises(CannotRunError, match="not installed"):
+    with pytest.raises(CannotRunError, match="needs the package 'openvino'"):
         engine("openvino")

@@ -3,10 +3,10 @@
     python -m tests.fuzz.kills --kills 300 [--seed 0]
 
 Each round starts two runs of `denoise --save-noise-map` into the same folder and sends each of them KILL, TERM, HUP,
-INT or STOP (later CONT) at a random moment. After that every file with the name of a result must be whole and every
-original as it was. After some rounds the same command runs once undisturbed: then every result and noise map must be
-there, equal to those of a run that nobody disturbed, no unfinished file left, and the record of results must vouch for
-all of them.
+INT or STOP (later CONT) at a random moment. Half of the runs give unfinished files a name, as network disks want it.
+After that every file with the name of a result must be whole and every original as it was. After some rounds the same
+command runs once undisturbed: then every result and noise map must be there, equal to those of a run that nobody
+disturbed, no unfinished file left, and the record of results must vouch for all of them.
 """
 
 import argparse
@@ -31,6 +31,7 @@ import xray_denoise as xd
 from tests.synthetic_dicom import Sample, write
 from xray_denoise import files
 from xray_denoise.cli import app
+from xray_denoise.files import atomic
 from xray_denoise.files.atomic import is_partial
 from xray_denoise.tasks.jobs import MANIFEST_NAME, NOISE_MAP_SUFFIX
 
@@ -107,7 +108,10 @@ def _inputs(folder: Path) -> Path:
 
 def _round(folder: Path, random: Random, life: float, found: Found) -> None:
     """Two runs side by side, each with a signal on its way."""
-    runs = {_fork(folder, random.choice(EXISTING)): random.uniform(0, life) for _ in range(2)}
+    runs = {}
+    for _ in range(2):
+        process = _fork(folder, random.choice(EXISTING), named=random.random() < 0.5)
+        runs[process] = random.uniform(0, life)
     start = time.monotonic()
     for process, moment in sorted(runs.items(), key=lambda run: run[1]):
         time.sleep(max(0.0, start + moment - time.monotonic()))
@@ -126,8 +130,14 @@ def _round(folder: Path, random: Random, life: float, found: Found) -> None:
             found.bad.append("a run did not end")
 
 
-def _fork(folder: Path, existing: str) -> int:
-    """Start the command in a copy of this process, which has imported everything: the moments then lie in the work."""
+def _fork(folder: Path, existing: str, *, named: bool = False) -> int:
+    """Start the command in a copy of this process, which has imported everything: the moments then lie in the work.
+
+    Args:
+        folder: holds the folder of inputs and that of results.
+        existing: what is done where a result is there.
+        named: whether unfinished files have a name.
+    """
     process = os.fork()
     if process:
         return process
@@ -137,6 +147,8 @@ def _fork(folder: Path, existing: str) -> int:
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     os.dup2(1, 2)
     gc.freeze()
+    if named:
+        atomic._nameless = lambda _: None
     status = 1
     try:
         arguments = [str(folder / "in"), "-o", str(folder / "out"), "--model", MODEL, "--existing", existing]

@@ -143,6 +143,17 @@ def test_noise_maps_decide_too(tmp_path: Path) -> None:
     assert not noise_map.is_symlink()
 
 
+def test_noise_maps_where_unfinished_files_have_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on network disks: the noise map is written while its result is, and must not take its place."""
+    monkeypatch.setattr("xray_denoise.files.atomic._nameless", lambda _: None)
+    png(tmp_path / "in" / "a.png")
+    assert skip(tmp_path, save_noise_map=True) == ["written"]
+    assert (pixels(tmp_path / "out" / "a.png") == 90).all()
+    assert (pixels(tmp_path / "out" / "a.png.noise.tif") == 3).all()
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert skip(tmp_path, save_noise_map=True) == ["skipped"]
+
+
 def test_a_kill_between_noise_map_and_result_leaves_what_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

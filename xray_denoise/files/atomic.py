@@ -1,5 +1,6 @@
 """Every file appears whole or not at all."""
 
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,8 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 PARTIAL_PREFIX, PARTIAL_SUFFIX = ".xray-denoise-", ".part"
+_NUMBERS = itertools.count()
+"""One for each file: a noise map is written while its result is, in the same thread and folder."""
 
 
 def is_partial(name: str) -> bool:
@@ -59,7 +62,8 @@ def atomic_write(
             f"{target} is the image being read",
             hint="choose another name or folder: originals are never overwritten",
         )
-    partial = target.with_name(f"{PARTIAL_PREFIX}{os.getpid()}-{threading.get_ident()}{PARTIAL_SUFFIX}")
+    name = f"{PARTIAL_PREFIX}{os.getpid()}-{threading.get_ident()}-{next(_NUMBERS)}{PARTIAL_SUFFIX}"
+    partial = target.with_name(name)
     held = None
     try:
         if target.is_dir():

@@ -29,8 +29,8 @@ LONGEST_LINE = 2**16
 """Bytes of a line that is read; ours have less than a thousand, but for long names."""
 LARGEST = 2**30
 """Bytes of the largest manifest that is read: a million results."""
-LARGEST_FILE = 2**36
-"""Bytes of the largest file that is read or hashed: sixteen times what a DICOM file can hold in pixels."""
+LARGEST_FILE = 2**33
+"""Bytes of the largest file that is read or hashed: twice what a DICOM file can hold in pixels."""
 
 Recipe = Mapping[str, Any]
 """All that decides a result besides its source, at full precision: values of JSON by name."""

@@ -23,6 +23,7 @@ from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import profile
 from xray_denoise.physics.profile import KNOTS
 from xray_denoise.scale import GREY_MAX, MID_GREY
+from xray_denoise.training.loss import STRONG
 from xray_denoise.training.patches import NoiseRange, PatchSource, add_noise
 
 Pair = tuple[float, float]
@@ -43,7 +44,8 @@ class DetectorRange:
     sigma: Pair = (0.0, 20.0)
     """Electronic noise of the paper's noise, grey levels."""
     details: float = 0.6
-    """Share with inserted details, in the clean patch and in the noisy one."""
+    """Share with inserted details, in the clean patch and in the noisy one; half of it at a deviation of `STRONG`, and
+    next to none under the noise of the paper, where a network that expects details finds them in the noise."""
     phantoms: float = 0.2
     """Share of crops of phantoms."""
     halved: float = 0.5
@@ -336,7 +338,9 @@ class DetectorSource:
             paper, noise_variance(torch.tensor(MID_GREY), 1 / eta, sigma).sqrt() / GREY_MAX, strength
         )
         clean = self._images(draw, paper, strength)
-        added = details(self.patch, draw) * draw.share(kinds.details)[:, None, None, None]
+        added = details(self.patch, draw)
+        detailed = draw.share(kinds.details) & (draw.uniform(0, 1) < 1 / (1 + (strength / STRONG) ** 4))
+        added = added * detailed[:, None, None, None]
         contrast = draw.log_uniform(0.5, 10) * strength.clamp_min(0.2 / GREY_MAX)
         contrast = contrast.clamp_max(80 / GREY_MAX)
         clean, plain = (clean + added * contrast[:, None, None, None]).clamp(0, 1), clean
