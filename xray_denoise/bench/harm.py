@@ -28,7 +28,7 @@ from xray_denoise.bench.metrics import SECONDS
 from xray_denoise.bench.records import Record
 from xray_denoise.bench.rows import Row
 from xray_denoise.bench.table import Run, TableSpec, Work
-from xray_denoise.denoisers import DEFAULT
+from xray_denoise.denoisers import AUTO, DEFAULT
 from xray_denoise.errors import UsageError
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.chain import detector_profile
@@ -287,6 +287,10 @@ class HarmTable(TableSpec):
 
     metrics = (SECONDS,)
     plotted = "Harm"
+
+    def rows(self) -> list[str]:
+        """A classical method, a small network, and the default."""
+        return ["noisy", "nlm", "lite", AUTO]
 
     def images(self, folder: Path | None, *, quick: bool) -> ImageSet:
         """A chest phantom without noise of its own.
