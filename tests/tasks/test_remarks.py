@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ STRUCTURE, MORE, CORRELATED = (
 SIDE = 320
 
 
+@cache
 def phantom() -> NDArray[np.float64]:
     return chest_phantom(SIDE, rng=np.random.default_rng(3)).astype(np.float64)
 
