@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from xray_denoise import nets, weights
 from xray_denoise.cli import app
+from xray_denoise.cli.train import NETS
 from xray_denoise.errors import CannotRunError, TrainingError, UsageError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.tasks import train
@@ -108,7 +109,7 @@ def test_networks_are_trained_alike_within_a_budget_and_taken_up_again(data: Pat
     command += ["--batch-size", "2", "--patch-size", "32", "--precision", "fp32", "--device", "cpu", "--threads", "1"]
     first = subprocess.run([*command, "--max-time", "0.01s"], cwd=data.parent, check=True, timeout=300,
                            capture_output=True, text=True)  # fmt: skip
-    assert "the time is up" in first.stderr
+    assert "time is up; continue with --resume" in first.stderr
     state = checkpoint.read(data.parent / "runs" / names[0], {})
     assert state is not None
     assert 0 < state["step"] < 30, "it was paused"
@@ -145,6 +146,21 @@ def test_lists_of_networks_are_checked(data: Path, names: str, message: str) -> 
     outcome = CliRunner().invoke(app, ["train", str(data), "-o", str(data / "runs"), "--nets", names])
     assert outcome.exit_code == 2
     assert message in outcome.stderr
+
+
+def test_the_help_names_every_network() -> None:
+    listed = NETS.split(": ")[1].split(".")[0].replace(" or ", ", ").split(", ")
+    assert listed == list(SYSTEMS)
+
+
+def test_the_group_of_processes_is_left_after_an_error_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = []
+    monkeypatch.setattr(train, "leave_process_group", lambda: left.append(1))
+    words = ["train", str(data), "-o", str(data / "run"), "--nets", "lite", "--device", "cpu"]
+    outcome = CliRunner().invoke(app, words)  # patches of 128x128 pixels of images of 64x64
+    assert outcome.exit_code == 2
+    assert "smaller than the 128x128" in outcome.stderr
+    assert left == [1]
 
 
 def test_each_system_has_the_loss_of_its_authors() -> None:
