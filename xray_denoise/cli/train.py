@@ -5,6 +5,7 @@ import gc
 import math
 import shlex
 import time
+import traceback
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -30,8 +31,8 @@ _noise_option = partial(option, "Noise")
 _machine = partial(option, "Device and speed")
 
 NETS = (
-    "Network to train: x-bdcnn, x-bdcnn-no-nle, x-bdcnn-no-ssim, cbdnet, dncnn, x-recnn, skidnet, lite or profile-unet. "
-    "Several, separated by commas, are trained one after another on the same patches."
+    "Network to train: x-bdcnn, x-bdcnn-no-nle, x-bdcnn-no-ssim, cbdnet, dncnn, x-recnn, skidnet, lite or profile-unet."
+    " Several, separated by commas, are trained one after another on the same patches."
 )
 INIT = (
     "Model to start from: its network, options, noise and weights. The weights that do best on the held-out images are "
@@ -42,8 +43,8 @@ VAL = (
     "patients of DATA."
 )
 MAX_TIME = (
-    "Longest training time, validation not counted. The learning rate of one network falls to its end by then; of "
-    "several networks the training pauses, and --resume continues."
+    "Longest training time, validation not counted. One network: the learning rate falls to its lowest within this "
+    "time. Several: training pauses, and --resume continues."
 )
 PRESET = (
     "Length, batch size, patch size and learning rate: brief (half an hour on one core), fast (a few cores), "
@@ -132,7 +133,7 @@ def train(
     systems = _systems(nets) if nets else [continued.system_of(base) if base else "x-bdcnn"]
     if epochs and steps:
         raise UsageError("--epochs and --steps exclude each other", hint="give one of them")
-    if (patch_size or 8) % 8:
+    if patch_size and patch_size % 8:
         raise UsageError(
             f"the patch size must be a multiple of 8, got {patch_size}",
             hint=f"for example {patch_size // 8 * 8}",
@@ -169,6 +170,9 @@ def train(
             _train_one(plan, preset, max_time)
         else:
             _train_alike(plans, preset, budget)
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # they hold the network, which holds the threads
+        raise
     finally:
         task.leave_process_group()
 
