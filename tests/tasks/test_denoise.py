@@ -372,7 +372,7 @@ def test_too_little_memory_costs_one_file(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Darker, "__call__", greedy)
     outcomes = run(sources, tmp_path / "out")
     assert [outcome.status for outcome in outcomes] == ["written", "written", "failed", "written", "written"]
-    assert "too little memory" in outcomes[2].error
+    assert "not enough memory" in outcomes[2].error
 
 
 def test_lists_with_a_byte_order_mark_and_a_name_that_cannot_be(tmp_path: Path) -> None:

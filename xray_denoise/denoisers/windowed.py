@@ -87,6 +87,7 @@ class NetworkDenoiser(Denoiser):
         Raises:
             UsageError: `level` is given to a network that takes none.
             CannotRunError: the device has too little memory for the smallest window.
+            MemoryError: the CPU has too little memory.
             XrayDenoiseError: the precision has too small a range for this image.
         """
         noisy = np.require(noisy, np.float32, ["C", "W"])
@@ -96,6 +97,10 @@ class NetworkDenoiser(Denoiser):
                 break
             except torch.cuda.OutOfMemoryError:
                 pass  # the tensors of the failed try are freed with the exception, before the next one
+            except RuntimeError as error:
+                if "allocate memory" not in str(error):
+                    raise
+                raise MemoryError from error
             self._halve_tile(max(self.window_for((noisy.shape[0], noisy.shape[1]))))
         if not np.isfinite(found.removed).all():
             raise XrayDenoiseError(

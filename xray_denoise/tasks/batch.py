@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xray_denoise import files
 from xray_denoise.denoisers import Denoised, progress
@@ -25,11 +24,10 @@ from xray_denoise.errors import ExistingFileError, XrayDenoiseError
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
 from xray_denoise.tasks.manifest import Entry, Fingerprint, fingerprint, refuse_huge
 from xray_denoise.tasks.options import Options
-from xray_denoise.tasks.outcome import Change, Outcome, Tally, failed
+from xray_denoise.tasks.outcome import Change, Maps, Outcome, Tally, failed
 from xray_denoise.tasks.overlap import Feed, overlapped
 
 READ_AHEAD = 4
@@ -189,8 +187,9 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
         with closing(feed.taken()) as frames, ExitStack() as until_named:
             changes = (frame.change(options.strength) for frame in frames)
             first = next(changes)
-            tally = Tally(keeps_maps=options.save_noise_map)
             make_folder(job.target.parent)
+            maps = until_named.enter_context(closing(Maps(job.target.parent))) if options.save_noise_map else None
+            tally = Tally(maps)
             files.write(
                 tally.counted(chain([first], changes)),
                 job.target,
@@ -216,7 +215,7 @@ def _record(
     job: Job,
     source: _Source,
     first: Radiograph,
-    maps: list[NDArray[np.float32]],
+    maps: Maps | None,
     written: Path,
     until_named: ExitStack,
 ) -> None:
@@ -226,7 +225,7 @@ def _record(
         job: the result's.
         source: what it is made from.
         first: the first frame.
-        maps: noise maps of its frames; none where the method makes none.
+        maps: noise maps of its frames; empty where the method makes none, None where none are wanted.
         written: where the result can be read meanwhile.
         until_named: is closed when the result has its name.
 
@@ -262,10 +261,9 @@ def _record(
 
 def _written(job: Job, source: _Source, first: Change, tally: Tally) -> Outcome:
     options = source.options
-    low, high = first.before.span
-    removed_grey = tally.removed_stored * GREY_MAX / (high - low)
+    removed_grey = tally.removed_grey
     notes = list(files.caveats(first.after, job.target))
-    if options.save_noise_map and not tally.maps:
+    if tally.maps is not None and not tally.maps:
         notes.append(f"'{options.denoiser.name}' makes no noise map")
     if removed_grey < NEXT_TO_NOTHING and options.strength > 0:
         notes.append(f"next to nothing was removed: {removed_grey:.2g} grey levels (root mean square)")

@@ -5,8 +5,9 @@ denoise_files(sources, target, ...) -> Batch: plan, model, manifest, report and 
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
@@ -18,9 +19,9 @@ from xray_denoise.files.atomic import remove_abandoned
 from xray_denoise.physics.profile import Noise
 from xray_denoise.tasks import denoise_log
 from xray_denoise.tasks.batch import decide, run_jobs
-from xray_denoise.tasks.denoise_log import OutcomeLog
+from xray_denoise.tasks.denoise_log import OutcomeLog, same_file
 from xray_denoise.tasks.denoise_report import DenoiseReport
-from xray_denoise.tasks.jobs import AnyPath, Format, Job, LeftAlone, Naming, checked_path, plan_jobs
+from xray_denoise.tasks.jobs import MANIFEST_NAME, AnyPath, Format, Job, LeftAlone, Naming, checked_path, plan_jobs
 from xray_denoise.tasks.manifest import Manifest
 from xray_denoise.tasks.models import Device, Engine, Precision, load
 from xray_denoise.tasks.options import Existing, Options
@@ -107,27 +108,25 @@ class Batch(Iterator[Outcome]):
         if self.on_progress:
             numbers, heard = {job: number for number, job in enumerate(self.jobs)}, self.on_progress
             options = replace(options, on_progress=lambda job, share: heard(numbers[job] + share))
-        if self.log:
-            self.log.open()
-            for found in self.left_alone:
-                self.log.add(denoise_log.left_alone(found))
-        remove_abandoned(job.target.parent for job in self.jobs)
-        running = run_jobs(self.jobs, options)
-        try:
-            for outcome in running:
-                yield self._noted(outcome)
-        except KeyboardInterrupt as interruption:
-            with suppress(KeyboardInterrupt):
-                yield self._noted(running.throw(interruption))
+        with ExitStack() as at_the_end:  # however it comes, Ctrl-C included; the last of these is done first
+            if self.log:
+                self.log.open()
+                at_the_end.callback(self.log.close)
+                for found in self.left_alone:
+                    self.log.add(denoise_log.left_alone(found))
+            if self.report:
+                at_the_end.callback(self.report.write, self.options, self.device)
+            remove_abandoned(job.target.parent for job in self.jobs)
+            running = at_the_end.enter_context(closing(run_jobs(self.jobs, options)))
+            try:
                 for outcome in running:
                     yield self._noted(outcome)
-            raise
-        finally:
-            running.close()
-        if self.report:
-            self.report.write(self.options, self.device)
-        if self.log:
-            self.log.close()
+            except KeyboardInterrupt as interruption:
+                with suppress(KeyboardInterrupt):
+                    yield self._noted(running.throw(interruption))
+                    for outcome in running:
+                        yield self._noted(outcome)
+                raise
 
     def _noted(self, outcome: Outcome) -> Outcome:
         self._told += 1
@@ -229,7 +228,9 @@ def denoise_files(
         raise UsageError("names are for a report, and none is asked for", hint="ask for one, or leave the names out",
                          option="report_names")  # fmt: skip
     outcomes = None if log is None else OutcomeLog(checked_path(log, "the log", "log"), jobs, existing)
-    manifest = _manifest(target, jobs, existing)
+    folder = target if jobs[0].target != target else target.parent
+    _refuse_one_file_twice(outcomes and outcomes.target, page and page.target, folder / MANIFEST_NAME)
+    manifest = _manifest(folder, jobs, existing, always=folder == target)
     if page and not page.skipped:
         page.require()
     if threads is not None:
@@ -318,11 +319,20 @@ def _refuse_useless_options(jobs: list[Job], compression: Compression, private: 
         )
 
 
-def _manifest(target: Path, jobs: list[Job], existing: Existing) -> Manifest | None:
+def _refuse_one_file_twice(log: Path | None, report: Path | None, record: Path) -> None:
+    """Refuse a log, a report and a record of results of which two would be one file."""
+    places = (("log", log), ("report", report), ("record of results", record))
+    for (name, path), (other, taken) in combinations(places, 2):
+        if path and taken and same_file(path, taken):
+            raise UsageError(
+                f"{{path}} cannot be the {name} and the {other}", path=path, hint="choose another name", option=name
+            )
+
+
+def _manifest(folder: Path, jobs: list[Job], existing: Existing, *, always: bool) -> Manifest | None:
     """The record of a folder of results; a single file has one only where it may be skipped."""
-    into_folder = jobs[0].target != target
-    if not into_folder and existing != "skip":
+    if not always and existing != "skip":
         return None
-    manifest = Manifest(target if into_folder else target.parent)
+    manifest = Manifest(folder)
     manifest.refuse_if_same_as(job.source for job in jobs)
     return manifest
