@@ -236,7 +236,10 @@ def test_running_out_of_memory_halves_the_tile(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("said", "raised"),
-    [("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes", MemoryError), ("else", RuntimeError)],
+    [
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes", MemoryError),
+        ("else", RuntimeError),
+    ],
 )
 def test_too_little_memory_of_the_processor_is_told_from_other_errors(
     monkeypatch: pytest.MonkeyPatch, said: str, raised: type[Exception]

@@ -1,7 +1,7 @@
 """A network as a `Denoiser`, window by window.
 
 An image is cut into windows of one size, each with a halo as wide as the network sees, so that the result is that of
-the whole image and memory does not grow with it.
+the whole image, and that the memory of the network does not grow with it.
 """
 
 import abc
@@ -104,7 +104,7 @@ class NetworkDenoiser(Denoiser):
             self._halve_tile(max(self.window_for((noisy.shape[0], noisy.shape[1]))))
         if not np.isfinite(found.removed).all():
             raise XrayDenoiseError(
-                f"'{self.name}' gives values in {self.arithmetic} that are not numbers",
+                f"'{self.name}' produced NaN or infinity in {self.arithmetic}",
                 hint="try 32-bit arithmetic; if that does not help, please report it",
                 option="precision",
             )

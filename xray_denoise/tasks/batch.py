@@ -48,7 +48,6 @@ def run_jobs(jobs: Sequence[Job], options: Options) -> Generator[Outcome, None, 
         jobs,
         partial(_read, options=options),
         _denoise,
-        at_once=options.denoiser.concurrency,
         is_last=lambda outcome: options.stop_on_error and outcome.status == "failed",
     )
 
@@ -61,7 +60,7 @@ class _Source:
     frames: Iterator[Radiograph]
     """Empty for a result that is skipped."""
     options: Options
-    """For images of its size."""
+    """What is done to it."""
     shape: tuple[int, int] = (0, 0)
     fingerprint: Fingerprint | None = None
     """None where no manifest asks for it."""
@@ -80,7 +79,7 @@ class _Denoised:
     result: Denoised
     seconds: float
 
-    def change(self, strength: float) -> "Change":
+    def change(self, strength: float) -> Change:
         """What is written."""
         removed = np.multiply(self.result.removed, strength, dtype=np.float64)
         return Change(self.radiograph, self.radiograph.with_removed(removed), self.result, self.seconds)
@@ -100,11 +99,7 @@ def _read(job: Job, options: Options) -> _Source:
     Raises:
         XrayDenoiseError: the source cannot be read, or a target exists.
     """
-    decision: Decision = "write"
-    kind = files.sniff(job.source)
-    if kind is not None:  # nothing else is worth a look at its size or its result
-        refuse_huge(job.source)
-        decision = decide(job, options)
+    kind, decision = examine(job, options)
     if decision == "skip":
         return _Source("skip", iter(()), options)
     frames = files.read_frames(job.source, span=options.value_range, kind=kind)
@@ -112,6 +107,18 @@ def _read(job: Job, options: Options) -> _Source:
     shape = (held[0].stored.shape[0], held[0].stored.shape[1])
     content = fingerprint(job.source) if options.manifest else None
     return _Source(decision, chain(held, frames), options, shape, content)
+
+
+def examine(job: Job, options: Options) -> tuple[files.Kind, Decision]:
+    """The format of the source of a job, and what becomes of its target, before any pixel is read.
+
+    Raises:
+        UnreadableFileError: the source is missing, far too large, or of no format that is read.
+        ExistingFileError: something is there that must not be replaced.
+    """
+    kind = files.kind_of(job.source)
+    refuse_huge(job.source)
+    return kind, decide(job, options)
 
 
 def decide(job: Job, options: Options) -> Decision:
@@ -175,7 +182,7 @@ def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
     for radiograph in source.frames:
         start = time.perf_counter()
         with progress.listening(listener):
-            result = denoiser(radiograph.grey, noise)  # Options has refused profiles
+            result = denoiser(radiograph.grey, noise)
         listener = None
         yield _Denoised(radiograph, result, time.perf_counter() - start)
 

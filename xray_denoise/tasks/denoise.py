@@ -18,14 +18,26 @@ from xray_denoise.files import Compression, Private, Render
 from xray_denoise.files.atomic import remove_abandoned
 from xray_denoise.physics.profile import Noise
 from xray_denoise.tasks import denoise_log
-from xray_denoise.tasks.batch import decide, run_jobs
+from xray_denoise.tasks.batch import examine, run_jobs
 from xray_denoise.tasks.denoise_log import OutcomeLog, same_file
 from xray_denoise.tasks.denoise_report import DenoiseReport
-from xray_denoise.tasks.jobs import MANIFEST_NAME, AnyPath, Format, Job, LeftAlone, Naming, checked_path, plan_jobs
+from xray_denoise.tasks.jobs import (
+    MANIFEST_NAME,
+    AnyPath,
+    Format,
+    Job,
+    LeftAlone,
+    Naming,
+    check_choice,
+    checked_path,
+    plan_jobs,
+)
 from xray_denoise.tasks.manifest import Manifest
 from xray_denoise.tasks.models import Device, Engine, Precision, load
 from xray_denoise.tasks.options import Existing, Options
 from xray_denoise.tasks.outcome import Outcome
+
+OnError = Literal["continue", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,7 @@ class Batch(Iterator[Outcome]):
         """What would become of each file; nothing is written."""
         for job in self.jobs:
             try:
-                yield Planned(job, decide(job, self.options))
+                yield Planned(job, examine(job, self.options)[1])
             except XrayDenoiseError as error:
                 yield Planned(job, "fail", error)
 
@@ -153,7 +165,7 @@ def denoise_files(
     compression: Compression = "none",
     private: Private = "keep",
     existing: Existing = "error",
-    on_error: Literal["continue", "stop"] = "continue",
+    on_error: OnError = "continue",
     save_noise_map: bool = False,
     report: AnyPath | None = None,
     report_names: bool = False,
@@ -192,7 +204,8 @@ def denoise_files(
         report: HTML page with the images before and after.
         report_names: name the files on that page; names may tell who a patient is.
         log: file of JSON lines with every outcome (docs/api.md lists the fields).
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; like all that follows not for a model that is loaded.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; ignored, like precision, engine, tile and batch_size, where
+            the model is loaded already.
         precision: arithmetic of the network: "auto", "fp32", "bf16" or "fp16".
         engine: what runs the network on a CPU: "auto", "torch" or "openvino".
         tile: side of the tiles in pixels; None chooses it by the image.
@@ -218,6 +231,17 @@ def denoise_files(
     """
     given = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     target = checked_path(target, "the output", "target")
+    for option, value, choices in (
+        ("file_format", file_format, Format | None),
+        ("render", render, Render),
+        ("compression", compression, Compression),
+        ("private", private, Private),
+        ("existing", existing, Existing),
+        ("on_error", on_error, OnError),
+        ("precision", precision, Precision),
+        ("engine", engine, Engine),
+    ):
+        check_choice(option, value, choices)
     if bits not in (None, 8, 16):
         raise UsageError(f"a picture has 8 or 16 bits, not {bits}", hint="choose 8 or 16", option="bits")
     jobs, left_alone = plan_jobs(given, target, noise_maps=save_noise_map, naming=Naming(file_format, suffix))
@@ -229,7 +253,7 @@ def denoise_files(
                          option="report_names")  # fmt: skip
     outcomes = None if log is None else OutcomeLog(checked_path(log, "the log", "log"), jobs, existing)
     folder = target if jobs[0].target != target else target.parent
-    _refuse_one_file_twice(outcomes and outcomes.target, page and page.target, folder / MANIFEST_NAME)
+    _refuse_one_file_twice(outcomes.target if outcomes else None, page.target if page else None, folder / MANIFEST_NAME)
     manifest = _manifest(folder, jobs, existing, always=folder == target)
     if page and not page.skipped:
         page.require()

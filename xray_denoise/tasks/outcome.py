@@ -84,7 +84,7 @@ class Maps:
 
     def __init__(self, folder: Path) -> None:
         """Keep them in `folder`, which must exist by the time of the first map."""
-        self._stream = tempfile.SpooledTemporaryFile(HELD_BYTES, dir=folder)  # noqa: SIM115 - closed by `close`
+        self._stream = tempfile.SpooledTemporaryFile(HELD_BYTES, dir=str(folder))  # noqa: SIM115 - closed by `close`
         self._shapes: list[tuple[int, ...]] = []
 
     def add(self, noise_map: NDArray[np.float32]) -> None:
