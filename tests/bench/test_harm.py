@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -76,7 +77,6 @@ def test_a_blur_is_seen_in_edges_lesions_and_spectrum() -> None:
 
     found = measured("edges", blur)
     assert found["width 8"] == pytest.approx(2.563 * np.hypot(0.7, 2.0), rel=0.03)
-    assert found["edge kept 8"] == pytest.approx(1, abs=0.02)
     found = measured("lesions", blur)
     for name, make in LESIONS.items():
         lesion = make()
@@ -194,13 +194,9 @@ def test_the_default_network_passes_through_every_scene() -> None:
 
 
 def published() -> list[Record]:
-    """What the published table has of the default network: with the weights that are shipped."""
-    records = [Record.from_line(line) for line in PUBLISHED.read_text(encoding="utf-8").splitlines()]
-    sha256 = weights.find(denoisers.DEFAULT).sha256
-    found = [one for one in records if one.key.startswith(f"{denoisers.DEFAULT}, blind, {sha256}")]
-    assert found, (
-        "the table is of other weights: xray-denoise bench --table harm --log docs/results/harm.jsonl --resume"
-    )
+    """What the published table has of the default network with the weights that are shipped."""
+    found = harm.read_log(PUBLISHED, denoisers.DEFAULT)
+    assert found, "these weights are not in the table: see 'The gate' in docs/trust.md"
     return found
 
 
@@ -215,5 +211,20 @@ def test_the_default_network_keeps_what_it_reached() -> None:
     found = {one.cell: one.reached for one in harm.failures(published())}
     assert found.keys() == known.keys(), "list exactly the cells that fail"
     for cell, reached in found.items():
-        worse = known[cell] - reached if "shift" not in cell else abs(reached) - abs(known[cell])
-        assert worse < 0.005, f"{cell}: {reached}, {known[cell]} before"
+        worse = abs(reached) - abs(known[cell]) if "shift" in cell else known[cell] - reached
+        assert worse < 1e-3, f"{cell}: {reached}, {known[cell]} before"
+
+
+def test_other_weights_are_not_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = weights.find(denoisers.DEFAULT)
+    monkeypatch.setattr(weights, "find", lambda _: replace(card, sha256="0" * 64))
+    assert harm.read_log(PUBLISHED, denoisers.DEFAULT) == []
+
+
+def test_the_command_prints_what_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.jsonl"
+    lost = Record("f", "lesions", "csi 4", {"kept dots": 0.5, "kept line": 0.99}, key="f, blind, Filter; image")
+    told = Record("f", "lesions", "csi 4", {"kept dots": 0.6}, key="f, oracle, Filter; image")
+    log.write_text(f"{lost.line()}\n{told.line()}\n")
+    harm.main([str(log), "f"])
+    assert json.loads(capsys.readouterr().out) == {"csi 4: kept dots": 0.5}

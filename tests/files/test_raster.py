@@ -450,6 +450,19 @@ def test_pages_that_the_chain_has_lost_are_missed(tmp_path: Path) -> None:
         list(files.read_frames(tmp_path / "a.tif"))
 
 
+def test_a_tiff_file_without_a_page_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(60))
+    with pytest.raises(UnreadableFileError, match="has no page"):
+        files.read(tmp_path / "a.tif")
+    with pytest.raises(UnreadableFileError, match="has no page"):
+        list(files.read_frames(tmp_path / "a.tif"))
+
+
+def test_an_imagej_file_that_says_it_holds_no_image_holds_one(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", NOISE, description="ImageJ=1.53k\nimages=0\n", metadata=None)
+    assert [np.array_equal(one.stored, NOISE) for one in files.read_frames(tmp_path / "a.tif")] == [True]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_images_are_turned_upright(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()

@@ -134,7 +134,9 @@ def fragments(data: bytes, random: Random) -> bytes:
         numbers = [random.choice((0, 0, 1, at, len(value), 0xFFFFFFFF)) for _ in range(random.choice((1, 2, 3, 8)))]
         items = (struct.pack(f"<{len(numbers)}L", *numbers),)
     else:
-        return _put(data, at + 4, "<L", random.choice((*LONG_EXTREMES, length + 2, max(0, length - 2))))
+        return _put(
+            data, at + 4, "<L", random.choice((*LONG_EXTREMES, min(length + 2, 0xFFFFFFFF), max(0, length - 2)))
+        )
     return data[:at] + b"".join(ITEM + struct.pack("<L", len(one)) + one for one in items) + data[at + 8 + len(value) :]
 
 

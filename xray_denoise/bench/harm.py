@@ -2,8 +2,16 @@
 
 Five scenes of our own (`SCENES`), each at every noise of `SPECTRA` x `DEVIATIONS`, and one without noise. A record has
 all that a scene tells: `Harm` measures, `HarmTable` lays out, `failures` is the gate.
+
+    python -m xray_denoise.bench.harm LOG METHOD
+
+prints the cells in which a method does not pass the gate, as JSON, from the log of a table.
 """
 
+import argparse
+import json
+import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,12 +21,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_denoise import weights
 from xray_denoise.bench.cases import Case, CleanImage, ImageSet
 from xray_denoise.bench.detectors import even
 from xray_denoise.bench.metrics import SECONDS
 from xray_denoise.bench.records import Record
 from xray_denoise.bench.rows import Row
 from xray_denoise.bench.table import Run, TableSpec, Work
+from xray_denoise.denoisers import AUTO, DEFAULT
 from xray_denoise.errors import UsageError
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.chain import detector_profile
@@ -88,14 +98,13 @@ class Harm:
         return values
 
     def edges(self, exposures: "_Exposures", _noisy: Grey) -> Values:
-        """10-90 % width and height of an edge, by its contrast."""
+        """10-90 % width of an edge, by its contrast."""
         values: Values = {}
         for contrast in CONTRASTS:
             height = contrast * exposures.deviation
             distance = edge_distance()
             _, denoised = exposures.of(127 - height / 2 + height * _edge(distance, EDGE_BLUR))
-            width, kept = edge_width(denoised, distance, height)
-            values |= {f"width {contrast:g}": width, f"edge kept {contrast:g}": kept}
+            values[f"width {contrast:g}"] = edge_width(denoised, distance, height)
         return values
 
     def discs(self, exposures: "_Exposures", _noisy: Grey) -> Values:
@@ -212,8 +221,8 @@ def _edge(distance: NDArray[np.float64], blur: float) -> NDArray[np.float64]:
     return np.asarray(ndtr(distance / blur))
 
 
-def edge_width(image: NDArray[np.floating], distance: NDArray[np.float64], height: float) -> tuple[float, float]:
-    """The 10-90 % width of an edge, pixels, and its height over the true one.
+def edge_width(image: NDArray[np.floating], distance: NDArray[np.float64], height: float) -> float:
+    """The 10-90 % width of an edge of about that height, pixels.
 
     An integral of a Gaussian is fitted to the pixels within `EDGE_REACH` of the edge by least squares; its 10-90 %
     width is 2.563 deviations.
@@ -232,7 +241,7 @@ def edge_width(image: NDArray[np.floating], distance: NDArray[np.float64], heigh
 
     start = [float(grey.min()), height, 1.0]
     found = least_squares(misfit, start, bounds=([-np.inf, -np.inf, 0.1], [np.inf, np.inf, EDGE_REACH])).x
-    return 2.563 * float(found[2]), float(found[1] / height)
+    return 2.563 * float(found[2])
 
 
 def ring_power(noise: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -278,6 +287,10 @@ class HarmTable(TableSpec):
 
     metrics = (SECONDS,)
     plotted = "Harm"
+
+    def rows(self) -> list[str]:
+        """A classical method, a small network, and the default."""
+        return ["noisy", "nlm", "lite", AUTO]
 
     def images(self, folder: Path | None, *, quick: bool) -> ImageSet:
         """A chest phantom without noise of its own.
@@ -326,7 +339,7 @@ class HarmTable(TableSpec):
         return [one.table(run, [CLEAN] if one.scene == "noise-free" else noises) for one in GROUPS]
 
     def plot(self, run: Run) -> Plot:
-        """Every measure but that of images without noise: means over the noises, or against what is varied."""
+        """Every measure but that of images without noise; see `Group`."""
         noises = self.noises(run.quick)
         return Plot(self.plotted, panels([one.panel(run, noises) for one in GROUPS if one.scene != "noise-free"]))
 
@@ -335,8 +348,9 @@ class HarmTable(TableSpec):
 class Group:
     """Measures that stand in one table: a row for each method and item, a column for each noise.
 
-    `items` are the names of values of a record of `scene` by the title of their item, and `at` what is varied from item
-    to item, for the plot: its values, and its name.
+    `items` are the names of values of a record of `scene` by the title of their item. The plot shows the mean of
+    `drawn` of them, or of all, against the deviation of the noise; or, where something is varied from item to item,
+    each against the values `at` of what is varied, as a mean over the deviations.
     """
 
     title: str
@@ -344,7 +358,11 @@ class Group:
     scene: str
     items: Mapping[str, str]
     digits: int = 2
-    at: tuple[Sequence[float], str] | None = None
+    at: Sequence[float] = ()
+    varied: str = ""
+    drawn: tuple[str, ...] = ()
+    log: bool = False
+    """Whether the plot has logarithmic axes."""
 
     def value(self, run: Run, row: Row, metric: str, noise: str) -> float | None:
         """One value of a row."""
@@ -365,25 +383,26 @@ class Group:
         return Table(self.title, self.definition, columns, tuple(rows), self.digits)
 
     def panel(self, run: Run, noises: Sequence[str]) -> Panel:
-        """A line for each method: over what is varied the mean over the noises, else over the noises that of items."""
-        lines = []
+        """A line for each method and spectrum."""
+        metrics, lines = self.drawn or tuple(self.items.values())[: len(self.at) or None], []
         for row in run.rows:
-            found = np.array(
-                [
-                    [np.nan if (value := self.value(run, row, metric, noise)) is None else value for noise in noises]
-                    for metric in self.items.values()
-                ]
-            )
-            measured = np.isfinite(found).any(axis=1)
-            if not measured.any():
-                continue
-            if self.at:
-                x, y = np.array(self.at[0], dtype=np.float64)[measured], np.nanmean(found[measured], axis=1)
-            else:
-                x, y = np.arange(len(noises), dtype=np.float64), np.nanmean(found[measured], axis=0)
-            lines.append(Line(row.title, x, y))
-        across = self.at[1] if self.at else "noise: " + ", ".join(f"{at} {noise}" for at, noise in enumerate(noises))
-        return Panel(self.title, across, "mean", tuple(lines))
+            for spectrum in SPECTRA:
+                those = [noise for noise in noises if noise.startswith(spectrum)]
+                found = np.array(
+                    [[_number(self.value(run, row, metric, noise)) for noise in those] for metric in metrics]
+                )
+                if self.at:
+                    kept = np.isfinite(found).all(axis=1)
+                    x, y = np.array(self.at)[kept], found[kept].mean(axis=1)
+                else:
+                    x, y = np.array([float(noise.split()[1]) for noise in those]), found.mean(axis=0)
+                lines.append(Line(f"{row.title}, {spectrum}", x, y))
+        across = self.varied or "deviation of the noise, grey levels"
+        return Panel(self.title, across, "mean", tuple(lines), log_x=self.log or not self.at, log_y=self.log)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 GROUPS = (
@@ -418,6 +437,10 @@ GROUPS = (
             **{f"diameter {one:g}, before": f"threshold before {one:g}" for one in DIAMETERS},
             "after over before": "threshold ratio",
         },
+        2,
+        DIAMETERS,
+        "diameter, pixels",
+        log=True,
     ),
     Group(
         "Shift of flat fields, grey",
@@ -425,7 +448,8 @@ GROUPS = (
         "flat fields",
         {f"grey level {grey}": f"shift {grey}" for grey in GREYS},
         4,
-        (GREYS, "grey level"),
+        GREYS,
+        "grey level",
     ),
     Group(
         "Error of a chest phantom over the variance of the noise",
@@ -434,6 +458,7 @@ GROUPS = (
         "lesions",
         {"bias^2": "bias^2", "variance": "variance"},
         4,
+        drawn=("variance",),
     ),
     Group(
         "Noise power that is left",
@@ -442,7 +467,9 @@ GROUPS = (
         "lesions",
         {f"{one:.2f} cycles per pixel": f"power {ring}" for ring, one in enumerate(RING_MIDDLES)},
         4,
-        (RING_MIDDLES, "frequency, cycles per pixel"),
+        RING_MIDDLES,
+        "frequency, cycles per pixel",
+        log=True,
     ),
     Group(
         "10-90 % width of an edge, pixels",
@@ -451,15 +478,8 @@ GROUPS = (
         "edges",
         {f"contrast {one:g}": f"width {one:g}" for one in CONTRASTS},
         2,
-        (CONTRASTS, "contrast over the deviation of the noise"),
-    ),
-    Group(
-        "Height of an edge that is kept",
-        "Share of the height; from the same fits.",
-        "edges",
-        {f"contrast {one:g}": f"edge kept {one:g}" for one in CONTRASTS},
-        3,
-        (CONTRASTS, "contrast over the deviation of the noise"),
+        CONTRASTS,
+        "contrast over the deviation of the noise",
     ),
     Group(
         "False structures in a million pixels",
@@ -467,6 +487,7 @@ GROUPS = (
         "empty",
         {name: name for name in ("blobs", "lines", "blobs before", "lines before")},
         1,
+        drawn=("blobs",),
     ),
     Group(
         "Change of a chest phantom without noise, grey",
@@ -510,3 +531,24 @@ def failures(records: Iterable[Record]) -> list[Failure]:
                     )
                 )
     return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print what does not pass the gate."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("log", type=Path)
+    parser.add_argument("method", nargs="?", default=DEFAULT)
+    given = parser.parse_args(arguments)
+    found = failures(read_log(given.log, given.method))
+    sys.stdout.write(json.dumps({one.cell: round(one.reached, 4) for one in found}, indent=1) + "\n")
+
+
+def read_log(path: Path, method: str) -> list[Record]:
+    """What a log has of a blind method as it is now: with these weights, if it is a network."""
+    version = weights.find(method).sha256 if method in weights.names() else ""
+    records = map(Record.from_line, path.read_bytes().splitlines())
+    return [one for one in records if one.key.startswith(f"{method}, blind, {version}")]
+
+
+if __name__ == "__main__":
+    main()

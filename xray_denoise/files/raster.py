@@ -341,6 +341,8 @@ def _tiff_pages(path: Path) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
 
     logging.getLogger("tifffile").disabled = True  # what it would say of a damaged file is said by `as_unreadable`
     places = _directories(path)
+    if not places:
+        raise UnreadableFileError(f"{path} has no page", hint=AGAIN)
     with tifffile.TiffFile(path) as file:
         for number, place in enumerate(places):
             file.filehandle.seek(place)
@@ -409,7 +411,7 @@ def _declared_images(page: "TiffPage") -> int:
     if page.is_imagej:
         lines = (page.description or page.description1).splitlines()
         counts = [line.removeprefix("images=") for line in lines if line.startswith("images=")]
-        images = int(counts[0]) if counts and counts[0].isdigit() else 1
+        images = max(1, int(counts[0])) if counts and counts[0].isdigit() else 1
     elif page.is_shaped:
         text = page.shaped_description or ""
         described = json.loads(text) if text.startswith("{") else {}

@@ -143,7 +143,8 @@ def right_choice(detectability: Values) -> Values:
 
     known, x = np.linspace(0, 12, 121), np.linspace(-8, 20, 561)
     density = np.exp(-((x - known[:, None]) ** 2) / 2) / np.sqrt(2 * np.pi)
-    return np.asarray(np.interp(detectability, known, (density * ndtr(x) ** 3).sum(axis=1) * (x[1] - x[0])))
+    right = (density * ndtr(x) ** 3).sum(axis=1) * (x[1] - x[0])
+    return np.asarray(np.interp(detectability, known, right))
 
 
 def _template(diameter: float) -> Values:
