@@ -342,7 +342,7 @@ def _tiff_pages(path: Path) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
     logging.getLogger("tifffile").disabled = True  # what it would say of a damaged file is said by `as_unreadable`
     places = _directories(path)
     if not places:
-        raise UnreadableFileError(f"{path} has no page", hint=AGAIN)
+        raise UnreadableFileError("{path} has no page", path=path, hint=AGAIN)
     with tifffile.TiffFile(path) as file:
         for number, place in enumerate(places):
             file.filehandle.seek(place)
