@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xray_denoise import files
 from xray_denoise.denoisers import Denoised, progress
@@ -25,11 +24,10 @@ from xray_denoise.errors import ExistingFileError, XrayDenoiseError
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
 from xray_denoise.tasks.manifest import Entry, Fingerprint, fingerprint, refuse_huge
 from xray_denoise.tasks.options import Options
-from xray_denoise.tasks.outcome import Change, Outcome, Tally, failed
+from xray_denoise.tasks.outcome import Change, Maps, Outcome, Tally, failed
 from xray_denoise.tasks.overlap import Feed, overlapped
 
 READ_AHEAD = 4
@@ -50,7 +48,6 @@ def run_jobs(jobs: Sequence[Job], options: Options) -> Generator[Outcome, None, 
         jobs,
         partial(_read, options=options),
         _denoise,
-        at_once=options.denoiser.concurrency,
         is_last=lambda outcome: options.stop_on_error and outcome.status == "failed",
     )
 
@@ -63,7 +60,7 @@ class _Source:
     frames: Iterator[Radiograph]
     """Empty for a result that is skipped."""
     options: Options
-    """For images of its size."""
+    """What is done to it."""
     shape: tuple[int, int] = (0, 0)
     fingerprint: Fingerprint | None = None
     """None where no manifest asks for it."""
@@ -82,7 +79,7 @@ class _Denoised:
     result: Denoised
     seconds: float
 
-    def change(self, strength: float) -> "Change":
+    def change(self, strength: float) -> Change:
         """What is written."""
         removed = np.multiply(self.result.removed, strength, dtype=np.float64)
         return Change(self.radiograph, self.radiograph.with_removed(removed), self.result, self.seconds)
@@ -102,11 +99,7 @@ def _read(job: Job, options: Options) -> _Source:
     Raises:
         XrayDenoiseError: the source cannot be read, or a target exists.
     """
-    decision: Decision = "write"
-    kind = files.sniff(job.source)
-    if kind is not None:  # nothing else is worth a look at its size or its result
-        refuse_huge(job.source)
-        decision = decide(job, options)
+    kind, decision = examine(job, options)
     if decision == "skip":
         return _Source("skip", iter(()), options)
     frames = files.read_frames(job.source, span=options.value_range, kind=kind)
@@ -114,6 +107,18 @@ def _read(job: Job, options: Options) -> _Source:
     shape = (held[0].stored.shape[0], held[0].stored.shape[1])
     content = fingerprint(job.source) if options.manifest else None
     return _Source(decision, chain(held, frames), options, shape, content)
+
+
+def examine(job: Job, options: Options) -> tuple[files.Kind, Decision]:
+    """The format of the source of a job, and what becomes of its target, before any pixel is read.
+
+    Raises:
+        UnreadableFileError: the source is missing, far too large, or of no format that is read.
+        ExistingFileError: something is there that must not be replaced.
+    """
+    kind = files.kind_of(job.source)
+    refuse_huge(job.source)
+    return kind, decide(job, options)
 
 
 def decide(job: Job, options: Options) -> Decision:
@@ -177,7 +182,7 @@ def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
     for radiograph in source.frames:
         start = time.perf_counter()
         with progress.listening(listener):
-            result = denoiser(radiograph.grey, noise)  # Options has refused profiles
+            result = denoiser(radiograph.grey, noise)
         listener = None
         yield _Denoised(radiograph, result, time.perf_counter() - start)
 
@@ -189,8 +194,9 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
         with closing(feed.taken()) as frames, ExitStack() as until_named:
             changes = (frame.change(options.strength) for frame in frames)
             first = next(changes)
-            tally = Tally(keeps_maps=options.save_noise_map)
             make_folder(job.target.parent)
+            maps = until_named.enter_context(closing(Maps(job.target.parent))) if options.save_noise_map else None
+            tally = Tally(maps)
             files.write(
                 tally.counted(chain([first], changes)),
                 job.target,
@@ -216,7 +222,7 @@ def _record(
     job: Job,
     source: _Source,
     first: Radiograph,
-    maps: list[NDArray[np.float32]],
+    maps: Maps | None,
     written: Path,
     until_named: ExitStack,
 ) -> None:
@@ -226,7 +232,7 @@ def _record(
         job: the result's.
         source: what it is made from.
         first: the first frame.
-        maps: noise maps of its frames; none where the method makes none.
+        maps: noise maps of its frames; empty where the method makes none, None where none are wanted.
         written: where the result can be read meanwhile.
         until_named: is closed when the result has its name.
 
@@ -262,10 +268,9 @@ def _record(
 
 def _written(job: Job, source: _Source, first: Change, tally: Tally) -> Outcome:
     options = source.options
-    low, high = first.before.span
-    removed_grey = tally.removed_stored * GREY_MAX / (high - low)
+    removed_grey = tally.removed_grey
     notes = list(files.caveats(first.after, job.target))
-    if options.save_noise_map and not tally.maps:
+    if tally.maps is not None and not tally.maps:
         notes.append(f"'{options.denoiser.name}' makes no noise map")
     if removed_grey < NEXT_TO_NOTHING and options.strength > 0:
         notes.append(f"next to nothing was removed: {removed_grey:.2g} grey levels (root mean square)")

@@ -10,7 +10,7 @@ from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.files import Compression, Derivation, Private, Render
 from xray_denoise.physics.profile import Noise, as_level
-from xray_denoise.radiograph import Radiograph
+from xray_denoise.radiograph import Radiograph, checked_range
 from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.jobs import Job
 from xray_denoise.tasks.manifest import Manifest, Recipe
@@ -19,12 +19,24 @@ from xray_denoise.tasks.outcome import Outcome
 Existing = Literal["error", "skip", "overwrite"]
 
 
+def check_strength(strength: float) -> None:
+    """Refuse a share of the predicted change that is none.
+
+    Raises:
+        UsageError: it lies outside of 0..1.
+    """
+    if not 0 <= strength <= 1:
+        raise UsageError(
+            f"the strength must lie in 0..1, got {strength:g}", hint="0 changes nothing", option="strength"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What is done to every file.
 
     Raises:
-        UsageError: a value is out of its range.
+        UsageError: a value is out of its range, or the denoiser cannot be told the noise.
     """
 
     denoiser: Denoiser
@@ -49,18 +61,12 @@ class Options:
     """Called with the share of the first frame of a file that is denoised, 0..1, tile by tile."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise UsageError(
-                f"the strength must lie in 0..1, got {self.strength:g}", hint="0 changes nothing", option="strength"
-            )
+        check_strength(self.strength)
         if self.existing == "skip" and self.manifest is None:
             raise ValueError("skipping results takes a manifest")
-        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
-            raise UsageError(
-                "a value range must go from a lower to a higher stored value",
-                hint="for example 0,4095",
-                option="value_range",
-            )
+        if self.value_range is not None:
+            checked_range(self.value_range)
+        self.denoiser.require(self.noise)
 
     @property
     def identity(self) -> dict[str, Any]:
