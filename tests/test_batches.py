@@ -112,7 +112,7 @@ def test_ctrl_c_leaves_no_half_file(tmp_path: Path) -> None:
     assert "Traceback" not in said
     assert said.splitlines()[-2:] == [
         "error: interrupted",
-        "hint:  what was finished stays; denoise continues with --existing skip, the others with --resume",
+        "hint:  finished files are kept; `denoise` continues with --existing skip, `train` and `bench` with --resume",
     ]
     done = len(list((tmp_path / "out").glob("*.dcm")))
     told = re.search(r"\n(\d+) written, 0 skipped, 0 failed, (\d+) not begun\n", said)

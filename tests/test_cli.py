@@ -136,7 +136,7 @@ def test_a_folder_with_a_broken_file(here: Path) -> None:
         ("denoise x.png -o out.png --range 5", 2, "a value range must go from"),
         ("denoise x.png -o out.png --bits 12", 2, "8 or 16 bits"),
         ("denoise x.png -o out.png --model mine.safetensors", 3, "no weights at mine.safetensors"),
-        ("denoise x.png -o no-suffix.xyz/x.gif", 2, "does not tell which format"),
+        ("denoise x.png -o no-suffix.xyz/x.gif", 2, "does not say which format"),
         ("denoise x.png -o x.png --existing overwrite", 2, "would replace x.png, which is an input"),
         ("synth --eta -1", 2, "lies above 0"),
         ("synth --eta 1e18", 2, "lies above 0"),

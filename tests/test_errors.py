@@ -10,6 +10,7 @@ from xray_denoise.cli.app import FLAGS, complain_of
 from xray_denoise.errors import UsageError
 
 PACKAGE = Path(__file__).resolve().parents[1] / "xray_denoise"
+PATH_NAME = re.compile(r"(^|[.])(path|target|folder|source)$")
 FLAG = re.compile(r"(?<![\w-])--?[a-z]")
 
 
@@ -30,6 +31,27 @@ def test_no_error_of_the_library_names_an_option_of_the_command_line() -> None:
     texts = raised_texts()
     assert len(texts) > 300
     assert [text for text in texts if FLAG.search(text)] == []
+
+
+def formatted_paths(source: str) -> list[str]:
+    """Errors that format a path into their message, where programs and the report cannot tell it from the rest."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Error") and node.args:
+            values = [part.value for part in ast.walk(node.args[0]) if isinstance(part, ast.FormattedValue)]
+            found += [text for text in map(ast.unparse, values) if PATH_NAME.search(text)]
+    return found
+
+
+def test_errors_of_files_tell_the_path_apart() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (PACKAGE / "files").rglob("*.py")]
+    assert len(sources) > 15
+    assert [text for source in sources for text in formatted_paths(source)] == []
+
+
+@pytest.mark.parametrize("text", ["f'{path} is damaged'", "f'cannot write {self.target}: {what}'", "f'{x.source} 1'"])
+def test_a_path_in_a_message_would_be_found(text: str) -> None:
+    assert formatted_paths(f"raise UnreadableFileError({text}, hint='none')")
 
 
 @pytest.mark.parametrize("text", ["'use --bits 16'", "'choose another with -o'", "f'{x}: leave out --compress'"])

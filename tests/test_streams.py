@@ -75,6 +75,13 @@ def test_a_full_standard_output_is_an_error_of_two_lines(here: Path, line: str) 
     assert "cannot write to standard output: No space left" in ran.stderr
 
 
+def test_a_reader_that_has_gone_stops_no_work(here: Path) -> None:
+    ran = run("denoise in -o out --model noisy --json | true; exit ${PIPESTATUS[0]}", here)
+    assert ran.returncode == 1, "one of the files is broken"
+    assert {path.name for path in (here / "out").glob("*.png")} == {"0.png", "1.png"}
+    assert "2 written, 0 skipped, 1 failed" in ran.stderr
+
+
 @pytest.mark.parametrize(
     ("line", "status", "what", "flag"),
     [

@@ -6,6 +6,10 @@ PATH = "{path}"
 """Where a message names the file that it is about."""
 
 
+AGAIN = "fetch the file again from its source"
+"""What to do about a file that is damaged."""
+
+
 class XrayDenoiseError(Exception):
     """Base class of the errors that a user can fix.
 

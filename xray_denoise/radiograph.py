@@ -51,13 +51,7 @@ class Radiograph:
     def __post_init__(self) -> None:
         if self.stored.ndim != 2 or not self.stored.size or self.stored.dtype.kind not in "iu":
             raise ValueError(f"stored must be a 2-D integer array, got {self.stored.dtype} {self.stored.shape}")
-        lo, hi = self.span
-        if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
-            raise UsageError(
-                f"a range must go from a lower to a higher stored value, got {lo:g},{hi:g}",
-                hint="give both in stored values, or leave it out",
-                option="value_range",
-            )
+        checked_range(self.span)
         view = self.stored.view()
         view.flags.writeable = False
         object.__setattr__(self, "stored", view)
@@ -123,7 +117,7 @@ class Radiograph:
         return self.with_removed(np.subtract(self.grey, denoised, dtype=np.float64))
 
     def with_removed(self, removed: NDArray[np.floating]) -> Self:
-        """The same radiograph with grey levels taken off its stored values; where none are, those stay as they are.
+        """Subtract grey levels from the stored values; a pixel from which nothing is removed keeps its stored value.
 
         Args:
             removed: grey levels, same shape.
@@ -137,7 +131,7 @@ class Radiograph:
         change = removed.astype(np.float64)
         if not np.isfinite(change).all():
             raise XrayDenoiseError(
-                "the denoised image of {path} has values that are not numbers",
+                "the denoised image of {path} contains NaN or infinity",
                 path=self.source,
                 hint="try 32-bit arithmetic; if that does not help, please report it",
                 option="precision",
@@ -165,6 +159,22 @@ class Radiograph:
             UsageError: `lo` is not below `hi`, or one is not finite.
         """
         return replace(self, span=(lo, hi))
+
+
+def checked_range(given: tuple[float, float]) -> tuple[float, float]:
+    """The values that are shown black and white.
+
+    Raises:
+        UsageError: they are not two, the first is not below the second, or one is not finite.
+    """
+    ends = tuple(float(end) for end in given)
+    if len(ends) != 2 or not all(map(math.isfinite, ends)) or ends[0] >= ends[1]:
+        raise UsageError(
+            f"a value range must go from a lower to a higher value, got {', '.join(f'{end:g}' for end in ends)}",
+            hint="for example 0,4095",
+            option="value_range",
+        )
+    return ends[0], ends[1]
 
 
 def robust_span(values: NDArray[Any], padding: NDArray[np.bool_] | None = None) -> tuple[float, float]:

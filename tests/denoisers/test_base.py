@@ -23,7 +23,7 @@ class Halving(Denoiser):
 def test_a_method_has_defaults_for_all_but_its_name() -> None:
     method = Halving()
     assert (method.name, method.weights_sha256, method.device, method.arithmetic) == ("halving", "", "cpu", "fp32")
-    assert (method.settings, method.training, method.concurrency) == ("no settings", "", 1)
+    assert (method.settings, method.training) == ("no settings", "")
     with pytest.raises(TypeError, match="abstract"):
         Denoiser()  # type: ignore[abstract]
 

@@ -234,6 +234,22 @@ def test_running_out_of_memory_halves_the_tile(monkeypatch: pytest.MonkeyPatch) 
         frugal(noisy)
 
 
+@pytest.mark.parametrize(
+    ("said", "raised"),
+    [
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes", MemoryError),
+        ("else", RuntimeError),
+    ],
+)
+def test_too_little_memory_of_the_processor_is_told_from_other_errors(
+    monkeypatch: pytest.MonkeyPatch, said: str, raised: type[Exception]
+) -> None:
+    net = nets.build("lite")
+    monkeypatch.setattr(net, "forward", lambda noisy: (_ for _ in ()).throw(RuntimeError(said)))
+    with pytest.raises(raised):
+        denoiser(net)(image(32, 32))
+
+
 @pytest.mark.slow
 def test_a_large_image_stays_below_two_gibibytes() -> None:
     """X-BDCNN on the CPU, in a process of its own.

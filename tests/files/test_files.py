@@ -99,8 +99,8 @@ def test_places_that_cannot_be_written_are_named_with_a_remedy(png: Path, tmp_pa
     for target, reason in (
         (tmp_path / "none" / "b.png", "there is no folder"),
         (tmp_path / "folder.png", "is a folder"),
-        (tmp_path / "b.bmp", "does not tell which format"),
-        (tmp_path / "b", "does not tell which format"),
+        (tmp_path / "b.bmp", "does not say which format"),
+        (tmp_path / "b", "does not say which format"),
         (tmp_path / ("x" * 300 + ".png"), "cannot write"),
     ):
         with pytest.raises(UnwritableFileError, match=reason) as caught:

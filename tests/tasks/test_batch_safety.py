@@ -390,6 +390,38 @@ def test_what_was_removed_is_told_in_both_units(tmp_path: Path) -> None:
     assert not any("next to nothing" in note for note in outcome.notes)
 
 
+def test_what_was_removed_from_frames_of_unlike_ranges_is_told(tmp_path: Path) -> None:
+    """Ten grey levels off each frame are ten off both, though one has a range a hundred times as wide."""
+    rng = np.random.default_rng(0)
+    frames = [Image.fromarray(rng.integers(20000, 20000 + wide, (20, 30)).astype(np.uint16)) for wide in (400, 40000)]
+    (tmp_path / "in").mkdir()
+    frames[0].save(tmp_path / "in" / "a.tif", save_all=True, append_images=frames[1:])
+    (outcome,) = run(tmp_path, Lower())
+    assert outcome.frames == 2
+    assert outcome.removed_grey == pytest.approx(10, rel=0.03)  # the narrow frame rounds 15.7 stored values to 16
+
+
+@pytest.mark.parametrize("held", [0, 5000, 10**6])
+def test_noise_maps_wait_in_memory_or_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    monkeypatch.setattr("xray_denoise.tasks.outcome.HELD_BYTES", held)
+    pages(tmp_path / "in.tif", 12)
+    jobs, _ = plan_jobs([tmp_path / "in.tif"], tmp_path / "out.tif")
+    seen: list[int] = []
+
+    class Numbered(Lower):
+        def __call__(self, noisy: NDArray[np.floating], level: NoiseLevel | None = None) -> Denoised:
+            seen.append(len(seen))
+            return Denoised.of(noisy, noisy - 10, level, np.full(noisy.shape, seen[-1], np.float32))
+
+    (outcome,) = run_jobs(jobs, Options(Numbered(), save_noise_map=True))
+    assert outcome.status == "written"
+    with Image.open(tmp_path / "out.tif.noise.tif") as maps:
+        for page in range(12):
+            maps.seek(page)
+            assert (np.asarray(maps) == page).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.tif", "out.tif", "out.tif.noise.tif"]
+
+
 def test_next_to_nothing_is_noted(tmp_path: Path) -> None:
     png(tmp_path / "in" / "a.png")
     (outcome,) = run(tmp_path, Lower(), strength=0.004)

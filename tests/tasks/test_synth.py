@@ -207,6 +207,14 @@ def test_exposures_differ_by_seed_and_by_image_and_by_nothing_else(tmp_path: Pat
     assert np.array_equal(several[1], noise(paths[1:], "c", seed=1)[0]), "a second seed writes beside the first"
 
 
+def test_a_link_to_nothing_is_not_replaced(tmp_path: Path) -> None:
+    image = Radiograph.from_grey(np.full((4, 5), 9.0), bits=8)
+    (tmp_path / "a.png").symlink_to(tmp_path / "nothing")
+    with pytest.raises(UnwritableFileError, match="holds another image"):
+        synth._write(image, tmp_path / "a.png")
+    assert (tmp_path / "a.png").is_symlink()
+
+
 def test_two_images_of_one_name_are_refused_before_the_first(tmp_path: Path) -> None:
     png(tmp_path / "in" / "a.png", 90)
     png(tmp_path / "in" / "a.tif", 90)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from xray_denoise import nets, weights
 from xray_denoise.cli import app
+from xray_denoise.cli.train import NETS
 from xray_denoise.errors import CannotRunError, TrainingError, UsageError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.tasks import train
@@ -87,14 +88,18 @@ def test_two_processes_compute_what_one_does(data: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are told apart by Linux only")
-def test_no_process_ends_with_threads_that_talk_to_the_others(data: Path) -> None:
-    """Such a thread aborts its process, and so all of them, now and then only: what is tested is that there is none."""
+@pytest.mark.parametrize(("options", "status"), [(["--steps", "2"], 0), (["--steps", "50", "--lr", "1e30"], 3)])
+def test_no_process_ends_with_threads_that_talk_to_the_others(data: Path, options: list[str], status: int) -> None:
+    """Such a thread aborts its process, and so all of them, now and then only: what is tested is that there is none.
+
+    Nor after an error: the loss is not finite.
+    """
     program = data.parent / "telling.py"
     program.write_text(TELLING_THREADS)
-    command = [sys.executable, str(program), "train", str(data), "-o", "run", "--net", "lite", "--steps", "2"]
+    command = [sys.executable, str(program), "train", str(data), "-o", "run", "--net", "lite", *options]
     command += ["--batch-size", "2", "--patch-size", "32", "--precision", "fp32", "--device", "cpu", "--devices", "2"]
     ran = subprocess.run(command, cwd=data.parent, check=False, timeout=300, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == status, ran.stderr
     for process in range(2):
         threads = (data.parent / f"threads.{process}").read_text()
         assert "python" in threads
@@ -108,7 +113,7 @@ def test_networks_are_trained_alike_within_a_budget_and_taken_up_again(data: Pat
     command += ["--batch-size", "2", "--patch-size", "32", "--precision", "fp32", "--device", "cpu", "--threads", "1"]
     first = subprocess.run([*command, "--max-time", "0.01s"], cwd=data.parent, check=True, timeout=300,
                            capture_output=True, text=True)  # fmt: skip
-    assert "the time is up" in first.stderr
+    assert "time is up; continue with --resume" in first.stderr
     state = checkpoint.read(data.parent / "runs" / names[0], {})
     assert state is not None
     assert 0 < state["step"] < 30, "it was paused"
@@ -147,6 +152,21 @@ def test_lists_of_networks_are_checked(data: Path, names: str, message: str) -> 
     assert message in outcome.stderr
 
 
+def test_the_help_names_every_network() -> None:
+    listed = NETS.split(": ")[1].split(".")[0].replace(" or ", ", ").split(", ")
+    assert listed == list(SYSTEMS)
+
+
+def test_the_group_of_processes_is_left_after_an_error_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = []
+    monkeypatch.setattr(train, "leave_process_group", lambda: left.append(1))
+    words = ["train", str(data), "-o", str(data / "run"), "--nets", "lite", "--device", "cpu"]
+    outcome = CliRunner().invoke(app, words)  # patches of 128x128 pixels of images of 64x64
+    assert outcome.exit_code == 2
+    assert "smaller than the 128x128" in outcome.stderr
+    assert left == [1]
+
+
 def test_each_system_has_the_loss_of_its_authors() -> None:
     full = PRESETS["paper"].loss
     for name, system in SYSTEMS.items():
@@ -179,6 +199,7 @@ def test_what_cannot_be_taken_up_is_refused(data: Path, tmp_path: Path) -> None:
         train.start(dataclasses.replace(plan, init="x-bdcnn"))
     with pytest.raises(CannotRunError, match="no weights at"):
         train.start(dataclasses.replace(plan, teacher="drunet"))
+    (tmp_path / "run").mkdir()
     (tmp_path / "run" / checkpoint.FILE_NAME).write_bytes(b"cut off")
     with pytest.raises(TrainingError, match="cannot be read"):
         train.start(dataclasses.replace(plan, resume=True))

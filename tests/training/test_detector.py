@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tests.spectra import band_errors, expected_periodogram
 from xray_denoise.nets.profile_unet import BANDS
+from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import profile
 from xray_denoise.physics.profile import KNOTS
 from xray_denoise.scale import GREY_MAX
@@ -137,8 +138,22 @@ def test_the_same_generator_gives_the_same_patches() -> None:
         assert torch.equal(getattr(first, field.name), getattr(second, field.name)), field.name
 
 
+def test_phantoms_are_the_same_by_however_many_threads() -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = detector._phantoms(3, 64)
+        torch.set_num_threads(3)
+        together = detector._phantoms(3, 64)
+    finally:
+        torch.set_num_threads(threads)
+    for seed, (one, other) in enumerate(zip(alone, together, strict=True)):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(one, chest_phantom(64, rng=np.random.default_rng((77, seed)), mottle=False))
+
+
 def test_small_images_are_refused() -> None:
-    with pytest.raises(ValueError, match="smaller"):
+    with pytest.raises(ValueError, match="smaller than 128x128 pixels, twice the patch"):
         DetectorSource([image(100)], 64, DetectorRange(), CPU, phantoms=1)
 
 

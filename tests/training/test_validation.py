@@ -8,8 +8,10 @@ from xray_denoise import nets
 from xray_denoise.denoisers.blind import BlindDenoiser
 from xray_denoise.denoisers.told import ToldDenoiser
 from xray_denoise.physics import metrics
+from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.scale import MID_GREY
-from xray_denoise.training.validation import ValidationSet
+from xray_denoise.training.patches import NoiseRange, WideRange
+from xray_denoise.training.validation import LEVELS, ValidationSet, levels_for
 
 IMAGES = [np.random.default_rng(seed).integers(40, 220, (70, 83)).astype(np.uint8) for seed in range(2)]
 
@@ -32,6 +34,17 @@ def test_blind_networks_are_judged_as_they_denoise() -> None:
     ]
     assert len(errors) == len(IMAGES)
     assert found.level_error == pytest.approx(np.mean(errors), abs=1e-9)
+
+
+def test_the_noise_of_a_validation_is_that_of_the_training() -> None:
+    assert levels_for(NoiseRange()) == levels_for(WideRange()) == LEVELS
+    levels = levels_for(NoiseRange((20, 50), (0, 3)))
+    assert levels == (NoiseLevel(25, 2.5), NoiseLevel(35, 1.5), NoiseLevel(45, 0.5))
+    cases = ValidationSet.blind(IMAGES, 3, levels).cases
+    assert [case.noise for case in cases] == list(levels[:2])
+    for case in cases:  # of 5810 pixels the deviation errs by 1 %
+        measured = float(np.std(case.noisy - case.clean))
+        assert measured == pytest.approx(float(case.noise.deviation_at(float(case.clean.mean()))), rel=0.05)
 
 
 def test_networks_that_are_told_the_noise_are_told_the_truth() -> None:

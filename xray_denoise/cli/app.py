@@ -94,7 +94,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt:
             complain(
                 "interrupted",
-                "what was finished stays; denoise continues with --existing skip, the others with --resume",
+                "finished files are kept; `denoise` continues with --existing skip, `train` and `bench` with --resume",
             )
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader of our output has gone, `| head` for example
@@ -148,6 +148,14 @@ def tell(text: str) -> None:
     try:
         typer.echo(text)
     except (OSError, ValueError):
+        _discard(sys.stdout)
+
+
+def give(text: str) -> None:
+    """Print data that a command was asked for; a reader that has gone, `| head` for example, stops no work."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
         _discard(sys.stdout)
 
 

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import complain_of, counter, explain, guarded, libraries_muted, one_line, pair, say, tell
+from xray_denoise.cli.app import (
+    complain_of,
+    counter,
+    explain,
+    give,
+    guarded,
+    libraries_muted,
+    one_line,
+    pair,
+    say,
+    tell,
+)
 from xray_denoise.cli.completion import complete_model
 from xray_denoise.cli.results import name_left_alone
 from xray_denoise.errors import UsageError
@@ -324,12 +335,11 @@ def _tell(outcome: "Outcome", batch: "Batch", *, as_json: bool) -> None:
 
     number = f"{outcome.number}: " if len(batch.jobs) > 1 else ""
     if as_json:
-        typer.echo(json.dumps(denoise_log.record(outcome, batch.device)))
+        give(json.dumps(denoise_log.record(outcome, batch.device)))
     if outcome.failure:
         complain_of(outcome.failure, number)
     elif not as_json:
-        by = f"by {outcome.model}, " if outcome.model not in ("", batch.options.denoiser.name) else ""
-        tell(f"{number}{one_line(f'{outcome.source} -> {outcome.target}')} ({by}{_summary(outcome)})")
+        tell(f"{number}{one_line(f'{outcome.source} -> {outcome.target}')} ({_summary(outcome)})")
     for note in outcome.notes:
         say(f"note: {number}{one_line(str(outcome.source))}: {note}")
 

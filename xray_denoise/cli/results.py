@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from xray_denoise.cli.app import console, explain, one_line, progress, say
+from xray_denoise.cli.app import console, explain, give, one_line, progress, say
 
 if TYPE_CHECKING:
     from xray_denoise.bench.records import Record
@@ -63,7 +63,7 @@ def collected(
                 done.append(one)
                 bar.update(task, advance=costs[one.row], count=f"{len(done)}/{total}")
                 if as_json:
-                    typer.echo(one.line())
+                    give(one.line())
                 if one.failure:
                     say(f"failed: {one.row}, {one.image}: {one.failure}")
     except KeyboardInterrupt:

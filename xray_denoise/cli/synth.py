@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import complain_of, guarded, one_line, pair, say
+from xray_denoise.cli.app import complain_of, give, guarded, one_line, pair, say
 from xray_denoise.cli.results import name_left_alone
 from xray_denoise.errors import UsageError
 
@@ -84,7 +84,7 @@ def synth(
             continue
         for path in (exposure.noisy, exposure.clean, exposure.profile):
             if path and path not in printed:  # exposures of one image share the clean one
-                typer.echo(one_line(str(path)))
+                give(one_line(str(path)))
                 printed.add(path)
         what = ", ".join(
             f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"

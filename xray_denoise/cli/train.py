@@ -5,6 +5,7 @@ import gc
 import math
 import shlex
 import time
+import traceback
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -29,23 +30,44 @@ _schedule_option = partial(option, "Schedule")
 _noise_option = partial(option, "Noise")
 _machine = partial(option, "Device and speed")
 
-NETS = "Networks to train; several are trained one after another under identical conditions."
-INIT = "Model to start from: its network, options, noise and weights. The best validated weights are kept."
+NETS = (
+    "Network to train: x-bdcnn, x-bdcnn-no-nle, x-bdcnn-no-ssim, cbdnet, dncnn, x-recnn, skidnet, lite or profile-unet."
+    " Several, separated by commas, are trained one after another on the same patches."
+)
+INIT = (
+    "Model to start from: its network, options, noise and weights. The weights that do best on the held-out images are "
+    "kept."
+)
+VAL = (
+    "Folder of radiographs of other patients, held out to judge the network by. Default: those of a twentieth of the "
+    "patients of DATA."
+)
 MAX_TIME = (
-    "Longest training time, without validation. One network: its schedule ends with it. Several: training pauses, and "
-    "--resume continues."
+    "Longest training time, validation not counted. One network: the learning rate falls to its lowest within this "
+    "time. Several: training pauses, and --resume continues."
 )
-PRESET = "Length, batch, patches and rate: brief (half an hour of a core), fast (a few cores), standard (a GPU), paper."
+PRESET = (
+    "Length, batch size, patch size and learning rate: brief (half an hour on one core), fast (a few cores), "
+    "standard (a GPU), paper (as published)."
+)
 NOISE = (
-    "paper: white, within --eta and --sigma. wide: from none to the paper's, slightly correlated. detector: that of "
-    "real detectors, for profile-unet."
+    "paper: white, within --eta and --sigma. wide: from no noise to the strongest of paper, some of it slightly "
+    "correlated. detector: that of real detectors, white or correlated; profile-unet only."
 )
-TEACHER = "Teacher model for knowledge distillation."
+TEACHER = "Model whose results the network learns to imitate (knowledge distillation); not for profile-unet."
+LEVEL = (
+    "What the estimated noise levels stand for in the network: std, standard deviations; paper, photons per grey level "
+    "(as published)."
+)
+LOST = (
+    "With --noise detector: weight in the loss of small structures that are inserted into the patches and that the "
+    "network removes."
+)
 
 
 @guarded
 def train(
-    data: Annotated[Path, typer.Argument(help="Folder of noise-free radiographs.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of noise-free radiographs.")],
     run: Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder for the results.")],
     nets: Annotated[
         str | None,
@@ -54,17 +76,17 @@ def train(
     init: Annotated[
         str, typer.Option(metavar="NAME|PATH", autocompletion=complete_network, show_default="none", help=INIT)
     ] = "scratch",
-    val: Annotated[
-        Path | None, typer.Option(help="Radiographs of other patients. Default: a twentieth of the patients of DATA.")
-    ] = None,
+    val: Annotated[Path | None, typer.Option(metavar="FOLDER", help=VAL)] = None,
     max_time: Annotated[str | None, typer.Option(metavar="90s|30m|2h", help=MAX_TIME)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in RUN.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of initial weights, patches and noise.")] = 0,
     preset: Annotated[str, _schedule_option(PRESET, metavar="NAME")] = "fast",
-    epochs: Annotated[int | None, _schedule_option("Length: 32 patches per image and epoch.", min=1)] = None,
-    steps: Annotated[int | None, _schedule_option("Length in batches.", min=1)] = None,
-    batch_size: Annotated[int | None, _schedule_option("Patches per step, over all processes.", min=1)] = None,
-    patch_size: Annotated[int | None, _schedule_option("Side of a patch, a multiple of 8.", min=16)] = None,
+    epochs: Annotated[int | None, _schedule_option("Length in epochs of 32 patches per image.", min=1)] = None,
+    steps: Annotated[int | None, _schedule_option("Length in steps of one batch.", min=1)] = None,
+    batch_size: Annotated[
+        int | None, _schedule_option("Patches per step, those of all processes together.", min=1)
+    ] = None,
+    patch_size: Annotated[int | None, _schedule_option("Side of a patch in pixels, a multiple of 8.", min=16)] = None,
     lr: Annotated[float | None, _schedule_option("Highest learning rate.", min=0)] = None,
     optimizer: Annotated[Literal["adam", "muon"] | None, _schedule_option("Default: that of the preset, Adam.")] = None,
     teacher: Annotated[
@@ -72,22 +94,24 @@ def train(
     ] = None,
     level: Annotated[
         Literal["std", "paper"] | None,
-        _schedule_option("How noise levels are encoded.", show_default="std, or that of --init"),
+        _schedule_option(LEVEL, show_default="std, or that of --init"),
     ] = None,
     noise: Annotated[
         Literal["paper", "wide", "detector"] | None, _noise_option(NOISE, show_default="paper, or that of --init")
     ] = None,
     eta: Annotated[
-        str | None, _noise_option("Photons per grey level.", metavar="LO,HI", show_default="0.4,1.9")
+        str | None,
+        _noise_option("Photons per grey level, lowest and highest.", metavar="LO,HI", show_default="0.4,1.9"),
     ] = None,
     sigma: Annotated[
-        str | None, _noise_option("Electronic noise, grey levels.", metavar="LO,HI", show_default="0,20")
+        str | None,
+        _noise_option("Electronic noise in grey levels, lowest and highest.", metavar="LO,HI", show_default="0,20"),
     ] = None,
-    lost: Annotated[
-        float, _noise_option("With --noise detector: weight of inserted details that are lost.", min=0)
-    ] = 0.0,
+    lost: Annotated[float, _noise_option(LOST, min=0)] = 0.0,
     device: Annotated[str, _machine("auto, cpu, cuda or cuda:N.")] = "auto",
-    devices: Annotated[int, _machine("Processes, each with a device of its own.", min=1)] = 1,
+    devices: Annotated[
+        int, _machine("Number of processes that share each batch, on CUDA one for each GPU.", min=1)
+    ] = 1,
     precision: Annotated[Literal["auto", "fp32", "bf16"], _machine("Arithmetic of the network.")] = "auto",
     threads: Annotated[int | None, _machine("CPU threads. Default: all cores.", min=1)] = None,
 ) -> None:
@@ -109,8 +133,12 @@ def train(
     systems = _systems(nets) if nets else [continued.system_of(base) if base else "x-bdcnn"]
     if epochs and steps:
         raise UsageError("--epochs and --steps exclude each other", hint="give one of them")
-    if (patch_size or 8) % 8:
-        raise UsageError(f"a patch of {patch_size} pixels cannot be halved", hint="use a multiple of 8")
+    if patch_size and patch_size % 8:
+        raise UsageError(
+            f"the patch size must be a multiple of 8, got {patch_size}",
+            hint=f"for example {patch_size // 8 * 8}",
+            option="patch_size",
+        )
     if threads:
         denoisers.set_threads(threads)
     budget = _seconds(max_time) if max_time else math.inf
@@ -134,11 +162,19 @@ def train(
         precision=precision,
         resume=resume,
     )
-    if one:
-        _train_one(plan, preset, max_time)
-    else:
-        _train_alike(plan, systems, preset, budget)
-    task.part()
+    plans = [plan] if one else [dataclasses.replace(plan, system=name, run=run / name) for name in systems]
+    for each in plans:
+        task.check(each)
+    try:
+        if one:
+            _train_one(plan, preset, max_time)
+        else:
+            _train_alike(plans, preset, budget)
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # they hold the network, which holds the threads
+        raise
+    finally:
+        task.leave_process_group()
 
 
 def _systems(names: str) -> list[str]:
@@ -148,34 +184,32 @@ def _systems(names: str) -> list[str]:
     systems = names.split(",")
     for name in systems:
         if name not in SYSTEMS:
-            raise UsageError(f"no network is called '{name}'", hint=f"choose from {', '.join(SYSTEMS)}")
+            raise UsageError(f"no network is called '{name}'", hint=f"choose from {', '.join(SYSTEMS)}", option="nets")
     if len(set(systems)) < len(systems):
         raise UsageError("a network is named twice", hint="name each of --nets once")
     return systems
 
 
-def _train_alike(plan: "Plan", systems: list[str], preset: str, budget: float) -> None:
+def _train_alike(plans: "list[Plan]", preset: str, budget: float) -> None:
     """Train networks one after another on the same patches, each to the end of its schedule, while `budget` lasts.
 
     Args:
-        plan: of all of them; each has a folder of its own in its `run`.
-        systems: what to train.
+        plans: of one network each, in folders of their own, checked.
         preset: name of the schedule, for the cards.
         budget: seconds of training steps of this call.
     """
     from xray_denoise.tasks import train as task
     from xray_denoise.training.loop import Limits
 
-    for name in systems:
-        mine = dataclasses.replace(plan, system=name, run=plan.run / name, limits=Limits(pause_seconds=budget))
-        if plan.resume and task.is_finished(mine):
-            say(f"{name} is trained")
+    for plan in plans:
+        if plan.resume and task.is_finished(plan):
+            say(f"{plan.system} is trained")
             continue
-        say(f"{name}:")
-        budget -= _train_one(mine, preset, None)
+        say(f"{plan.system}:")
+        budget -= _train_one(dataclasses.replace(plan, limits=Limits(pause_seconds=budget)), preset, None)
         gc.collect()  # a training is a cycle of references, and holds all that it worked with
         if budget <= 0:
-            say("the time is up: --resume continues")
+            say("time is up; continue with --resume")
             return
 
 
@@ -183,7 +217,7 @@ def _train_one(plan: "Plan", preset: str, max_time: str | None) -> float:
     """Train one network, to its end or to the pause that the plan sets; returns the seconds of its steps."""
     from xray_denoise.tasks import train as task
 
-    session = task.start(plan)
+    session = task.start(plan, say)
     before = session.training.seconds
     _run(session)
     if session.is_first_process and session.training.done >= 1:
@@ -303,14 +337,14 @@ def _tell(finished: "Finished") -> None:
     if finished.share_of_peak is not None:
         say(f"  {finished.share_of_peak:.0%} of the matrix rate measured on this device")
     if "val_psnr" in finished.card.head:
-        say(f"  held-out images: {finished.card.head['val_psnr']:.2f} dB")
+        say(f"  held-out images, noise of the paper's Table II: {finished.card.head['val_psnr']:.2f} dB")
     if finished.best:
         say(f"  {finished.best.verdict}")
     say(f"  use it with: xray-denoise denoise IMAGE -o RESULT --model {shlex.quote(str(finished.card.path))}")
 
 
 def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
-    """The line that repeats this training, with the folder's name for its path."""
+    """The line that repeats this training, with names of folders and files for their paths."""
     from xray_denoise.training.detector import DetectorRange
     from xray_denoise.training.patches import WideRange
 
@@ -339,6 +373,6 @@ def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
         words += ["--sigma", "{:g},{:g}".format(*schedule.noise.sigma)]
     words += ["--val", plan.validation.resolve().name] if plan.validation else []
     words += ["--max-time", max_time] if max_time else []
-    words += ["--init", plan.init] if plan.init else []
-    words += ["--teacher", plan.teacher] if plan.teacher else []
+    words += ["--init", Path(plan.init).name] if plan.init else []
+    words += ["--teacher", Path(plan.teacher).name] if plan.teacher else []
     return shlex.join([*words, "--precision", plan.precision, "--seed", str(plan.seed)])

@@ -80,7 +80,8 @@ def get(name: str, runtime: Runtime | None = None) -> Denoiser:
     if not name.endswith(".safetensors") and name not in weights.names():
         raise UsageError(
             f"no model called '{name}'",
-            hint=f"choose one of {', '.join(names())} (xray-denoise info lists them)",
+            hint=f"choose one of {', '.join(names())}",
+            option="model",
         )
     from xray_denoise.denoisers.network import load
 

@@ -76,6 +76,13 @@ class Denoiser(abc.ABC):
             UsageError: this method cannot be told so much.
         """
 
+    def require(self, noise: Noise | None) -> None:  # noqa: B027 - most methods take any
+        """Find out before the first image whether the method can be told this noise; None means blind.
+
+        Raises:
+            UsageError: it cannot.
+        """
+
     @property
     def weights_sha256(self) -> str:
         """SHA-256 of the weights, hexadecimal; empty for a method without."""
@@ -100,8 +107,3 @@ class Denoiser(abc.ABC):
     def training(self) -> str:
         """How long the network was trained, in words; empty where nothing was trained or nobody knows."""
         return ""
-
-    @property
-    def concurrency(self) -> int:
-        """How many threads may call it at once with profit."""
-        return 1

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from xray_denoise.denoisers import progress
 from xray_denoise.denoisers.base import Denoised
-from xray_denoise.denoisers.engine import Graphs, OpenVino
+from xray_denoise.denoisers.engine import Backend, OpenVino
 from xray_denoise.denoisers.pixels import (
     apply_correction,
     noise_deviation,
@@ -31,14 +31,14 @@ from xray_denoise.physics.profile import Noise, as_level
 class BlindDenoiser(NetworkDenoiser):
     """A blind network; give one that works with noise levels the true one and it is non-blind."""
 
-    _graphs: Graphs = field(init=False, repr=False)
+    _backend: Backend = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         NetworkDenoiser.__post_init__(self)
         if self.engine == "openvino":
-            self._graphs = OpenVino(self.net, self.dtype, torch.get_num_threads())
+            self._backend = OpenVino(self.net, self.dtype, torch.get_num_threads())
         else:
-            self._graphs = cast(Graphs, self.net)
+            self._backend = cast(Backend, self.net)
 
     @property
     def settings(self) -> str:
@@ -46,13 +46,19 @@ class BlindDenoiser(NetworkDenoiser):
         calibrated = f", calibrated {self.calibration.factors}" if self.calibration else ""
         return f"{NetworkDenoiser.settings.fget(self)}{calibrated}"  # type: ignore[attr-defined]
 
+    def require(self, noise: Noise | None) -> None:
+        """See `Denoiser`: a network without levels is told none."""
+        if noise is not None and not isinstance(self.net, BlindNet):
+            raise UsageError(
+                f"'{self.name}' cannot be told the noise",
+                hint="leave the noise out, or choose x-profile",
+                option="profile_or_level",
+            )
+
     def _denoised(self, noisy: NDArray[np.float32], level: Noise | None) -> Denoised:
         """What lies outside 0..255 is shown to the network as 0 or 255, and gets the correction made there."""
+        self.require(level)
         level = as_level(level)
-        if level is not None and not isinstance(self.net, BlindNet):
-            raise UsageError(
-                f"'{self.name}' cannot be told a noise level", hint="leave the level out, or choose x-bdcnn"
-            )
         height, width = noisy.shape
         image = self._place(noisy)
         seen = to_network_scale(image)
@@ -103,6 +109,6 @@ class BlindDenoiser(NetworkDenoiser):
         """One forward pass: the denoised windows, and the levels that were given or estimated."""
         if isinstance(self.net, BlindNet) and given is not None:
             levels = given.expand(len(noisy), -1, -1, -1)
-            return self._graphs.restore(noisy, levels), levels
-        restored, estimated = self._graphs(noisy)
+            return self._backend.restore(noisy, levels), levels
+        restored, estimated = self._backend(noisy)
         return restored, estimated

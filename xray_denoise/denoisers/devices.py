@@ -24,11 +24,13 @@ def choose_device(wanted: str) -> torch.device:
         "mps": int(torch.backends.mps.is_available()),
     }
     if kind not in available or wanted.endswith(":") or not (number or "0").isdecimal():
-        raise UsageError(f"no kind of device is called '{wanted}'", hint="use auto, cpu, cuda, cuda:N or mps")
+        raise UsageError(
+            f"no kind of device is called '{wanted}'", hint="use auto, cpu, cuda, cuda:N or mps", option="device"
+        )
     if int(number or 0) >= available[kind]:
         raise CannotRunError(
             f"this machine has no device '{wanted}'",
-            hint="use auto or cpu; xray-denoise info lists the devices",
+            hint="use auto or cpu",
             option="device",
         )
     return torch.device(wanted)
@@ -60,5 +62,7 @@ def choose_precision(wanted: str, device: torch.device, *, bf16: bool = False) -
     elif wanted == "auto":
         wanted = "fp16" if device.type == "cuda" else "fp32"
     if wanted not in PRECISIONS:
-        raise UsageError(f"no precision is called '{wanted}'", hint=f"use auto, {', '.join(PRECISIONS)}")
+        raise UsageError(
+            f"no precision is called '{wanted}'", hint=f"use auto, {', '.join(PRECISIONS)}", option="precision"
+        )
     return PRECISIONS[wanted]

@@ -3,10 +3,8 @@
 The graph is taken from the PyTorch network when it is first called, for images of any size.
 """
 
-import abc
 import sys
 import warnings
-from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 import torch
@@ -21,7 +19,7 @@ HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 """OpenVINO's names of the arithmetic; without one it would take 16 bits wherever the processor has them."""
 
 
-class Graphs(Protocol):
+class Backend(Protocol):
     """The ways of calling a network, told the level or not; networks without levels have the last only."""
 
     def restore(self, noisy: Tensor, levels: Tensor) -> Tensor:
@@ -44,7 +42,7 @@ def choose_engine(wanted: str, device: torch.device, dtype: torch.dtype, shrink:
         CannotRunError: it is not installed.
     """
     if wanted not in ENGINES:
-        raise UsageError(f"no engine is called '{wanted}'", hint=f"use {', '.join(ENGINES)}")
+        raise UsageError(f"no engine is called '{wanted}'", hint=f"use {', '.join(ENGINES)}", option="engine")
     able = device.type == "cpu" and dtype in HINTS
     there = is_installed("openvino")
     if wanted == "auto":
@@ -59,32 +57,25 @@ def choose_engine(wanted: str, device: torch.device, dtype: torch.dtype, shrink:
     return wanted
 
 
-class ByMethod(abc.ABC):
-    """`Graphs` of something that runs a method of a network by its name."""
-
-    def restore(self, noisy: Tensor, levels: Tensor) -> Tensor:
-        """See `Graphs`."""
-        return self._run("restore", noisy, levels)[0]
-
-    def __call__(self, noisy: Tensor) -> tuple[Tensor, Tensor | None]:
-        """See `Graphs`."""
-        restored, *levels = self._run("forward", noisy)
-        return restored, levels[0] if levels else None
-
-    @abc.abstractmethod
-    def _run(self, method: str, *inputs: Tensor) -> Sequence[Tensor]:
-        """What the method gives, without results that are None."""
-
-
-class OpenVino(ByMethod):
-    """`Graphs` of a network, each compiled when it is first called."""
+class OpenVino:
+    """A network as a `Backend`; each of its methods is compiled when it is first called."""
 
     def __init__(self, net: DenoisingNet, dtype: torch.dtype, threads: int) -> None:
         self._net = net
         self._settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": HINTS[dtype]}
         self._compiled: dict[str, Any] = {}
 
+    def restore(self, noisy: Tensor, levels: Tensor) -> Tensor:
+        """See `Backend`."""
+        return self._run("restore", noisy, levels)[0]
+
+    def __call__(self, noisy: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See `Backend`."""
+        restored, *levels = self._run("forward", noisy)
+        return restored, levels[0] if levels else None
+
     def _run(self, method: str, *inputs: Tensor) -> list[Tensor]:
+        """What the method gives, without results that are None."""
         if method not in self._compiled:
             self._compiled[method] = self._compile(method, inputs)
         arrays = [one.float().contiguous().numpy() for one in inputs]

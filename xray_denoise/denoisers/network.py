@@ -56,4 +56,4 @@ def engine_for(net: DenoisingNet, wanted: str, device: torch.device, dtype: torc
         return choose_engine(wanted, device, dtype, net.shrink)
     if wanted == "openvino":
         raise UsageError("this network runs by PyTorch only", hint="let the engine be chosen", option="engine")
-    return choose_engine("torch", device, dtype)
+    return choose_engine("torch" if wanted == "auto" else wanted, device, dtype)

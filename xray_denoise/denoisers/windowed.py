@@ -1,7 +1,7 @@
 """A network as a `Denoiser`, window by window.
 
 An image is cut into windows of one size, each with a halo as wide as the network sees, so that the result is that of
-the whole image and memory does not grow with it.
+the whole image, and that the memory of the network does not grow with it.
 """
 
 import abc
@@ -87,6 +87,7 @@ class NetworkDenoiser(Denoiser):
         Raises:
             UsageError: `level` is given to a network that takes none.
             CannotRunError: the device has too little memory for the smallest window.
+            MemoryError: the CPU has too little memory.
             XrayDenoiseError: the precision has too small a range for this image.
         """
         noisy = np.require(noisy, np.float32, ["C", "W"])
@@ -96,10 +97,14 @@ class NetworkDenoiser(Denoiser):
                 break
             except torch.cuda.OutOfMemoryError:
                 pass  # the tensors of the failed try are freed with the exception, before the next one
+            except RuntimeError as error:
+                if "allocate memory" not in str(error):
+                    raise
+                raise MemoryError from error
             self._halve_tile(max(self.window_for((noisy.shape[0], noisy.shape[1]))))
         if not np.isfinite(found.removed).all():
             raise XrayDenoiseError(
-                f"'{self.name}' gives values in {self.arithmetic} that are not numbers",
+                f"'{self.name}' produced NaN or infinity in {self.arithmetic}",
                 hint="try 32-bit arithmetic; if that does not help, please report it",
                 option="precision",
             )

@@ -33,7 +33,9 @@ __all__ = [
     "Private",
     "Render",
     "caveats",
+    "is_dicom",
     "is_radiograph",
+    "kind_of",
     "read",
     "read_frames",
     "require_encoder",
@@ -74,13 +76,16 @@ def sniff(path: Path) -> Kind | None:
     """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
-            raise UnreadableFileError(f"{path} is no file but a pipe or a device", hint="save it as a file first")
+            raise UnreadableFileError(
+                "{path} is no file but a pipe or a device", path=path, hint="save it as a file first"
+            )
         with path.open("rb") as stream:
             head = stream.read(132)
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         reason = getattr(error, "strerror", None) or "no file can have this name"
         raise UnreadableFileError(
-            f"cannot read {path}: {reason}",
+            f"cannot read {{path}}: {reason}",
+            path=path,
             hint="check the name and its permissions",
         ) from error
     if head[DICOM_MARK] == b"DICM" or _starts_like_a_data_set(head):
@@ -92,6 +97,22 @@ def sniff(path: Path) -> Kind | None:
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     return "webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
+
+
+def kind_of(path: Path) -> Kind:
+    """The format of a file by its first bytes.
+
+    Raises:
+        UnreadableFileError: there is no such file, it may not be read, or its format is not read.
+    """
+    kind = sniff(path)
+    if kind is None:
+        raise UnreadableFileError(
+            "{path} is neither DICOM, PNG, TIFF, WebP nor JPEG",
+            path=path,
+            hint="convert it without loss, for example to PNG",
+        )
+    return kind
 
 
 def _starts_like_a_data_set(head: bytes) -> bool:
@@ -146,7 +167,9 @@ def read(path: Path, *, span: tuple[float, float] | None = None) -> Radiograph:
     frames = read_frames(path, span=span)
     radiograph = next(frames)
     if next(frames, None) is not None:
-        raise UnreadableFileError(f"{path} holds more than one image", hint="save its frames as single images")
+        raise UnreadableFileError(
+            "{path} holds more than one image", path=path, hint="save its frames as single images"
+        )
     return radiograph
 
 
@@ -155,13 +178,9 @@ def read_frames(
 ) -> Iterator[Radiograph]:
     """Read the frames or pages of a file one by one; a file of one image yields one. See `read`.
 
-    `kind` is what `sniff` says of the file, where that has been asked already.
+    `kind` is what `kind_of` says of the file, where that has been asked already.
     """
-    kind = kind or sniff(path)
-    if kind is None:
-        raise UnreadableFileError(
-            f"{path} is neither DICOM, PNG, TIFF, WebP nor JPEG", hint="convert it without loss, for example to PNG"
-        )
+    kind = kind or kind_of(path)
     if kind == "dicom":
         from xray_denoise.files.dicom import read as dicom
 
@@ -204,7 +223,7 @@ def write(
     Raises:
         ExistingFileError: there is a file of that name, and `replace` is false.
         UnwritableFileError: the folder is missing, `target` is the source, or the image does not fit.
-        UsageError: `bits` is given for a DICOM file, which keeps its own.
+        UsageError: `bits` is neither 8 nor 16, or is given for a DICOM file, which keeps its own.
         CannotRunError: no encoder for this compression is installed.
     """
     frames = iter([radiographs] if isinstance(radiographs, Radiograph) else radiographs)
@@ -213,6 +232,8 @@ def write(
         raise ValueError("there is no radiograph to write")
     frames = chain([first], frames)
     kind = _kind_to_write(target, first)
+    if bits not in (None, 8, 16):
+        raise UsageError(f"a picture has 8 or 16 bits, not {bits}", hint="choose 8 or 16", option="bits")
     if kind == "dicom" and bits is not None:
         raise UsageError(
             "a DICOM file keeps the bits of its source",
@@ -228,6 +249,11 @@ def write(
             _write_raster(stream, frames, first, kind=kind, derivation=derivation, bits=bits, render=render)
 
 
+def is_dicom(radiograph: Radiograph) -> bool:
+    """Whether a radiograph was read from a DICOM file."""
+    return _dicom_header(radiograph) is not None
+
+
 def caveats(radiograph: Radiograph, target: Path | None = None) -> tuple[str, ...]:
     """Sentences that a user should see before trusting the result, without a subject; usually none.
 
@@ -235,10 +261,17 @@ def caveats(radiograph: Radiograph, target: Path | None = None) -> tuple[str, ..
         radiograph: what `read` gave.
         target: the file that it becomes, which may keep less than one of the same format does.
     """
+    if radiograph.header is None:
+        return ()
     header = _dicom_header(radiograph)
     if header is None:
-        caveats_of = getattr(radiograph.header, "caveats", None)
-        return caveats_of(target and SUFFIXES.get(target.suffix.lower())) if caveats_of else ()
+        from xray_denoise.files.raster import RasterHeader
+
+        raster = radiograph.header
+        if not isinstance(raster, RasterHeader):
+            return ()
+        kind = SUFFIXES.get(target.suffix.lower()) if target else None
+        return raster.caveats(None if kind == "dicom" else kind)
     from xray_denoise.files.dicom import read as dicom
 
     return dicom.caveats(header)
@@ -259,14 +292,21 @@ def require_encoder(compression: Compression) -> None:
 def _kind_to_write(target: Path, radiograph: Radiograph) -> Written:
     kind: Kind | None = SUFFIXES.get(target.suffix.lower())
     if kind is None and radiograph.header is not None and target.suffix == radiograph.source.suffix:
-        kind = "dicom" if _dicom_header(radiograph) is not None else getattr(radiograph.header, "kind", None)
+        from xray_denoise.files.raster import RasterHeader
+
+        header = radiograph.header
+        kind = "dicom" if is_dicom(radiograph) else header.kind if isinstance(header, RasterHeader) else None
     if kind == "jpeg" or target.suffix.lower() in READ_ONLY:
         raise UnwritableFileError(
-            f"{target} would be a JPEG, which loses detail; JPEG is only read", hint="write a PNG or TIFF file"
+            "{path} would be a JPEG, which loses detail; JPEG is only read",
+            path=target,
+            hint="write a PNG or TIFF file",
         )
     if kind is None:
         raise UnwritableFileError(
-            f"{target} does not tell which format to write", hint=f"end its name in {', '.join(SUFFIXES)}"
+            "the name {path} does not say which format to write",
+            path=target,
+            hint=f"end its name in {', '.join(SUFFIXES)}",
         )
     return kind
 
@@ -302,7 +342,8 @@ def _write_dicom(
     header = _dicom_header(first)
     if header is None:
         raise UnwritableFileError(
-            f"cannot make {target} from {first.source}: only a DICOM image becomes a DICOM image",
+            "{path} cannot be made from a picture: only a DICOM image becomes a DICOM image",
+            path=target,
             hint="write a PNG or TIFF file; its pixels know no patient and no study",
         )
     if derivation is None:

@@ -59,7 +59,8 @@ def atomic_write(
     """
     if source is not None and _same_file(source, target):
         raise UnwritableFileError(
-            f"{target} is the image being read",
+            "{path} is the image being read",
+            path=target,
             hint="choose another name or folder: originals are never overwritten",
         )
     name = f"{PARTIAL_PREFIX}{os.getpid()}-{threading.get_ident()}-{next(_NUMBERS)}{PARTIAL_SUFFIX}"
@@ -67,10 +68,11 @@ def atomic_write(
     held = None
     try:
         if target.is_dir():
-            raise UnwritableFileError(f"{target} is a folder", hint="name a file inside it")
+            raise UnwritableFileError("{path} is a folder", path=target, hint="name a file inside it")
         if not target.parent.is_dir():
             raise UnwritableFileError(
-                f"cannot write {target}: there is no folder {target.parent}",
+                "cannot write {path}: there is no folder for it",
+                path=target,
                 hint="make the folder, or choose another",
             )
         nameless = _nameless(target.parent)
@@ -88,7 +90,8 @@ def atomic_write(
             _take_free_name(partial, target)
     except OSError as error:
         raise UnwritableFileError(
-            f"cannot write {target}: {error.strerror or type(error).__name__}",
+            f"cannot write {{path}}: {error.strerror or type(error).__name__}",
+            path=target,
             hint="check the name, the permissions of the folder and the space on the disk",
         ) from error
     finally:
@@ -97,13 +100,14 @@ def atomic_write(
             os.close(held)
 
 
-def write_bytes(content: bytes, target: Path) -> None:
+def write_bytes(content: bytes, target: Path, *, replace: bool = True) -> None:
     """Make or replace a file of our own, whole or not at all.
 
     Raises:
         UnwritableFileError: the folder is missing or the disk refuses.
+        ExistingFileError: there is a file of that name, and `replace` is false.
     """
-    with atomic_write(target, source=None) as stream:
+    with atomic_write(target, source=None, replace=replace) as stream:
         stream.write(content)
 
 

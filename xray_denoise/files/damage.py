@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from xray_denoise.errors import UnreadableFileError, XrayDenoiseError
+from xray_denoise.errors import AGAIN, UnreadableFileError, XrayDenoiseError
 
 
 @contextmanager
 def as_unreadable(
     path: Path,
     what: str = "it is damaged, incomplete or not valid DICOM",
-    hint: str = "dciodvfy or dcmdump may tell where; fetch the file again from its source",
+    hint: str = f"dciodvfy or dcmdump may tell where; {AGAIN}",
 ) -> Iterator[None]:
     """Name the file that is damaged, without any of the values it holds: they may be a patient's.
 
@@ -23,8 +23,8 @@ def as_unreadable(
     except (XrayDenoiseError, MemoryError):
         raise
     except FileNotFoundError as error:
-        raise UnreadableFileError(f"there is no file {path}", hint="check the name") from error
+        raise UnreadableFileError("there is no file {path}", path=path, hint="check the name") from error
     except PermissionError as error:
-        raise UnreadableFileError(f"{path} may not be read", hint="check its permissions") from error
+        raise UnreadableFileError("{path} may not be read", path=path, hint="check its permissions") from error
     except Exception as error:
-        raise UnreadableFileError(f"cannot read {path}: {what}", hint=hint) from error
+        raise UnreadableFileError(f"cannot read {{path}}: {what}", path=path, hint=hint) from error

@@ -45,10 +45,12 @@ def radiographs_in(folder: Path) -> list[Path]:
         UsageError: it is no folder, or holds none.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder", hint="give a folder of radiographs")
+        raise UsageError("{path} is not a folder", path=folder, hint="give a folder of radiographs")
     paths = sorted(path for path, wanted in walk(folder) if wanted)
     if not paths:
-        raise UsageError(f"{folder} holds no radiograph", hint="give a folder of DICOM, PNG, TIFF, WebP or JPEG files")
+        raise UsageError(
+            "{path} holds no radiograph", path=folder, hint="give a folder of DICOM, PNG, TIFF, WebP or JPEG files"
+        )
     return paths
 
 
@@ -62,5 +64,5 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwritableFileError(
-            f"cannot make the folder {folder}: {error.strerror}", hint="choose another", option="target"
+            f"cannot make the folder {{path}}: {error.strerror}", path=folder, hint="choose another", option="target"
         ) from error

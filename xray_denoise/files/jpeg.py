@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xray_denoise.errors import UnreadableFileError
+from xray_denoise.errors import AGAIN, UnreadableFileError
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
@@ -30,7 +30,6 @@ PIXELS_PER_BYTE = 1024
 """At most: a block of 64 pixels takes a bit, and a component may have half of the blocks."""
 BEHIND = bytes(np.random.default_rng(0).integers(0, 255, 64, np.uint8))
 """Data that a decoder does not look at behind a scan that is whole; 0xFF, which begins a marker, is not in it."""
-AGAIN = "fetch the file again from its source"
 
 
 def complete(path: Path) -> bytes:
@@ -40,7 +39,9 @@ def complete(path: Path) -> bytes:
         UnreadableFileError: it is not, it is far too large, or it is coded in a way that is not read.
     """
     if path.stat().st_size > MOST_BYTES:
-        raise UnreadableFileError(f"{path} has more than {MOST_BYTES >> 20} MiB", hint="no radiograph is that large")
+        raise UnreadableFileError(
+            f"{{path}} has more than {MOST_BYTES >> 20} MiB", path=path, hint="no radiograph is that large"
+        )
     data = path.read_bytes()
     frame: tuple[int, ...] = ()
     missing: dict[int, list[int | None]] = {}
@@ -48,14 +49,14 @@ def complete(path: Path) -> bytes:
     for marker, at in _markers(data, path):
         if marker in FRAMES:
             if frame:
-                raise UnreadableFileError(f"{path} is damaged: it has two sizes", hint=AGAIN)
+                raise UnreadableFileError("{path} is damaged: it has two sizes", path=path, hint=AGAIN)
             frame = (marker, *struct.unpack_from(">BHHB", data, at + 2))
             _check_frame(frame, len(data), path)
             missing = {data[at + 8 + 3 * index]: [None] * 64 for index in range(frame[4])}
         elif marker == START_OF_SCAN:
             scans += 1
             if scans > MOST_SCANS or not frame:
-                raise UnreadableFileError(f"{path} is damaged: it has too many scans, or no size", hint=AGAIN)
+                raise UnreadableFileError("{path} is damaged: it has too many scans, or no size", path=path, hint=AGAIN)
             _note_scan(data, at, missing, progressive=frame[0] == PROGRESSIVE)
         elif marker == END_OF_IMAGE:
             end = at - 2
@@ -68,7 +69,7 @@ def complete(path: Path) -> bytes:
 
 
 def _truncated(path: Path) -> UnreadableFileError:
-    return UnreadableFileError(f"{path} is truncated: a part of its pixels is missing", hint=AGAIN)
+    return UnreadableFileError("{path} is truncated: a part of its pixels is missing", path=path, hint=AGAIN)
 
 
 def _decoded(data: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
@@ -91,7 +92,7 @@ def _markers(data: bytes, path: Path) -> Iterator[tuple[int, int]]:
             break
         yield marker, at
         at += length
-    raise UnreadableFileError(f"{path} is truncated: the end of the image is missing", hint=AGAIN)
+    raise UnreadableFileError("{path} is truncated: the end of the image is missing", path=path, hint=AGAIN)
 
 
 def _check_frame(frame: tuple[int, ...], size: int, path: Path) -> None:
@@ -99,17 +100,21 @@ def _check_frame(frame: tuple[int, ...], size: int, path: Path) -> None:
     process, precision, rows, columns, _ = frame
     if process not in DECODED or precision != 8:
         raise UnreadableFileError(
-            f"{path} is a JPEG of an unusual kind (lossless, arithmetic, or not of 8 bits)",
+            "{path} is a JPEG of an unusual kind (lossless, arithmetic, or not of 8 bits)",
+            path=path,
             hint="save it as a grey PNG or TIFF of 8 or 16 bits",
         )
     most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
     if rows * columns > most:
         raise UnreadableFileError(
-            f"{path} has more than {most} pixels",
+            f"{{path}} has more than {most} pixels",
+            path=path,
             hint="no radiograph is that large; cut it into parts if it is genuine",
         )
     if not rows or size * PIXELS_PER_BYTE < rows * columns:
-        raise UnreadableFileError(f"{path} is truncated: it is too short for {rows}x{columns} pixels", hint=AGAIN)
+        raise UnreadableFileError(
+            f"{{path}} is truncated: it is too short for {rows}x{columns} pixels", path=path, hint=AGAIN
+        )
 
 
 def _note_scan(data: bytes, at: int, missing: dict[int, list[int | None]], *, progressive: bool) -> None:

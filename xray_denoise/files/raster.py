@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from xray_denoise.errors import UnreadableFileError, UnwritableFileError
+from xray_denoise.errors import AGAIN, UnreadableFileError, UnwritableFileError
 from xray_denoise.files import jpeg
 from xray_denoise.files.atomic import atomic_write
 from xray_denoise.files.damage import as_unreadable
@@ -47,7 +47,6 @@ LONGEST_CHUNK = 1 << 24
 """Bytes of a PNG chunk that holds no pixels, and of all values of a TIFF directory but the places of pixels."""
 ORIENTATION = 0x0112
 """Of EXIF and TIFF: 1 is upright, 5 to 8 exchange rows and columns."""
-AGAIN = "fetch the file again from its source"
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_COPIED = (b"gAMA", b"cHRM", b"sRGB")
@@ -152,26 +151,29 @@ def _as_unreadable(path: Path) -> Iterator[None]:
 
 def _too_large(path: Path) -> UnreadableFileError:
     return UnreadableFileError(
-        f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels",
+        f"{{path}} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels",
+        path=path,
         hint="no radiograph is that large; cut it into parts if it is genuine",
     )
 
 
 def _truncated(path: Path, what: str) -> UnreadableFileError:
-    return UnreadableFileError(f"{path} is truncated: {what}", hint=AGAIN)
+    return UnreadableFileError(f"{{path}} is truncated: {what}", path=path, hint=AGAIN)
 
 
 def _transparent(path: Path) -> UnreadableFileError:
-    return UnreadableFileError(f"{path} is partly transparent", hint="save it without an alpha channel")
+    return UnreadableFileError("{path} is partly transparent", path=path, hint="save it without an alpha channel")
 
 
 def _coloured(path: Path) -> UnreadableFileError:
-    return UnreadableFileError(f"{path} is a colour image", hint="convert it to grey first")
+    return UnreadableFileError("{path} is a colour image", path=path, hint="convert it to grey first")
 
 
 def _odd(path: Path, what: str) -> UnreadableFileError:
     return UnreadableFileError(
-        f"{path} has {what}, not grey levels of 8 or 16 bits", hint="save it as a grey PNG or TIFF of 8 or 16 bits"
+        f"{{path}} has {what}, not grey levels of 8 or 16 bits",
+        path=path,
+        hint="save it as a grey PNG or TIFF of 8 or 16 bits",
     )
 
 
@@ -194,13 +196,13 @@ def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 def _picture(path: Path, kind: RasterKind) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
     """The only image of a PNG, WebP or JPEG file, its bits and what else is in it."""
     if kind == "webp" and path.stat().st_size > MOST_WEBP_BYTES:
-        raise UnreadableFileError(f"{path} is far larger than its pixels need", hint=AGAIN)
+        raise UnreadableFileError("{path} is far larger than its pixels need", path=path, hint=AGAIN)
     chunks = _png_chunks(path) if kind == "png" else {}
     content = io.BytesIO(jpeg.complete(path)) if kind == "jpeg" else path
     with Image.open(content, formats=[kind.upper()]) as image:
         if getattr(image, "n_frames", 1) > 1:
             what = "holds more than one image" if kind == "jpeg" else "is animated"
-            raise UnreadableFileError(f"{path} {what}", hint="save its frames as single images")
+            raise UnreadableFileError(f"{{path}} {what}", path=path, hint="save its frames as single images")
         if kind == "png" and path.stat().st_size * BEST_RATIO < image.width * image.height // 8:
             raise _truncated(path, f"it is too short for {image.height}x{image.width} pixels")
         pixels, bits = _grey_pixels(image, path)
@@ -234,7 +236,7 @@ def _png_chunks(path: Path) -> dict[bytes, bytes]:
                         inflated += len(inflater.decompress(waiting, 1 << 20))
                         waiting = inflater.unconsumed_tail
             elif length > LONGEST_CHUNK:
-                raise UnreadableFileError(f"{path} is damaged: a chunk of it is far too long", hint=AGAIN)
+                raise UnreadableFileError("{path} is damaged: a chunk of it is far too long", path=path, hint=AGAIN)
             elif name in PNG_COPIED and length <= 64:
                 found[name] = stream.read(length)
             found.setdefault(name, b"")
@@ -251,7 +253,9 @@ def _png_bytes(head: bytes, path: Path) -> int:
     width, height, depth, colour, _, _, interlaced = struct.unpack(">LLBBBBB", head)
     if depth == 16 and colour != 0:
         raise UnreadableFileError(
-            f"{path} has 16-bit colour or alpha channels", hint="save it as 16-bit grey without an alpha channel"
+            "{path} has 16-bit colour or alpha channels",
+            path=path,
+            hint="save it as 16-bit grey without an alpha channel",
         )
     if width * height > 2 * (Image.MAX_IMAGE_PIXELS or 0):
         raise _too_large(path)
@@ -285,7 +289,9 @@ def _grey_pixels(image: Image.Image, path: Path) -> tuple[NDArray[Any], int]:
 
 def _refuse_transparency(pixels: NDArray[Any], transparent: object, path: Path) -> None:
     if isinstance(transparent, int) and (pixels == transparent).any():
-        raise UnreadableFileError(f"{path} is partly transparent", hint="save it without a transparent grey level")
+        raise UnreadableFileError(
+            "{path} is partly transparent", path=path, hint="save it without a transparent grey level"
+        )
 
 
 def _header(image: Image.Image, kind: RasterKind, chunks: dict[bytes, bytes]) -> RasterHeader:
@@ -336,7 +342,7 @@ def _tiff_pages(path: Path) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
     logging.getLogger("tifffile").disabled = True  # what it would say of a damaged file is said by `as_unreadable`
     places = _directories(path)
     if not places:
-        raise UnreadableFileError(f"{path} has no page", hint=AGAIN)
+        raise UnreadableFileError("{path} has no page", path=path, hint=AGAIN)
     with tifffile.TiffFile(path) as file:
         for number, place in enumerate(places):
             file.filehandle.seek(place)
@@ -394,7 +400,9 @@ def _refuse_long_values(entries: list[tuple[int, ...]], path: Path) -> None:
         else:
             length += number * TIFF_WIDTHS.get(form, 1)
     if length > LONGEST_CHUNK or parts > MOST_PARTS:
-        raise UnreadableFileError(f"{path} is damaged: its directory is far longer than its image needs", hint=AGAIN)
+        raise UnreadableFileError(
+            "{path} is damaged: its directory is far longer than its image needs", path=path, hint=AGAIN
+        )
 
 
 def _declared_images(page: "TiffPage") -> int:
@@ -431,13 +439,14 @@ def _refuse_odd_page(page: "TiffPage", path: Path) -> None:
         raise _odd(path, f"{page.samplesperpixel} samples a pixel")
     if page.compression not in COMPRESSIONS:
         raise UnreadableFileError(
-            f"{path} is compressed in a way that is not read ({int(page.compression)})",
+            f"{{path}} is compressed in a way that is not read ({int(page.compression)})",
+            path=path,
             hint="save it uncompressed, or with LZW or deflate",
         )
     if page.imagelength * page.imagewidth > 2 * (Image.MAX_IMAGE_PIXELS or 0):
         raise _too_large(path)
     if page.imagelength < 1 or page.imagewidth < 1:
-        raise UnreadableFileError(f"{path} has no pixels", hint=AGAIN)
+        raise UnreadableFileError("{path} has no pixels", path=path, hint=AGAIN)
     if page.is_tiled:
         tile = page.tilelength * page.tilewidth
         if tile < SMALLEST_TILE or tile > max(MOST_TILE, 4 * page.imagelength * page.imagewidth):
@@ -540,7 +549,7 @@ def _refuse_other_size(data: bytes, page: "TiffPage", path: Path) -> None:
     frame = codestream.jpeg(data)
     tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
     if frame.rows > tall or frame.columns > wide or frame.components > page.samplesperpixel:
-        raise UnreadableFileError(f"{path} is damaged: a compressed part is too large", hint=AGAIN)
+        raise UnreadableFileError("{path} is damaged: a compressed part is too large", path=path, hint=AGAIN)
 
 
 def _tiff_header(page: "TiffPage") -> RasterHeader:
@@ -583,13 +592,15 @@ def stored_pixels(radiograph: Radiograph, bits: int | None) -> NDArray[Any]:
     bits = bits or (8 if radiograph.bits <= 8 else 16)
     if radiograph.stored.min() < 0:
         raise UnwritableFileError(
-            f"{radiograph.source} has negative stored values, which a PNG or TIFF cannot hold",
+            "{path} has negative stored values, which a PNG or TIFF cannot hold",
+            path=radiograph.source,
             hint="render it as displayed, or write a DICOM file",
             option="render",
         )
     if radiograph.stored.max() >= 2**bits:
         raise UnwritableFileError(
-            f"{radiograph.source} has stored values above {2**bits - 1}",
+            f"{{path}} has stored values above {2**bits - 1}",
+            path=radiograph.source,
             hint="write 16 bits, or render it as displayed",
             option="bits",
         )

@@ -25,7 +25,7 @@ SAFE = 3.0
 
 
 class NoiseStatistics(NamedTuple):
-    """NoiseStatistics over the pixels of an image: all that a level depends on.
+    """Sums over the pixels of an image: all that a level depends on.
 
     Sums of the parts of an image add up to those of the whole.
     """

@@ -19,9 +19,10 @@ from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.noise_estimate import estimate_profile as _profile_of
 from xray_denoise.physics.profile import Noise, NoiseProfile
+from xray_denoise.radiograph import checked_range
 from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks.models import load
-from xray_denoise.tasks.remarks import Strength, checked_strength, remarks_on
+from xray_denoise.tasks.remarks import Strength, check_strength, remarks_on
 
 COLOURS = (3, 4)
 """Length of a last axis that is colours rather than columns."""
@@ -39,7 +40,7 @@ class DenoisedArray:
     removed: tuple[float, ...]
     """Root mean square of the change of each image, in values of the input."""
     model: str
-    """Name of the model that was used; of the first image, where "auto" chose."""
+    """Name of the model that was used."""
     strengths: tuple[float, ...] = ()
     """Share of the predicted change that was made to each image, 0..1."""
 
@@ -96,10 +97,11 @@ def denoise(
         xray_denoise.errors.UsageError: floats have no value range of their own
     """
     values = _image(image, stacks=True)
-    checked_strength(strength)
+    check_strength(strength)
     span = _value_range(values, value_range)
     if isinstance(model, str | os.PathLike):
         model = load(model, device=device)
+    model.require(profile_or_level)
     stack = values if values.ndim == 3 else values[None]
     result, noises, removed, strengths = np.empty_like(stack), [], [], []
     for index, one in enumerate(stack):
@@ -176,7 +178,7 @@ def _denoised(
     found = denoiser(_grey(values, span), given)
     if not np.isfinite(found.removed).all():
         raise XrayDenoiseError(
-            f"'{denoiser.name}' gives values that are not numbers for this image",
+            f"'{denoiser.name}' produced NaN or infinity for this image",
             hint="try 32-bit arithmetic; if that does not help, please report it",
             option="precision",
         )
@@ -230,14 +232,7 @@ def _image(image: ArrayLike, *, stacks: bool) -> NDArray[Any]:
 
 def _value_range(values: NDArray[Any], given: tuple[float, float] | None) -> tuple[float, float]:
     if given is not None:
-        low, high = (float(end) for end in given)
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise UsageError(
-                f"a value range must go from a lower to a higher value, got ({low:g}, {high:g})",
-                hint="for example (0, 4095)",
-                option="value_range",
-            )
-        return low, high
+        return checked_range(given)
     if values.dtype.kind == "f":
         raise UsageError(
             "floats have no value range of their own",

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xray_denoise import files
 from xray_denoise.denoisers import Denoised, progress
@@ -30,7 +29,7 @@ from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
 from xray_denoise.tasks.manifest import Entry, Fingerprint, fingerprint, refuse_huge
 from xray_denoise.tasks.options import Options
-from xray_denoise.tasks.outcome import Change, Outcome, Tally, failed
+from xray_denoise.tasks.outcome import Change, Maps, Outcome, Tally, failed
 from xray_denoise.tasks.overlap import Feed, overlapped
 from xray_denoise.tasks.remarks import Remarks, remarks_on
 
@@ -40,7 +39,7 @@ NEXT_TO_NOTHING = 0.05
 """A change of fewer grey levels (root mean square) is noted: nobody sees it, and 8 bits may not hold it."""
 
 Decision = Literal["write", "replace", "skip"]
-_Map = tuple[Path, list[NDArray[np.float32]], str]
+_Map = tuple[Path, Maps, str]
 """Where a map goes, its frames, and what it is."""
 _Record = Callable[[dict[Path, Path]], None]
 
@@ -55,7 +54,6 @@ def run_jobs(jobs: Sequence[Job], options: Options) -> Generator[Outcome, None, 
         jobs,
         partial(_read, options=options),
         _denoise,
-        at_once=options.denoiser.concurrency,
         is_last=lambda outcome: options.stop_on_error and outcome.status == "failed",
     )
 
@@ -68,7 +66,7 @@ class _Source:
     frames: Iterator[Radiograph]
     """Empty for a result that is skipped."""
     options: Options
-    """For images of its size."""
+    """What is done to it."""
     shape: tuple[int, int] = (0, 0)
     fingerprint: Fingerprint | None = None
     """None where no manifest asks for it."""
@@ -87,7 +85,7 @@ class _Denoised:
     result: Denoised
     seconds: float
 
-    def change(self, strength: float) -> "Change":
+    def change(self, strength: float) -> Change:
         """What is written."""
         removed = np.multiply(self.result.removed, strength, dtype=np.float64)
         return Change(self.radiograph, self.radiograph.with_removed(removed), self.result, self.seconds)
@@ -107,11 +105,7 @@ def _read(job: Job, options: Options) -> _Source:
     Raises:
         XrayDenoiseError: the source cannot be read, or a target exists.
     """
-    decision: Decision = "write"
-    kind = files.sniff(job.source)
-    if kind is not None:  # nothing else is worth a look at its size or its result
-        refuse_huge(job.source)
-        decision = decide(job, options)
+    kind, decision = examine(job, options)
     if decision == "skip":
         return _Source("skip", iter(()), options)
     frames = files.read_frames(job.source, span=options.value_range, kind=kind)
@@ -119,6 +113,18 @@ def _read(job: Job, options: Options) -> _Source:
     shape = (held[0].stored.shape[0], held[0].stored.shape[1])
     content = fingerprint(job.source) if options.manifest else None
     return _Source(decision, chain(held, frames), options, shape, content)
+
+
+def examine(job: Job, options: Options) -> tuple[files.Kind, Decision]:
+    """The format of the source of a job, and what becomes of its target, before any pixel is read.
+
+    Raises:
+        UnreadableFileError: the source is missing, far too large, or of no format that is read.
+        ExistingFileError: something is there that must not be replaced.
+    """
+    kind = files.kind_of(job.source)
+    refuse_huge(job.source)
+    return kind, decide(job, options)
 
 
 def decide(job: Job, options: Options) -> Decision:
@@ -183,7 +189,7 @@ def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
     for radiograph in source.frames:
         start = time.perf_counter()
         with progress.listening(listener):
-            result = denoiser(radiograph.grey, noise)  # Options has refused profiles
+            result = denoiser(radiograph.grey, noise)
         listener = None
         yield _Denoised(radiograph, result, time.perf_counter() - start)
 
@@ -197,8 +203,12 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
             remarks = _remarks(opening, options)
             changes = (frame.change(remarks.strength) for frame in chain([opening], frames))
             first = next(changes)
-            tally = Tally(options.save_noise_map, options.uncertainty)
             make_folder(job.target.parent)
+            maps, half_widths = (
+                until_named.enter_context(closing(Maps(job.target.parent))) if wanted else None
+                for wanted in (options.save_noise_map, options.uncertainty)
+            )
+            tally = Tally(maps, half_widths, options.uncertainty)
             files.write(
                 tally.counted(chain([first], changes)),
                 job.target,
@@ -243,7 +253,7 @@ def _record(
         source: what it is made from.
         first: the first frame.
         remarks: what is said of it.
-        tally: has the maps of its frames; none where the method makes none.
+        tally: has the maps of its frames; empty where the method makes none, None where none are wanted.
         written: where the result can be read meanwhile.
         until_named: is closed when the result has its name.
 
@@ -256,14 +266,15 @@ def _record(
         if decide(job, options) == "skip":
             raise _AlreadyThereError
 
-    maps: list[_Map] = [
+    wanted = (
         (job.noise_map, tally.maps, "noise map, grey levels"),
         (job.uncertainty, tally.half_widths, "half width of 90 % intervals, stored values"),
-    ]
+    )
+    maps: list[_Map] = [(path, frames, comment) for path, frames, comment in wanted if frames]
 
     def add(beside: dict[Path, Path]) -> None:
         if manifest is not None and source.fingerprint is not None:
-            found, width = (fingerprint(beside[path]) if path in beside else None for path, _, _ in maps)
+            found, width = (fingerprint(beside[path]) if path in beside else None for path, _, _ in wanted)
             manifest.add(
                 Entry(
                     manifest.name(job.target),
@@ -278,7 +289,7 @@ def _record(
                 )
             )
 
-    _write_maps([one for one in maps if one[1]], {}, job, source, add)
+    _write_maps(maps, {}, job, source, add)
 
 
 def _write_maps(maps: Sequence[_Map], whole: dict[Path, Path], job: Job, source: _Source, then: _Record) -> None:
@@ -309,10 +320,10 @@ def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: 
     options = source.options
     low, high = first.before.span
     unit = (high - low) / GREY_MAX
-    removed_grey = tally.removed_stored / unit
+    removed_grey = tally.removed_grey
     noise = first.result.noise if options.noise is None else options.noise
     notes = list(files.caveats(first.after, job.target))
-    if options.save_noise_map and not tally.maps:
+    if tally.maps is not None and not tally.maps:
         notes.append(f"'{options.denoiser.name}' makes no noise map")
     notes += remarks.notes
     if removed_grey < NEXT_TO_NOTHING and remarks.strength > 0:

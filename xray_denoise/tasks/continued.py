@@ -42,6 +42,7 @@ def system_of(card: weights.Card) -> str:
     raise UsageError(
         f"a {card.net} cannot be trained",
         hint=f"choose from {', '.join(sorted({one.net for one in SYSTEMS.values()}))}",
+        option="nets",
     )
 
 
@@ -59,8 +60,8 @@ def noise_of(net: str, card: weights.Card | None) -> NoiseRange | WideRange | De
     return WideRange() if math.isinf(card.eta[1]) else NoiseRange(card.eta, card.sigma)
 
 
-def initial_weights(card: weights.Card, system: str, level: str | None) -> DenoisingNet:
-    """The network of a model, with its options and weights.
+def check_base(card: weights.Card, system: str, level: str | None) -> None:
+    """Refuse to begin with a model that is not of the network that is to be trained.
 
     Args:
         card: the model's.
@@ -82,7 +83,6 @@ def initial_weights(card: weights.Card, system: str, level: str | None) -> Denoi
             f"'{card.name}' encodes noise levels as '{has}', not as '{level}'", hint="leave the encoding out",
             option="level",
         )  # fmt: skip
-    return weights.load(card).requires_grad_()
 
 
 @dataclass(slots=True)
@@ -91,6 +91,8 @@ class BestWeights:
 
     base: weights.Card
     """The model that it began with."""
+    held_out: str
+    """Digest of the images that they are judged on."""
     path: Path
     start: float
     """PSNR of the model that it began with on the held-out images, dB."""
@@ -102,26 +104,50 @@ class BestWeights:
 
     @classmethod
     def of(
-        cls, net: DenoisingNet, base: weights.Card, run: Path, validate: Callable[[DenoisingNet], Validation]
+        cls,
+        net: DenoisingNet,
+        base: weights.Card,
+        run: Path,
+        validate: Callable[[DenoisingNet], Validation],
+        held_out: str,
     ) -> "BestWeights":
         """Those that an interrupted training has left in `run`, or those that it begins with, validated.
 
+        Args:
+            net: with the weights of `base`.
+            base: the model to begin with.
+            run: folder of the training.
+            validate: judges a network on the held-out images.
+            held_out: digest of these images.
+
         Raises:
-            TrainingError: the file cannot be read.
+            TrainingError: the file cannot be read, or belongs to another model or other images.
         """
         path = run / FILE_NAME
         try:
             kept = torch.load(path, map_location="cpu", weights_only=True)
-            return cls(base, path, kept["start"], kept["psnr"], kept["step"], kept["state"])
+            best = cls(base, held_out, path, kept["start"], kept["psnr"], kept["step"], kept["state"])
         except FileNotFoundError:
             psnr = validate(net).psnr
-            best = cls(base, path, psnr, psnr, 0, _copied(net))
+            best = cls(base, held_out, path, psnr, psnr, 0, _copied(net))
             best._write()
             return best
         except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, LookupError, TypeError) as error:
             raise TrainingError(
-                f"the best weights in {path} cannot be read", hint="choose another folder for the results"
-            ) from error
+                "the best weights in {path} cannot be read", path=path, hint="choose another folder for the results",
+                option="target",
+            ) from error  # fmt: skip
+        if kept.get("base") != base.sha256:
+            raise TrainingError(
+                f"the training in {{path}} did not start from this {base.name}", path=run,
+                hint="continue with the model that it was started with, or choose another folder", option="init",
+            )  # fmt: skip
+        if kept.get("held_out") != held_out:
+            raise TrainingError(
+                "the training in {path} was judged on other held-out images", path=run,
+                hint="continue with the images that it was started with, or choose another folder", option="val",
+            )  # fmt: skip
+        return best
 
     def offer(self, net: DenoisingNet, psnr: float, step: int) -> None:
         """Keep the weights of `net` if they are the best so far."""
@@ -150,7 +176,7 @@ class BestWeights:
     def verdict(self) -> str:
         """Whether training helped, as a sentence."""
         if not self.step:
-            return f"training made nothing better: these are the weights of {self.base.name} ({self.start:.2f} dB)"
+            return f"training brought no improvement; these are the weights of {self.base.name} ({self.start:.2f} dB)"
         return (
             f"better than {self.base.name} by {self.psnr - self.start:.2f} dB on the held-out images "
             f"({self.start:.2f} to {self.psnr:.2f} dB at step {self.step})"
@@ -158,8 +184,15 @@ class BestWeights:
 
     def _write(self) -> None:
         content = io.BytesIO()
-        state = {"start": self.start, "psnr": self.psnr, "step": self.step, "state": self.state}
-        torch.save(state, content)
+        kept = {
+            "base": self.base.sha256,
+            "held_out": self.held_out,
+            "start": self.start,
+            "psnr": self.psnr,
+            "step": self.step,
+            "state": self.state,
+        }
+        torch.save(kept, content)
         write_bytes(content.getvalue(), self.path)
 
 

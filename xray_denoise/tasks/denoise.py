@@ -5,8 +5,9 @@ denoise_files(sources, target, ...) -> Batch: plan, model, manifest, report and 
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
@@ -17,15 +18,27 @@ from xray_denoise.files import Compression, Private, Render
 from xray_denoise.files.atomic import remove_abandoned
 from xray_denoise.physics.profile import Noise
 from xray_denoise.tasks import denoise_log
-from xray_denoise.tasks.batch import decide, run_jobs
-from xray_denoise.tasks.denoise_log import OutcomeLog
+from xray_denoise.tasks.batch import examine, run_jobs
+from xray_denoise.tasks.denoise_log import OutcomeLog, same_file
 from xray_denoise.tasks.denoise_report import DenoiseReport
-from xray_denoise.tasks.jobs import AnyPath, Format, Job, LeftAlone, Naming, checked_path, plan_jobs
+from xray_denoise.tasks.jobs import (
+    MANIFEST_NAME,
+    AnyPath,
+    Format,
+    Job,
+    LeftAlone,
+    Naming,
+    check_choice,
+    checked_path,
+    plan_jobs,
+)
 from xray_denoise.tasks.manifest import Manifest
 from xray_denoise.tasks.models import Device, Engine, Precision, load
 from xray_denoise.tasks.options import Existing, Options
 from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.remarks import Strength
+
+OnError = Literal["continue", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +96,7 @@ class Batch(Iterator[Outcome]):
         """What would become of each file; nothing is written."""
         for job in self.jobs:
             try:
-                yield Planned(job, decide(job, self.options))
+                yield Planned(job, examine(job, self.options)[1])
             except XrayDenoiseError as error:
                 yield Planned(job, "fail", error)
 
@@ -108,27 +121,25 @@ class Batch(Iterator[Outcome]):
         if self.on_progress:
             numbers, heard = {job: number for number, job in enumerate(self.jobs)}, self.on_progress
             options = replace(options, on_progress=lambda job, share: heard(numbers[job] + share))
-        if self.log:
-            self.log.open()
-            for found in self.left_alone:
-                self.log.add(denoise_log.left_alone(found))
-        remove_abandoned(job.target.parent for job in self.jobs)
-        running = run_jobs(self.jobs, options)
-        try:
-            for outcome in running:
-                yield self._noted(outcome)
-        except KeyboardInterrupt as interruption:
-            with suppress(KeyboardInterrupt):
-                yield self._noted(running.throw(interruption))
+        with ExitStack() as at_the_end:  # however it comes, Ctrl-C included; the last of these is done first
+            if self.log:
+                self.log.open()
+                at_the_end.callback(self.log.close)
+                for found in self.left_alone:
+                    self.log.add(denoise_log.left_alone(found))
+            if self.report:
+                at_the_end.callback(self.report.write, self.options, self.device)
+            remove_abandoned(job.target.parent for job in self.jobs)
+            running = at_the_end.enter_context(closing(run_jobs(self.jobs, options)))
+            try:
                 for outcome in running:
                     yield self._noted(outcome)
-            raise
-        finally:
-            running.close()
-        if self.report:
-            self.report.write(self.options, self.device)
-        if self.log:
-            self.log.close()
+            except KeyboardInterrupt as interruption:
+                with suppress(KeyboardInterrupt):
+                    yield self._noted(running.throw(interruption))
+                    for outcome in running:
+                        yield self._noted(outcome)
+                raise
 
     def _noted(self, outcome: Outcome) -> Outcome:
         self._told += 1
@@ -155,7 +166,7 @@ def denoise_files(
     compression: Compression = "none",
     private: Private = "keep",
     existing: Existing = "error",
-    on_error: Literal["continue", "stop"] = "continue",
+    on_error: OnError = "continue",
     save_noise_map: bool = False,
     save_uncertainty: bool = False,
     report: AnyPath | None = None,
@@ -199,7 +210,8 @@ def denoise_files(
         report: HTML page with the images before and after.
         report_names: name the files on that page; names may tell who a patient is.
         log: file of JSON lines with every outcome (docs/api.md lists the fields).
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; like all that follows not for a model that is loaded.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; ignored, like precision, engine, tile and batch_size, where
+            the model is loaded already.
         precision: arithmetic of the network: "auto", "fp32", "bf16" or "fp16".
         engine: what runs the network on a CPU: "auto", "torch" or "openvino".
         tile: side of the tiles in pixels; None chooses it by the image.
@@ -225,6 +237,17 @@ def denoise_files(
     """
     given = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     target = checked_path(target, "the output", "target")
+    for option, value, choices in (
+        ("file_format", file_format, Format | None),
+        ("render", render, Render),
+        ("compression", compression, Compression),
+        ("private", private, Private),
+        ("existing", existing, Existing),
+        ("on_error", on_error, OnError),
+        ("precision", precision, Precision),
+        ("engine", engine, Engine),
+    ):
+        check_choice(option, value, choices)
     if bits not in (None, 8, 16):
         raise UsageError(f"a picture has 8 or 16 bits, not {bits}", hint="choose 8 or 16", option="bits")
     jobs, left_alone = plan_jobs(
@@ -237,7 +260,9 @@ def denoise_files(
         raise UsageError("names are for a report, and none is asked for", hint="ask for one, or leave the names out",
                          option="report_names")  # fmt: skip
     outcomes = None if log is None else OutcomeLog(checked_path(log, "the log", "log"), jobs, existing)
-    manifest = _manifest(target, jobs, existing)
+    folder = target if jobs[0].target != target else target.parent
+    _refuse_one_file_twice(outcomes.target if outcomes else None, page.target if page else None, folder / MANIFEST_NAME)
+    manifest = _manifest(folder, jobs, existing, always=folder == target)
     if page and not page.skipped:
         page.require()
     if threads is not None:
@@ -332,11 +357,20 @@ def _refuse_useless_options(jobs: list[Job], compression: Compression, private: 
         )
 
 
-def _manifest(target: Path, jobs: list[Job], existing: Existing) -> Manifest | None:
+def _refuse_one_file_twice(log: Path | None, report: Path | None, record: Path) -> None:
+    """Refuse a log, a report and a record of results of which two would be one file."""
+    places = (("log", log), ("report", report), ("record of results", record))
+    for (name, path), (other, taken) in combinations(places, 2):
+        if path and taken and same_file(path, taken):
+            raise UsageError(
+                f"{{path}} cannot be the {name} and the {other}", path=path, hint="choose another name", option=name
+            )
+
+
+def _manifest(folder: Path, jobs: list[Job], existing: Existing, *, always: bool) -> Manifest | None:
     """The record of a folder of results; a single file has one only where it may be skipped."""
-    into_folder = jobs[0].target != target
-    if not into_folder and existing != "skip":
+    if not always and existing != "skip":
         return None
-    manifest = Manifest(target if into_folder else target.parent)
+    manifest = Manifest(folder)
     manifest.refuse_if_same_as(job.source for job in jobs)
     return manifest

@@ -7,7 +7,6 @@ are wanted; nothing from the header of a DICOM file is shown.
 """
 
 import os
-import re
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,8 +29,6 @@ PICTURED = 20
 """Files that are shown as pictures, the most changed ones: a page of 20 takes 40 to 90 MB, about as much as a browser
 opens at once; the table lists all files."""
 SUFFIXES = (".html", ".htm")
-SHORT = 3
-"""Letters of a name that may be a word of the message too: it counts as a name behind the word folder only."""
 
 
 class DenoiseReport:
@@ -59,7 +56,7 @@ class DenoiseReport:
             raise UsageError(
                 "the report {path} is a folder", path=target, hint="name a file inside it", option="report"
             )
-        if target.exists() and existing == "error":
+        if os.path.lexists(target) and existing == "error":  # a link to nothing takes the name, too
             raise ExistingFileError(
                 "{path} exists already",
                 path=target,
@@ -67,7 +64,8 @@ class DenoiseReport:
                 option="existing",
             )
         self.target = target
-        self.skipped = target.exists() and existing == "skip"
+        self._existing = existing
+        self.skipped = os.path.lexists(target) and existing == "skip"
         """Whether an existing page is kept and none is made."""
         self._numbers = {job: number for number, job in enumerate(jobs, 1)}
         self._names = names
@@ -125,7 +123,7 @@ class DenoiseReport:
             device: where.
 
         Raises:
-            UnwritableFileError: the disk refuses.
+            UnwritableFileError: the disk refuses, or a file has taken the name meanwhile.
         """
         statuses = [outcome.status for outcome in self._outcomes.values()]
         counts = {status: statuses.count(status) for status in ("written", "skipped", "failed")}
@@ -147,7 +145,7 @@ class DenoiseReport:
             listings=[self._listing()],
             notes=self._notes(counts["written"]),
         )
-        write_bytes(content, self.target)
+        write_bytes(content, self.target, replace=self._existing == "overwrite")
 
     def _notes(self, written: int) -> list[str]:
         notes = ["A denoiser can remove faint structure with the noise: look for it in the residuals."]
@@ -207,12 +205,7 @@ class DenoiseReport:
         if outcome.failure is None or self._names:
             return outcome.error.partition("\n")[0]
         text, job = outcome.failure.anonymous.partition("\n")[0], outcome.job
-        for path in (*job.maps(), job.target, job.source):  # of messages that have no place for a path
-            for name in (str(path.absolute()), str(path)):
-                text = re.sub(rf"(?<![\w./-]){re.escape(name)}(?!\w)", "the file", text)
-        names = {part for path in (job.source, job.target) for part in (*path.absolute().parts[1:], path.stem)}
-        words = {name if len(name) > SHORT else f"folder {name}" for name in names}
-        if os.sep in text or any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) for word in words):
+        if os.sep in text or job.source.name in text or job.target.name in text:  # of an error that has no `path`
             return "The message may name files and is left out here."
         return text
 

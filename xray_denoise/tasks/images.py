@@ -7,7 +7,7 @@ from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.files import Compression, Derivation, Private, Render
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks.jobs import AnyPath, checked_path
+from xray_denoise.tasks.jobs import AnyPath, check_choice, checked_path
 
 
 def read(path: AnyPath, *, value_range: tuple[float, float] | None = None) -> Radiograph:
@@ -78,8 +78,10 @@ def write(
         >>> folder.cleanup()
     """
     path = checked_path(target, "the output", "target")
-    into_dicom = files.SUFFIXES.get(path.suffix.lower(), "dicom") == "dicom"
-    if not denoised_by and into_dicom and radiograph.header is not None:
+    check_choice("render", render, Render)
+    check_choice("compression", compression, Compression)
+    check_choice("private", private, Private)
+    if not denoised_by and files.is_dicom(radiograph) and files.SUFFIXES.get(path.suffix.lower(), "dicom") == "dicom":
         raise UsageError(
             "a DICOM file that is made from another tells how", hint="give denoised_by", option="denoised_by"
         )

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UsageError
@@ -193,6 +193,23 @@ def checked_path(path: AnyPath, what: str, option: str = "") -> Path:
     return Path(path)
 
 
+def check_choice(option: str, value: object, choices: Any) -> None:
+    """Refuse a value that is none of a `Literal`.
+
+    Args:
+        option: the parameter.
+        value: what was given for it.
+        choices: the `Literal`, or `Literal | None`.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    allowed = [one for part in (get_args(choices) or (choices,)) for one in (get_args(part) or (part,))]
+    if value not in allowed and not (value is None and type(None) in allowed):
+        names = ", ".join(str(one) for one in allowed if one is not type(None))
+        raise UsageError(f"the option '{option}' cannot be '{value}'", hint=f"choose one of {names}", option=option)
+
+
 def _collect(inputs: Iterable[Path], output: Path) -> tuple[dict[Path, Path], list[LeftAlone]]:
     """Every input file with its place below the output folder, and what was found but is left alone."""
     found: dict[Path, Path] = {}
@@ -246,7 +263,7 @@ def _single(source: Path, output: Path, naming: Naming) -> Job:
         )
     if kind is None and output.suffix != source.suffix:
         raise UsageError(
-            "{path} does not tell which format to write",
+            "the name {path} does not say which format to write",
             path=output,
             hint=f"end its name in {', '.join(files.SUFFIXES)}",
             option="target",

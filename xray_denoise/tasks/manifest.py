@@ -53,7 +53,7 @@ class Entry:
     written: Fingerprint
     source: Fingerprint
     shape: tuple[int, int]
-    """Rows and columns of the first image of the source: an automatic model is chosen by them."""
+    """Rows and columns of the first image of the source; for readers."""
     recipe: Recipe
     noise_map: Fingerprint | None = None
     """None where the method makes none, or none was asked for."""

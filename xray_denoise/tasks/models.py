@@ -60,11 +60,34 @@ def load(
     name = os.fspath(name_or_path)
     if tile is not None and tile < 1:
         raise UsageError(f"a tile has at least one pixel, not {tile}", hint="for example 512", option="tile")
+    if batch_size < 1:
+        raise UsageError(f"a pass takes at least one tile, not {batch_size}", hint="for example 4", option="batch_size")
     if denoisers.missing(name):
         require(denoisers.BM3D, denoisers.BM3D, f"'{name}'")
     denoiser = denoisers.get(name, Runtime(device, precision, tile, batch_size, engine))
-    if device not in ("auto", "cpu") and not denoiser.weights_sha256:
-        raise UsageError(
-            f"'{denoiser.name}' runs on the CPU only", hint="leave the device out, or choose a network", option="device"
-        )
+    if not denoiser.weights_sha256:
+        _refuse_for_classical(denoiser.name, device, precision, engine, tile, batch_size)
     return denoiser
+
+
+def _refuse_for_classical(
+    name: str, device: Device, precision: Precision, engine: Engine, tile: int | None, batch_size: int
+) -> None:
+    """Refuse what only a network can follow; a classical method computes in 32 bits or more, the image as a whole."""
+    if device not in ("auto", "cpu"):
+        raise UsageError(
+            f"'{name}' runs on the CPU only", hint="leave the device out, or choose a network", option="device"
+        )
+    given = {
+        "precision": precision not in ("auto", "fp32"),
+        "engine": engine != "auto",
+        "tile": tile is not None,
+        "batch_size": batch_size != 1,
+    }
+    for option, is_set in given.items():
+        if is_set:
+            raise UsageError(
+                f"'{name}' is no network, and the option '{option}' is for networks",
+                hint="leave it out, or choose a network",
+                option=option,
+            )

@@ -12,12 +12,12 @@ from xray_denoise.errors import UsageError
 from xray_denoise.files import Compression, Derivation, Private, Render
 from xray_denoise.physics.profile import Noise, as_level
 from xray_denoise.physics.uncertainty import UncertaintyTable
-from xray_denoise.radiograph import Radiograph
+from xray_denoise.radiograph import Radiograph, checked_range
 from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.jobs import Job
 from xray_denoise.tasks.manifest import Manifest, Recipe
 from xray_denoise.tasks.outcome import Outcome
-from xray_denoise.tasks.remarks import Remarks, Strength, checked_strength
+from xray_denoise.tasks.remarks import Remarks, Strength, check_strength
 
 Existing = Literal["error", "skip", "overwrite"]
 
@@ -27,7 +27,7 @@ class Options:
     """What is done to every file.
 
     Raises:
-        UsageError: a value is out of its range.
+        UsageError: a value is out of its range, or the denoiser cannot be told the noise.
     """
 
     denoiser: Denoiser
@@ -54,19 +54,16 @@ class Options:
     """Called with the share of the first frame of a file that is denoised, 0..1, tile by tile."""
 
     def __post_init__(self) -> None:
-        checked_strength(self.strength)
+        check_strength(self.strength)
         if self.uncertainty is not None and self.strength != 1:
             raise UsageError(
                 "the uncertainty is that of the full strength", hint="leave the strength out", option="strength"
             )
         if self.existing == "skip" and self.manifest is None:
             raise ValueError("skipping results takes a manifest")
-        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
-            raise UsageError(
-                "a value range must go from a lower to a higher stored value",
-                hint="for example 0,4095",
-                option="value_range",
-            )
+        if self.value_range is not None:
+            checked_range(self.value_range)
+        self.denoiser.require(self.noise)
 
     @property
     def identity(self) -> dict[str, Any]:

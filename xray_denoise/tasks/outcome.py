@@ -1,8 +1,9 @@
 """What became of one file."""
 
 import math
+import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,9 @@ from xray_denoise.radiograph import Radiograph
 from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks.jobs import Job
 from xray_denoise.tasks.remarks import Remarks
+
+HELD_BYTES = 2**26
+"""Of maps in memory: those of more, such as of many frames, wait on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +86,50 @@ class Change:
     seconds: float
 
 
+class Maps:
+    """Maps of the frames of a file until they are written: in memory, or in a nameless file if large."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep them in `folder`, which must exist by the time of the first map."""
+        self._stream = tempfile.SpooledTemporaryFile(HELD_BYTES, dir=str(folder))  # noqa: SIM115 - closed by `close`
+        self._shapes: list[tuple[int, ...]] = []
+
+    def add(self, one: NDArray[np.float32]) -> None:
+        """Keep the map of one more frame, (H, W)."""
+        self._stream.write(np.ascontiguousarray(one).tobytes())
+        self._shapes.append(one.shape)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        self._stream.seek(0)
+        for shape in self._shapes:
+            yield np.frombuffer(self._stream.read(4 * math.prod(shape)), np.float32).reshape(shape)
+
+    def close(self) -> None:
+        """Forget them; how many there were is still known."""
+        self._stream.close()
+
+
 @dataclass(slots=True)
 class Tally:
     """What is counted over the frames of a file."""
 
-    keeps_maps: bool
+    maps: Maps | None = None
+    """Takes their noise maps; None where none are wanted."""
+    half_widths: Maps | None = None
+    """Takes the half widths of their intervals, stored values, 0 in padding; None where none are wanted."""
     uncertainty: UncertaintyTable | None = None
-    """Of the model, where half widths of intervals are wanted."""
+    """Of the model, where those are wanted."""
     frames: int = 0
     pixels: int = 0
     """Without padding."""
     squares: float = 0.0
     """Of the change, stored values."""
+    grey_squares: float = 0.0
+    """Of the change, grey levels; each frame has a span of its own."""
     seconds: float = 0.0
-    maps: list[NDArray[np.float32]] = field(default_factory=list)
-    half_widths: list[NDArray[np.float32]] = field(default_factory=list)
-    """Stored values; 0 in padding."""
 
     def counted(self, changes: Iterable[Change]) -> Iterator[Radiograph]:
         """Pass on the changed frames."""
@@ -106,21 +138,28 @@ class Tally:
             padding = change.before.padding
             self.frames += 1
             self.pixels += difference.size - (0 if padding is None else int(padding.sum()))
-            self.squares += float(difference @ difference)
+            squares = float(difference @ difference)
+            low, high = change.before.span
+            self.squares += squares
+            self.grey_squares += squares * (GREY_MAX / (high - low)) ** 2
             self.seconds += change.seconds
-            if self.keeps_maps and change.result.noise_map is not None:
-                self.maps.append(change.result.noise_map)
-            if self.uncertainty is not None and change.result.profile is not None:
-                low, high = change.before.span
-                width = self.uncertainty.half_width(change.result.image, change.result.profile)
-                width *= np.float32((high - low) / GREY_MAX)
-                self.half_widths.append(width if padding is None else np.where(padding, np.float32(0), width))
+            if self.maps is not None and change.result.noise_map is not None:
+                self.maps.add(change.result.noise_map)
+            profile = change.result.profile
+            if self.half_widths is not None and self.uncertainty is not None and profile is not None:
+                width = self.uncertainty.half_width(change.result.image, profile) * np.float32((high - low) / GREY_MAX)
+                self.half_widths.add(width if padding is None else np.where(padding, np.float32(0), width))
             yield change.after
 
     @property
     def removed_stored(self) -> float:
         """Root mean square of the change, stored values."""
         return math.sqrt(self.squares / max(self.pixels, 1))
+
+    @property
+    def removed_grey(self) -> float:
+        """Root mean square of the change, grey levels."""
+        return math.sqrt(self.grey_squares / max(self.pixels, 1))
 
 
 def failed(job: Job, error: XrayDenoiseError | OSError | MemoryError) -> Outcome:
@@ -133,7 +172,7 @@ def _explained(job: Job, error: XrayDenoiseError | OSError | MemoryError) -> Xra
         return error
     if isinstance(error, MemoryError):
         return UnreadableFileError(
-            "there is too little memory for {path}", path=job.source, hint="try smaller tiles", option="tile"
+            "not enough memory to denoise {path}", path=job.source, hint="try smaller tiles", option="tile"
         )
     return UnwritableFileError(
         f"{{path}}: {error.strerror or type(error).__name__}",

@@ -1,6 +1,5 @@
 """Work through jobs in three stages that overlap: read the next ones, and write the last ones, meanwhile."""
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -9,9 +8,7 @@ from concurrent.futures import ThreadPoolExecutor as Pool
 from typing import Generic, TypeVar
 
 AHEAD = 2
-"""Jobs read before, and written after, those that are worked on; more where more threads read and write."""
-MOST_THREADS = 8
-"""Threads that read, and as many that write, where work is faster than one of each."""
+"""Jobs read before, and written after, the one that is worked on."""
 ROOM = 2
 """Items that wait in a `Feed`."""
 
@@ -26,7 +23,6 @@ def overlapped(
     read: Callable[[Job], Source],
     work: Callable[[Job, Future[Source], Pool], Future[Outcome]],
     *,
-    at_once: int,
     is_last: Callable[[Outcome], bool],
 ) -> Generator[Outcome, None, None]:
     """Yield the outcome of every job, in their order, each as soon as it is there.
@@ -35,49 +31,34 @@ def overlapped(
 
     Args:
         jobs: what is to be done.
-        read: called in a thread of its own, some jobs ahead.
-        work: given a job, what was read for it (or the exception), and the threads that write; hands those the rest.
-        at_once: how many threads work with profit; with 1 it is the caller's.
-        is_last: whether nothing new is begun after this outcome.
+        read: called in a thread of its own, up to `AHEAD` jobs before `work`.
+        work: called in the caller's thread with a job, the future of what was read for it, and the thread that writes;
+            returns the future of the outcome.
+        is_last: tells of an outcome whether no other job is begun after it.
     """
-    threads = 1 if at_once == 1 else min(MOST_THREADS, os.cpu_count() or 1)
-    ahead = max(AHEAD, threads + at_once)
     waiting = deque(jobs)
     reading: deque[tuple[Job, Future[Source]]] = deque()
-    writing: deque[Future[Future[Outcome]]] = deque()
-    with Pool(threads, "read") as reader, Pool(threads, "write") as writer, Pool(at_once, "work") as others:
-        begin = _now if at_once == 1 else others.submit
+    writing: deque[Future[Outcome]] = deque()
+    with Pool(1, "read") as reader, Pool(1, "write") as writer:
         try:
             while waiting or reading or writing:
-                while waiting and len(reading) < ahead:
+                while waiting and len(reading) < AHEAD:
                     job = waiting.popleft()
                     reading.append((job, reader.submit(read, job)))
                 if reading:
-                    writing.append(begin(work, *reading.popleft(), writer))
-                while writing and (
-                    len(writing) > ahead or not reading or (writing[0].done() and writing[0].result().done())
-                ):
-                    outcome = writing[0].result().result()
+                    writing.append(work(*reading.popleft(), writer))
+                while writing and (len(writing) > AHEAD or not reading or writing[0].done()):
+                    outcome = writing[0].result()
                     writing.popleft()
                     yield outcome
                     if is_last(outcome):
                         waiting.clear()
                         reading.clear()
         except KeyboardInterrupt:
-            yield from (future.result().result() for future in writing)
+            yield from (future.result() for future in writing)
             raise
         finally:
             reader.shutdown(cancel_futures=True)
-            others.shutdown(cancel_futures=True)
-
-
-def _now(
-    work: Callable[[Job, Future[Source], Pool], Future[Outcome]], job: Job, source: Future[Source], writer: Pool
-) -> Future[Future[Outcome]]:
-    """Do it in this thread, as an executor would in another one."""
-    done: Future[Future[Outcome]] = Future()
-    done.set_result(work(job, source, writer))
-    return done
 
 
 class AbandonedError(Exception):

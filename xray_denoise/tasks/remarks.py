@@ -65,8 +65,8 @@ class Remarks:
         return None if self.removed is None else self.strength * self.removed.share
 
 
-def checked_strength(strength: Strength) -> Strength:
-    """The strength.
+def check_strength(strength: Strength) -> None:
+    """Refuse a strength that is none.
 
     Raises:
         UsageError: it is neither "auto" nor a number from 0 to 1.
@@ -81,7 +81,6 @@ def checked_strength(strength: Strength) -> Strength:
         raise UsageError(
             f"the strength must lie in 0..1, got {strength:g}", hint="0 changes nothing", option="strength"
         )
-    return strength
 
 
 def remarks_on(

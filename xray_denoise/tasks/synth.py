@@ -6,16 +6,22 @@ Subject (what is clean, and where) -> draw (noise from the seed) -> Exposure, or
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise import __version__, files
-from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError, XrayDenoiseError
+from xray_denoise.errors import (
+    ExistingFileError,
+    UnreadableFileError,
+    UnwritableFileError,
+    UsageError,
+    XrayDenoiseError,
+)
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.profiles import read_profile, write_profile
 from xray_denoise.phantom.chest import chest_phantom
@@ -24,10 +30,8 @@ from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.scale import GREY_MAX, MID_GREY
-from xray_denoise.tasks.jobs import AnyPath, LeftAlone, find_sources
+from xray_denoise.tasks.jobs import AnyPath, Format, LeftAlone, find_sources
 from xray_denoise.tasks.manifest import append_line, lines_of
-
-Format = Literal["png", "tiff", "dcm"]
 
 MANIFEST = "manifest.jsonl"
 """Beside the images: what each of them is, one JSON object a line."""
@@ -37,7 +41,8 @@ Range = tuple[float, float]
 
 Grey = NDArray[np.float32]
 Seed = tuple[int, int]
-"""What is part of the name of an image, and what tells images of one seed apart."""
+"""The seed that the user gave, and a number that depends on the pixels of an own image (0 for a phantom), so that two
+images of one seed have different noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,9 @@ def profile_noise(path: Path, deviation: float | None) -> ProfileNoise:
     if deviation is not None:
         found = float(profile.deviation_at(MID_GREY))
         if not found:
-            raise UsageError(f"{path} has no noise at mid-grey that could be scaled", hint="leave out the deviation")
+            raise UsageError(
+                "{path} has no noise at mid-grey that could be scaled", path=path, hint="leave out the deviation"
+            )
         profile = profile.scaled(deviation / found)
     return ProfileNoise(path.stem, profile)
 
@@ -285,8 +292,9 @@ def _expose(subject: Subject, clean: Radiograph, seed: Seed, recipe: Recipe, out
 def _write(radiograph: Radiograph, target: Path) -> None:
     """Write, unless the very same pixels are there already."""
     if not target.exists():
-        files.write(radiograph, target)
-        return
+        with suppress(ExistingFileError):  # of another run; or a link to nothing
+            files.write(radiograph, target, replace=False)
+            return
     try:
         same = np.array_equal(files.read(target).stored, radiograph.stored)
     except UnreadableFileError:
@@ -298,8 +306,9 @@ def _write(radiograph: Radiograph, target: Path) -> None:
 def _write_profile(profile: NoiseProfile, target: Path) -> None:
     """Write, unless the very same profile is there already."""
     if not target.exists():
-        write_profile(profile, target)
-        return
+        with suppress(ExistingFileError):
+            write_profile(profile, target, replace=False)
+            return
     try:
         same = read_profile(target).to_json() == profile.to_json()
     except UnreadableFileError:

@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,16 @@ from xray_denoise.files.folders import make_folder
 from xray_denoise.reports.training_plots import training_history
 from xray_denoise.tasks import continued
 from xray_denoise.tasks.appraisal import appraised
-from xray_denoise.tasks.continued import TOLD, BestWeights, initial_weights
+from xray_denoise.tasks.continued import TOLD, BestWeights, check_base
 from xray_denoise.training import checkpoint
-from xray_denoise.training.detector import DetectorRange, DetectorSource
+from xray_denoise.training.detector import PHANTOMS, DetectorRange, DetectorSource
 from xray_denoise.training.distillation import SIDE, TaughtSource, Teacher
 from xray_denoise.training.images import GreyImages, digest, training_images
 from xray_denoise.training.loop import Limits, Row, Source, Training
 from xray_denoise.training.patches import PatchSource
 from xray_denoise.training.presets import CROPS_PER_EPOCH, SYSTEMS, Schedule
 from xray_denoise.training.throughput import matrix_rate, training_rate
-from xray_denoise.training.validation import ValidationSet
+from xray_denoise.training.validation import SMALLEST, ValidationSet, levels_for
 
 VALIDATION_IMAGES = 3
 """Images that are denoised at every validation during training, one at each of three noise levels; at the end all are.
@@ -138,13 +138,13 @@ class Finished:
     best: BestWeights | None
 
 
-def start(plan: Plan) -> Session:
-    """Read the images and prepare the training, or take it up where its checkpoint left it.
+def check(plan: Plan) -> None:
+    """Refuse what can be refused before any image is read.
 
     Raises:
-        UsageError: nothing to train on, or `run` holds a training and `resume` is not set.
-        TrainingError: the checkpoint belongs to another training.
-        CannotRunError: the device is missing.
+        UsageError: `run` holds a training and `resume` is not set, or network, noise, teacher and the model to begin
+            with do not go together.
+        CannotRunError: there are no weights of the teacher or of the model to begin with.
     """
     if not plan.resume and any((plan.run / name).exists() for name in (checkpoint.FILE_NAME, continued.FILE_NAME)):
         raise UsageError(
@@ -156,6 +156,39 @@ def start(plan: Plan) -> Session:
     if (plan.net == TOLD) != isinstance(plan.schedule.noise, DetectorRange):
         told = "trained on the noise of detectors" if plan.net == TOLD else "not told the noise of a detector"
         raise UsageError(f"a {plan.net} is {told}", hint="choose the noise that suits the network", option="noise")
+    if plan.init:
+        check_base(weights.find(plan.init), plan.system, plan.level)
+    if plan.teacher:
+        if plan.net == TOLD:
+            raise UsageError(
+                f"a {plan.net} is trained without a teacher", hint="leave the teacher out", option="teacher"
+            )
+        teacher = weights.find(plan.teacher)
+        if teacher.net == TOLD:
+            raise UsageError(
+                f"'{teacher.name}' must be told the noise, so it cannot be a teacher",
+                hint="choose a model that estimates the noise, or does without",
+                option="teacher",
+            )
+
+
+def _untold(_: str) -> None:
+    """Tell nobody."""
+
+
+def start(plan: Plan, tell: Callable[[str], object] = _untold) -> Session:
+    """Read the images and prepare the training, or take it up where its checkpoint left it.
+
+    Args:
+        plan: what to train.
+        tell: called in the first process with a sentence on what takes long.
+
+    Raises:
+        UsageError: nothing to train on, images too small, or what `check` refuses.
+        TrainingError: the checkpoint belongs to another training.
+        CannotRunError: the device is missing, or weights are.
+    """
+    check(plan)
     make_folder(plan.run)
     own_loss = SYSTEMS[plan.system].loss(plan.schedule.loss)
     plan = dataclasses.replace(plan, schedule=dataclasses.replace(plan.schedule, loss=own_loss))
@@ -169,15 +202,17 @@ def start(plan: Plan) -> Session:
     torch.manual_seed(plan.seed)
     base = weights.find(plan.init) if plan.init else None
     if base:
-        net = initial_weights(base, plan.system, plan.level)
+        net = weights.load(base).requires_grad_()
         plan = dataclasses.replace(plan, init_options=base.options)
     else:
         net = nets.build(plan.net, **plan.options)
     validate = _validation(held_out, plan) if held_out else None
     best = None
     if base and validate and fabric.is_global_zero:
-        best = BestWeights.of(net.to(fabric.device), base, plan.run, validate)
+        best = BestWeights.of(net.to(fabric.device), base, plan.run, validate, digest(held_out))
     teacher = weights.find(plan.teacher) if plan.teacher else None
+    if isinstance(plan.schedule.noise, DetectorRange) and fabric.is_global_zero:
+        tell(f"drawing {PHANTOMS} phantoms, to train on besides the radiographs")
     training = Training(
         net,
         _source(images, plan, fabric.device, teacher),
@@ -191,6 +226,7 @@ def start(plan: Plan) -> Session:
             "images": digest(images),
             "seed": plan.seed,
             "teacher": teacher and teacher.sha256,
+            "init": base and base.sha256,
         },
         seed=plan.seed,
         limits=plan.limits,
@@ -203,10 +239,21 @@ def start(plan: Plan) -> Session:
 
 
 def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet:
-    """What the network is judged on during its training."""
-    if isinstance(plan.schedule.noise, DetectorRange):
-        return ValidationSet.told(held_out[:TOLD_IMAGES], plan.seed)
-    return ValidationSet.blind(held_out[:VALIDATION_IMAGES], plan.seed)
+    """What the network is judged on during its training.
+
+    Raises:
+        UsageError: an image is too small.
+    """
+    noise = plan.schedule.noise
+    if not isinstance(noise, DetectorRange):
+        return ValidationSet.blind(held_out[:VALIDATION_IMAGES], plan.seed, levels_for(noise))
+    if any(min(image.shape) < SMALLEST for image in held_out):
+        raise UsageError(
+            f"a held-out image is smaller than {SMALLEST}x{SMALLEST} pixels",
+            hint="hold out larger images",
+            option="val",
+        )
+    return ValidationSet.told(held_out[:TOLD_IMAGES], plan.seed)
 
 
 def is_finished(plan: Plan) -> bool:
@@ -249,8 +296,8 @@ def finish(session: Session, command: str) -> Finished:
     return Finished(card, rate, share, session.best)
 
 
-def part() -> None:
-    """Let go of the other processes, and end the threads that talk to them.
+def leave_process_group() -> None:
+    """Leave the group of processes, and end its threads.
 
     A thread that still runs when Python ends may abort the process, and one that ends so has all of them killed.
     """
@@ -278,7 +325,9 @@ def _fabric(plan: Plan) -> Fabric:
         precision = "bf16" if has_fast_bf16(device) else "fp32"
     names = {"fp32": "32-true", "bf16": "bf16-mixed"}
     if precision not in names:
-        raise UsageError(f"no precision is called '{precision}'", hint=f"use auto, {', '.join(names)}")
+        raise UsageError(
+            f"no precision is called '{precision}'", hint=f"use auto, {', '.join(names)}", option="precision"
+        )
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
@@ -298,11 +347,10 @@ def _fabric(plan: Plan) -> Fabric:
 def _source(images: GreyImages, plan: Plan, device: torch.device, teacher: weights.Card | None) -> Source:
     """Fresh patches, or with a teacher those of its lessons."""
     schedule = plan.schedule
-    side = schedule.patch * (SIDE if teacher else 1)
     try:
         if isinstance(schedule.noise, DetectorRange):
-            return DetectorSource(images, side, schedule.noise, device)
-        source = PatchSource(images, side, schedule.noise, device)
+            return DetectorSource(images, schedule.patch, schedule.noise, device)
+        source = PatchSource(images, schedule.patch * (SIDE if teacher else 1), schedule.noise, device)
     except ValueError as error:
         raise UsageError(
             f"cannot train on {{path}}: {error}",
@@ -339,7 +387,7 @@ def _prose(name: str, head: dict[str, Any]) -> str:
     )
     begun = (
         f"Training began with the weights of {head['base']}, which reach {head['base_psnr']} dB on the held-out images "
-        f"under the noise of the training; kept are those of step {head['best_step']}, with {head['best_psnr']} dB.\n"
+        f"under the noise of its validation; kept are those of step {head['best_step']}, with {head['best_psnr']} dB.\n"
         if "base" in head
         else ""
     )

@@ -9,6 +9,7 @@ white. `physics.profile` describes the same noise in numpy; tests hold both to o
 import functools
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -322,9 +323,10 @@ class DetectorSource:
         phantoms: int = PHANTOMS,
     ) -> None:
         self.patch, self.kinds, self.device = patch, kinds, device
+        if any(min(image.shape) < 2 * patch for image in images):
+            raise ValueError(f"an image is smaller than {2 * patch}x{2 * patch} pixels, twice the patch")
         self._radiographs = PatchSource(images, 2 * patch, NoiseRange(), device)
-        size = max(PHANTOM_SIZE, 2 * patch)
-        drawn = [chest_phantom(size, rng=np.random.default_rng((77, seed)), mottle=False) for seed in range(phantoms)]
+        drawn = _phantoms(phantoms, max(PHANTOM_SIZE, 2 * patch))
         self._phantoms = PatchSource(drawn, 2 * patch, NoiseRange(), device)
 
     def draw(self, step: int, count: int, generator: torch.Generator) -> ToldBatch:  # noqa: ARG002
@@ -386,6 +388,16 @@ class DetectorSource:
         bent = torch.where(varied[:, None, None, None], low + (high - low) * crops**gamma, crops)
         negative = draw.share(0.5) & ~paper
         return torch.where(negative[:, None, None, None], 1 - bent, bent)
+
+
+def _phantoms(count: int, side: int) -> list[NDArray[np.float32]]:
+    """Phantoms of fixed seeds, (side, side), grey levels; as many are drawn at a time as torch has threads."""
+
+    def drawn(seed: int) -> NDArray[np.float32]:
+        return chest_phantom(side, rng=np.random.default_rng((77, seed)), mottle=False)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return list(pool.map(drawn, range(count)))
 
 
 def _zoomed(large: Tensor, zoom: float, side: int) -> Tensor:

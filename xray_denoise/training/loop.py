@@ -38,7 +38,7 @@ Row = dict[str, float]
 
 
 class Source(Protocol):
-    """Where batches come from (`patches.PatchSource`, `distillation.TaughtSource`)."""
+    """Where batches come from (`patches.PatchSource`, `distillation.TaughtSource`, `detector.DetectorSource`)."""
 
     def draw(self, step: int, count: int, generator: torch.Generator) -> Batch | ToldBatch:
         """`count` patches for step `step`, from `generator`."""

@@ -14,9 +14,12 @@ from xray_denoise.physics.framing import middle
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.scale import MID_GREY
+from xray_denoise.training.patches import NoiseRange, WideRange
 
 LEVELS = (NoiseLevel(0.4, 15), NoiseLevel(0.6, 10), NoiseLevel(0.8, 5))
 """The worst, the middle and the best cell of Table II; the images take turns."""
+SMALLEST = 64
+"""Least side of an image that is shown to a network that is told the noise, pixels."""
 MIDDLE = 512
 """Side of the middle of an image that is shown under strong noise to a network that is told the noise, pixels."""
 
@@ -53,11 +56,17 @@ class ValidationSet:
     cases: tuple[Case, ...]
 
     @classmethod
-    def blind(cls, images: Sequence[NDArray[np.uint8]], seed: int = 0) -> Self:
-        """Whole images, (H, W), 8-bit grey, under the noise of the paper; `seed` is that of the noise."""
+    def blind(cls, images: Sequence[NDArray[np.uint8]], seed: int = 0, levels: Sequence[NoiseLevel] = LEVELS) -> Self:
+        """Whole images under white noise.
+
+        Args:
+            images: (H, W), 8-bit grey.
+            seed: of the noise.
+            levels: of the noise; the images take turns.
+        """
         cases = []
         for index, image in enumerate(images):
-            level = LEVELS[index % len(LEVELS)]
+            level = levels[index % len(levels)]
             cases.append(Case(image, add_noise(image, level, np.random.default_rng((seed, index))), level))
         return cls(tuple(cases))
 
@@ -68,7 +77,7 @@ class ValidationSet:
         The network is told the truth.
 
         Args:
-            images: (H, W), 8-bit grey, with sides of at least 64.
+            images: (H, W), 8-bit grey, with sides of at least `SMALLEST`.
             seed: of the noise.
         """
         cases = []
@@ -76,7 +85,7 @@ class ValidationSet:
             rng = np.random.default_rng((seed, index))
             height, width = (side // 32 * 32 for side in image.shape)
             halves = image[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3), dtype=np.float32)
-            _, deviation, kernel = WEAK[index % len(WEAK)]
+            deviation, kernel = DETECTOR_NOISES[index % len(DETECTOR_NOISES)]
             weak = NoiseProfile(np.array([0.0]), np.array([deviation]), kernel)
             cases.append(Case(halves, halves + weak.draw(halves, rng), weak, "val_weak"))
             level = LEVELS[index % len(LEVELS)]
@@ -105,6 +114,20 @@ class ValidationSet:
         return Validation(float(np.mean(list(means.values()))), float(np.mean(errors)) if errors else None, parts)
 
 
+def levels_for(noise: NoiseRange | WideRange) -> tuple[NoiseLevel, ...]:
+    """Three noise levels to validate a training on: `LEVELS`, or for a range of the user's the middles of its thirds.
+
+    The first is the strongest: the third of fewest photons with that of most electronic noise.
+    """
+    if isinstance(noise, WideRange) or noise == NoiseRange():
+        return LEVELS
+    (fewest, most), (least, highest) = noise.eta, noise.sigma
+    return tuple(
+        NoiseLevel(fewest + part * (most - fewest), highest - part * (highest - least))
+        for part in (1 / 6, 1 / 2, 5 / 6)
+    )
+
+
 def gaussian_kernel(width: float, gain: float = 0.0) -> NDArray[np.float64]:
     """Kernel of unit energy, 11x11: a Gaussian of a standard deviation of `width` pixels, sharpened by `gain`."""
     offsets = np.arange(-5.0, 6.0)
@@ -117,10 +140,11 @@ def gaussian_kernel(width: float, gain: float = 0.0) -> NDArray[np.float64]:
     return np.asarray(kernel / np.sqrt((kernel**2).sum()))
 
 
-WEAK = (
-    ("white", 1.0, np.ones((1, 1))),
-    ("blurred", 2.0, gaussian_kernel(0.8)),
-    ("sharpened", 4.0, gaussian_kernel(0.9, 1.5)),
-    ("white", 3.0, np.ones((1, 1))),
+DETECTOR_NOISES = (
+    (1.0, np.ones((1, 1))),
+    (2.0, gaussian_kernel(0.8)),
+    (4.0, gaussian_kernel(0.9, 1.5)),
+    (3.0, np.ones((1, 1))),
 )
-"""Noise of detectors to validate on: name, standard deviation in grey levels, kernel; the images take turns."""
+"""Weak noise of detectors to validate on, white, blurred, sharpened and white: standard deviation in grey levels,
+kernel; the images take turns."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from xray_denoise.errors import UnreadableFileError
+from xray_denoise.errors import AGAIN, UnreadableFileError
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 ITEM, SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
@@ -16,7 +16,6 @@ HEAD = 8
 """Bytes of an item's tag and length."""
 MOST_FRAGMENTS = 100_000
 """Most items of one element. Radiographs have one a frame, or one for each 64 KiB."""
-AGAIN = "fetch the file again from its source"
 
 
 class Fragment(NamedTuple):
@@ -67,14 +66,16 @@ def encapsulated_at(stream: BinaryIO, at: int, *, order: str, path: Path) -> Enc
         value = start + HEAD
         if value + length > size:
             raise UnreadableFileError(
-                f"{path} is truncated: {size - value} of {length} bytes of a compressed fragment", hint=AGAIN
+                f"{{path}} is truncated: {size - value} of {length} bytes of a compressed fragment",
+                path=path,
+                hint=AGAIN,
             )
         if table is None:
             table, first = stream.read(length), value + length
         elif length:
             fragments.append(Fragment(value, length))
         stream.seek(value + length)
-    raise UnreadableFileError(f"{path} has more than {MOST_FRAGMENTS} compressed fragments", hint=AGAIN)
+    raise UnreadableFileError(f"{{path}} has more than {MOST_FRAGMENTS} compressed fragments", path=path, hint=AGAIN)
 
 
 def by_frame(
@@ -114,7 +115,7 @@ def by_frame(
     if by_table and marked is not None and marked[:1] == [0] and len(marked) == frames:
         return _split(fragments, marked)
     count = len(fragments) if marked is None else len(marked)
-    raise UnreadableFileError(f"{path} holds {count} frames where its head says {frames}", hint=AGAIN)
+    raise UnreadableFileError(f"{{path}} holds {count} frames where its head says {frames}", path=path, hint=AGAIN)
 
 
 def _offsets(table: bytes, kind: str) -> list[int]:

@@ -28,7 +28,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from xray_denoise.errors import UnreadableFileError
+from xray_denoise.errors import AGAIN, UnreadableFileError
 from xray_denoise.files.dicom.fragments import UNDEFINED_LENGTH, Encapsulated, encapsulated_at
 from xray_denoise.files.dicom.layout import Layout, fact
 
@@ -147,7 +147,8 @@ def opened(path: Path) -> Iterator[OpenedFile]:
         except Exception:
             if stream.is_spent:
                 raise UnreadableFileError(
-                    f"{path} has far more elements and items, or longer ones, than any radiograph",
+                    "{path} has far more elements and items, or longer ones, than any radiograph",
+                    path=path,
                     hint="export it without private groups if it is genuine",
                 ) from None
             raise
@@ -315,7 +316,8 @@ def _inflated(stream: _Limited, path: Path) -> io.BytesIO:
         inflated.seek(0, io.SEEK_END)
         if grow(most):
             raise UnreadableFileError(
-                f"{path} inflates to more than {most >> 20} MiB, far more than its pixels need",
+                f"{{path}} inflates to more than {most >> 20} MiB, far more than its pixels need",
+                path=path,
                 hint="if it is genuine, export it uncompressed",
             )
     inflated.seek(0)
@@ -337,17 +339,20 @@ def refuse_wrong_length(pixels: PixelElement, layout: Layout, path: Path) -> Non
     """Uncompressed pixels must be as many as the head says, and all there."""
     if pixels.encapsulated is not None:
         raise UnreadableFileError(
-            f"{path} has compressed pixels, but its transfer syntax is an uncompressed one",
-            hint="fetch the file again from its source",
+            "{path} has compressed pixels, but its transfer syntax is an uncompressed one",
+            path=path,
+            hint=AGAIN,
         )
     expected = layout.frame_bytes * layout.frames
     if pixels.length >= expected + layout.frame_bytes:
         raise UnreadableFileError(
-            f"{path} holds {pixels.length // layout.frame_bytes} frames where its head says {layout.frames}",
-            hint="fetch the file again from its source",
+            f"{{path}} holds {pixels.length // layout.frame_bytes} frames where its head says {layout.frames}",
+            path=path,
+            hint=AGAIN,
         )
     if pixels.available < expected:
         raise UnreadableFileError(
-            f"{path} is truncated: {pixels.available} of {expected} bytes of pixels",
-            hint="fetch the file again from its source",
+            f"{{path}} is truncated: {pixels.available} of {expected} bytes of pixels",
+            path=path,
+            hint=AGAIN,
         )

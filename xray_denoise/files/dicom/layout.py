@@ -9,7 +9,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from xray_denoise.errors import UnreadableFileError
+from xray_denoise.errors import AGAIN, UnreadableFileError
 
 MOST_PIXELS = 178_956_970
 """Largest frame; Pillow's limit for other image files."""
@@ -85,8 +85,9 @@ def number(facts: Dataset, keyword: str, path: Path, default: int | None = None)
         what = "has no valid"
     tag = Tag(tag_for_keyword(keyword) or 0)
     raise UnreadableFileError(
-        f"{path} {what} {dictionary_description(tag)} ({tag.group:04X},{tag.element:04X})",
-        hint="fetch the file again from its source, or set the attribute right",
+        f"{{path}} {what} {dictionary_description(tag)} ({tag.group:04X},{tag.element:04X})",
+        path=path,
+        hint=f"{AGAIN}, or set the attribute right",
     )
 
 
@@ -100,16 +101,20 @@ def layout_of(facts: Dataset, path: Path) -> Layout:
     high_bit, signed = number(facts, "HighBit", path, bits - 1), number(facts, "PixelRepresentation", path)
     if allocated not in (8, 16) or not 8 <= bits <= allocated or high_bit != bits - 1 or signed not in (0, 1):
         raise UnreadableFileError(
-            f"{path} stores {bits} bits in words of {allocated}, highest bit {high_bit}",
+            f"{{path}} stores {bits} bits in words of {allocated}, highest bit {high_bit}",
+            path=path,
             hint="only 8 to 16 bits at the low end of words of 8 or 16 are read",
         )
     rows, columns = number(facts, "Rows", path), number(facts, "Columns", path)
     frames = number(facts, "NumberOfFrames", path, 1) or 1
     if min(rows, columns, frames) < 1:
-        raise UnreadableFileError(f"{path} has {rows}x{columns} pixels in {frames} frames", hint="it holds no image")
+        raise UnreadableFileError(
+            f"{{path}} has {rows}x{columns} pixels in {frames} frames", path=path, hint="it holds no image"
+        )
     if rows * columns > MOST_PIXELS:
         raise UnreadableFileError(
-            f"{path} has {rows}x{columns} pixels, more than {MOST_PIXELS}",
+            f"{{path}} has {rows}x{columns} pixels, more than {MOST_PIXELS}",
+            path=path,
             hint="no radiograph is that large; cut it into parts if it is genuine",
         )
     return Layout(

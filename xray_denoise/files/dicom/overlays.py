@@ -48,7 +48,8 @@ def with_overlays_moved(header: FileDataset, words: NDArray[Any], layout: Layout
         size = tuple(int(facts[group, side].value) if (group, side) in facts else 0 for side in (ROWS, COLUMNS))
         if layout.frames != 1 or syntax.is_encapsulated or size != (layout.rows, layout.columns):
             raise UnreadableFileError(
-                f"{path} has an overlay in bit {bit} of its pixels that cannot be moved out",
+                f"{{path}} has an overlay in bit {bit} of its pixels that cannot be moved out",
+                path=path,
                 hint="save it with the overlay in (60xx,3000), or without it",
             )
         packed = np.packbits((words >> bit) & 1, bitorder="little").tobytes()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from xray_denoise.errors import UnreadableFileError
+from xray_denoise.errors import AGAIN, UnreadableFileError
 from xray_denoise.files.damage import as_unreadable
 from xray_denoise.files.dicom import codecs, codestream, render
 from xray_denoise.files.dicom.codestream import BadCodestreamError
@@ -98,33 +98,36 @@ def _refuse_other_objects(facts: Dataset, path: Path) -> None:
     functional = sop_class in RADIOGRAPHS and any(tag in facts for tag in FUNCTIONAL_GROUPS)
     if functional or "Enhanced" in name:
         raise UnreadableFileError(
-            f"{path} is an enhanced multi-frame object ({name})",
+            f"{{path}} is an enhanced multi-frame object ({name})",
+            path=path,
             hint="export it as classic CR, DX, MG, XA or RF images",
         )
     if sop_class not in RADIOGRAPHS:
         raise UnreadableFileError(
-            f"{path} is not a radiograph ({name})",
+            f"{{path}} is not a radiograph ({name})",
+            path=path,
             hint="only CR, DX, MG, intra-oral, XA, RF and secondary capture images are denoised",
         )
     if not fact(facts, "SOPInstanceUID"):
-        raise UnreadableFileError(f"{path} has no SOP Instance UID", hint="fetch the file again from its source")
+        raise UnreadableFileError("{path} has no SOP Instance UID", path=path, hint=AGAIN)
 
 
 def _refuse_without_grey_pixels(file: OpenedFile, facts: Dataset) -> PixelElement:
     path = file.path
     if file.has_float_pixels:
-        raise UnreadableFileError(f"{path} has floating-point pixels", hint="export it with integer pixels")
+        raise UnreadableFileError("{path} has floating-point pixels", path=path, hint="export it with integer pixels")
     if file.pixels is None:
-        raise UnreadableFileError(f"{path} has no pixels", hint="the file may be incomplete, or no image")
+        raise UnreadableFileError("{path} has no pixels", path=path, hint="the file may be incomplete, or no image")
     photometric = str(fact(facts, "PhotometricInterpretation") or "")
     if photometric in COLOURS or number(facts, "SamplesPerPixel", path, 1) != 1:
         raise UnreadableFileError(
-            f"{path} is a colour image ({photometric if photometric in COLOURS else 'several samples a pixel'})",
+            f"{{path}} is a colour image ({photometric if photometric in COLOURS else 'several samples a pixel'})",
+            path=path,
             hint="only grey images (MONOCHROME1 or 2) are denoised",
         )
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise UnreadableFileError(
-            f"{path} has no known photometric interpretation", hint="only MONOCHROME1 and 2 are grey"
+            "{path} has no known photometric interpretation", path=path, hint="only MONOCHROME1 and 2 are grey"
         )
     return file.pixels
 
@@ -132,7 +135,8 @@ def _refuse_without_grey_pixels(file: OpenedFile, facts: Dataset) -> PixelElemen
 def _refuse_without_decoder(syntax: UID, path: Path) -> None:
     if syntax not in codecs.NATIVE and not codecs.library(syntax):
         raise UnreadableFileError(
-            f"{path} is compressed as {_named(syntax)}, which is not read",
+            f"{{path}} is compressed as {_named(syntax)}, which is not read",
+            path=path,
             hint="export it in Explicit VR Little Endian, or decompress it with DCMTK's dcmdjpeg",
         )
 
@@ -151,8 +155,9 @@ def _encoded_frames(file: OpenedFile, pixels: PixelElement, layout: Layout) -> I
         return _native_frames(file, pixels, layout)
     if pixels.encapsulated is None:
         raise UnreadableFileError(
-            f"{file.path} has uncompressed pixels, but its transfer syntax is {_named(file.syntax)}",
-            hint="fetch the file again from its source",
+            f"{{path}} has uncompressed pixels, but its transfer syntax is {_named(file.syntax)}",
+            path=file.path,
+            hint=AGAIN,
         )
     return _codestreams(file, pixels, layout)
 
@@ -189,11 +194,12 @@ def _decoded(data: bytes, file: OpenedFile, layout: Layout) -> NDArray[Any]:
     try:
         return codecs.decoded(data, file.syntax, layout)
     except BadCodestreamError as error:
-        raise UnreadableFileError(f"{file.path} {error}", hint="fetch the file again from its source") from error
+        raise UnreadableFileError(f"{{path}} {error}", path=file.path, hint=AGAIN) from error
     except RuntimeError as error:  # what imagecodecs raises
         raise UnreadableFileError(
-            f"{file.path} is compressed as {_named(file.syntax)}, and {codecs.library(file.syntax)} cannot read it",
-            hint="fetch the file again from its source",
+            f"{{path}} is compressed as {_named(file.syntax)}, and {codecs.library(file.syntax)} cannot read it",
+            path=file.path,
+            hint=AGAIN,
         ) from error
 
 

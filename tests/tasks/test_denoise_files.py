@@ -1,0 +1,164 @@
+"""`denoise_files`: what its arguments may be, and how a run ends."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xray_denoise as xd
+from xray_denoise import nets
+from xray_denoise.denoisers.blind import BlindDenoiser
+from xray_denoise.errors import UnwritableFileError, UsageError
+from xray_denoise.tasks.jobs import MANIFEST_NAME
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A folder of six radiographs."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(6):
+        xd.write(xd.Radiograph.from_grey(np.full((20, 30), 90.0), bits=8), folder / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize("end", ["interrupted", "close"])
+def test_a_run_that_ends_early_has_its_report_and_its_log(study: Path, tmp_path: Path, end: str) -> None:
+    report, log = tmp_path / "r.html", tmp_path / "l.jsonl"
+    batch = xd.denoise_files(study, tmp_path / "out", model="noisy", report=report, log=log)
+    told = [next(batch), next(batch)]
+    if end == "close":
+        batch.close()
+    else:
+        told += batch.interrupted()
+    assert [json.loads(line)["number"] for line in log.read_text().splitlines()] == [one.number for one in told]
+    assert "not begun" in report.read_text()
+    assert batch.log is not None
+    with pytest.raises(ValueError, match="closed"):
+        batch.log._stream.write("")  # type: ignore[union-attr]
+
+
+def test_a_report_that_cannot_be_written_does_not_cost_the_log(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object) -> None:
+        raise UnwritableFileError("the disk is full")
+
+    monkeypatch.setattr("xray_denoise.tasks.denoise_report.DenoiseReport.write", refused)
+    batch = xd.denoise_files(
+        study, tmp_path / "out", model="noisy", report=tmp_path / "r.html", log=tmp_path / "l.jsonl"
+    )
+    with pytest.raises(UnwritableFileError, match="full"):
+        list(batch)
+    assert batch.log is not None
+    with pytest.raises(ValueError, match="closed"):
+        batch.log._stream.write("")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("by", ["name", "link"])
+@pytest.mark.parametrize("into_folder", [True, False])
+def test_a_log_never_takes_the_place_of_the_record(study: Path, tmp_path: Path, by: str, into_folder: bool) -> None:
+    out = tmp_path / "out"
+    list(xd.denoise_files(study, out, model="noisy"))
+    record = (out / MANIFEST_NAME).read_bytes()
+    log = out / MANIFEST_NAME if by == "name" else tmp_path / "log"
+    if by == "link":
+        log.hardlink_to(out / MANIFEST_NAME)
+    source, target = (study, out) if into_folder else (study / "0.png", out / "one.png")
+    with pytest.raises(UsageError, match="record of results") as caught:
+        xd.denoise_files(source, target, model="noisy", existing="overwrite", log=log)
+    assert caught.value.option == "log"
+    assert (out / MANIFEST_NAME).read_bytes() == record
+
+
+def test_log_and_report_are_two_files(study: Path, tmp_path: Path) -> None:
+    one = tmp_path / "one.html"
+    with pytest.raises(UsageError, match="the log and the report") as caught:
+        xd.denoise_files(study, tmp_path / "out", model="noisy", report=one, log=one)
+    assert caught.value.option == "log"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "choices"),
+    [
+        ("existing", "overwite", "error, skip, overwrite"),
+        ("file_format", "jpg", "png, tiff, dcm"),
+        ("on_error", "halt", "continue, stop"),
+        ("render", None, "auto, display, stored"),
+        ("compression", "zip", "none, rle, jpegls, j2k"),
+        ("private", "maybe", "keep, drop"),
+        ("precision", "fp64", "auto, fp32, bf16, fp16"),
+        ("engine", "foo", "auto, torch, openvino"),
+    ],
+)
+def test_what_is_no_choice_is_refused_before_anything_is_written(
+    study: Path, tmp_path: Path, option: str, value: str | None, choices: str
+) -> None:
+    given: dict[str, Any] = {option: value}
+    with pytest.raises(UsageError, match=f"'{option}' cannot be '{value}'") as caught:
+        xd.denoise_files(study, tmp_path / "out", model="noisy", **given)
+    assert caught.value.option == option
+    assert choices in caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_choice_of_one_image_is_checked_too(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"render": "shown"}
+    with pytest.raises(UsageError, match="'render' cannot be 'shown'"):
+        xd.write(xd.Radiograph.from_grey(np.full((4, 5), 9.0), bits=8), tmp_path / "a.png", **given)
+
+
+@pytest.mark.parametrize("bits", [0, 1, 12, 32])
+def test_pictures_have_8_or_16_bits(tmp_path: Path, bits: int) -> None:
+    with pytest.raises(UsageError, match="8 or 16 bits") as caught:
+        xd.write(xd.Radiograph.from_grey(np.full((4, 5), 9.0), bits=8), tmp_path / "a.png", bits=bits)
+    assert caught.value.option == "bits"
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_what_no_file_could_follow_is_refused_once(study: Path, tmp_path: Path) -> None:
+    untold = BlindDenoiser(nets.build("dncnn"))
+    with pytest.raises(UsageError, match="cannot be told the noise") as caught:
+        xd.denoise_files(study, tmp_path / "out", model=untold, profile_or_level=xd.NoiseLevel(0.6, 10))
+    assert caught.value.option == "profile_or_level"
+    for wrong in ((0.0, float("inf")), (9.0, 9.0), (float("nan"), 1.0)):
+        with pytest.raises(UsageError, match="from a lower to a higher value") as caught:
+            xd.denoise_files(study, tmp_path / "out", model="noisy", value_range=wrong)
+        assert caught.value.option == "value_range"
+
+
+def test_a_dry_run_looks_at_the_sources_as_the_run_does(study: Path, tmp_path: Path) -> None:
+    (study / "text.png").write_text("no picture")
+    sources = [study / "missing.png", study / "text.png", study / "0.png"]
+    planned = list(xd.denoise_files(sources, tmp_path / "out", model="noisy").preview())
+    done = list(xd.denoise_files(sources, tmp_path / "out", model="noisy"))
+    assert [one.action for one in planned] == ["fail", "fail", "write"]
+    assert [str(one.failure) for one in planned[:2]] == [one.error for one in done[:2]]
+    assert [one.status for one in done] == ["failed", "failed", "written"]
+
+
+def test_a_picture_without_an_ending_stays_one(study: Path, tmp_path: Path) -> None:
+    (study / "0.png").rename(tmp_path / "scan")
+    xd.write(xd.read(tmp_path / "scan"), tmp_path / "scan2")
+    assert (xd.read(tmp_path / "scan2").stored == 90).all()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("precision", "bf16"), ("engine", "openvino"), ("tile", 512), ("batch_size", 4), ("device", "cuda")],
+)
+def test_options_of_networks_are_refused_where_there_is_none(option: str, value: str | int) -> None:
+    given: dict[str, Any] = {option: value}
+    with pytest.raises(UsageError, match="'tv'") as caught:
+        xd.load("tv", **given)
+    assert caught.value.option == option
+
+
+def test_an_unknown_engine_and_an_empty_pass_are_refused() -> None:
+    for option, value in (("engine", "foo"), ("batch_size", 0)):
+        given: dict[str, Any] = {option: value}
+        with pytest.raises(UsageError) as caught:
+            xd.load("x-profile", **given)
+        assert caught.value.option == option
