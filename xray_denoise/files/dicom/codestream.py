@@ -27,7 +27,7 @@ ALONE = {0x01, *range(0xD0, 0xD8)}
 ONE_SCAN = {0xC0, 0xC1, LOSSLESS_FRAME, LS_FRAME}
 """The processes that DICOM allows: sequential, so that one scan holds a grey image."""
 
-SIZE, CODING, CODING_OF_COMPONENT = 0x51, 0x52, 0x53
+CODING, CODING_OF_COMPONENT = 0x52, 0x53
 TILE_PART, START_OF_DATA, END_OF_CODESTREAM = 0x90, 0x93, 0xD9
 MOST_PACKETS = 1_000_000
 """Layers times resolutions times precincts; OpenJPEG visits each, 2 us or so."""

@@ -126,12 +126,6 @@ class OpenedFile:
     has_float_pixels: bool
 
 
-def has_preamble(path: Path) -> bool:
-    """Whether the file begins as PS3.10 wants it to, rather than with the data set itself."""
-    with path.open("rb") as stream:
-        return stream.read(PREAMBLE)[128:] == b"DICM"
-
-
 @contextmanager
 def opened(path: Path) -> Iterator[OpenedFile]:
     """Open a DICOM file and parse everything but its pixels.
