@@ -16,6 +16,7 @@ from xray_denoise.cli.app import guarded, one_line, option, pair, progress, say
 from xray_denoise.cli.completion import complete_network
 from xray_denoise.cli.results import about, time_left
 from xray_denoise.errors import CannotRunError, UsageError
+from xray_denoise.scale import GREY_MAX
 
 if TYPE_CHECKING:
     from xray_denoise.tasks.train import Finished, Plan, Session
@@ -59,6 +60,8 @@ LEVEL = (
     "What the estimated noise levels stand for in the network: std, standard deviations; paper, photons per grey level "
     "(as published)."
 )
+NOISE_STD = "With --noise detector: standard deviation of the noise at mid-grey in grey levels, lowest and highest."
+PAPER = "With --noise detector: share of the patches that have the noise of the paper, 0 to 1."
 LOST = (
     "With --noise detector: weight in the loss of small structures that are inserted into the patches and that the "
     "network removes."
@@ -107,6 +110,8 @@ def train(
         str | None,
         _noise_option("Electronic noise in grey levels, lowest and highest.", metavar="LO,HI", show_default="0,20"),
     ] = None,
+    noise_std: Annotated[str | None, _noise_option(NOISE_STD, metavar="LO,HI", show_default="0.2,30")] = None,
+    paper: Annotated[float | None, _noise_option(PAPER, min=0, max=1, show_default="0.33")] = None,
     lost: Annotated[float, _noise_option(LOST, min=0)] = 0.0,
     device: Annotated[str, _machine("auto, cpu, cuda or cuda:N.")] = "auto",
     devices: Annotated[
@@ -148,7 +153,14 @@ def train(
         run=run,
         system=systems[0],
         schedule=_schedule(
-            preset, steps, batch_size, patch_size, lr, optimizer, _noise(noise, eta, sigma, systems[0], base), lost
+            preset,
+            steps,
+            batch_size,
+            patch_size,
+            lr,
+            optimizer,
+            _of_detectors(_noise(noise, eta, sigma, systems[0], base), noise_std, paper),
+            lost,
         ),
         level=level,
         validation=val,
@@ -268,6 +280,23 @@ def _noise(
     return noise
 
 
+def _of_detectors(
+    noise: "NoiseRange | WideRange | DetectorRange", noise_std: str | None, paper: float | None
+) -> "NoiseRange | WideRange | DetectorRange":
+    """The noise of detectors with what was asked for changed."""
+    from xray_denoise.training.detector import DetectorRange
+
+    if noise_std is None and paper is None:
+        return noise
+    if not isinstance(noise, DetectorRange):
+        raise UsageError("--noise-std and --paper are for --noise detector", hint="leave them out")
+    deviation = pair(noise_std, "--noise-std") if noise_std else noise.deviation
+    if not 0 < deviation[0] <= deviation[1] <= GREY_MAX:
+        raise UsageError("--noise-std must lie between 0 and 255 grey levels", hint="for example --noise-std 0.2,30")
+    share = noise.paper if paper is None else paper
+    return dataclasses.replace(noise, deviation=deviation, paper=share)
+
+
 def _seconds(text: str) -> float:
     """90s, 30m or 2h as seconds; a bare number is seconds."""
     units = {"s": 1, "m": 60, "h": 3600}
@@ -365,7 +394,8 @@ def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
     words += ["--patch-size", str(schedule.patch), "--lr", f"{schedule.lr:g}"]
     words += ["--optimizer", schedule.optimizer]
     if isinstance(schedule.noise, DetectorRange):
-        words += ["--noise", "detector", "--lost", f"{schedule.lost:g}"]
+        words += ["--noise", "detector", "--noise-std", "{:g},{:g}".format(*schedule.noise.deviation)]
+        words += ["--paper", f"{schedule.noise.paper:g}", "--lost", f"{schedule.lost:g}"]
     elif isinstance(schedule.noise, WideRange):
         words += ["--noise", "wide"]
     else:

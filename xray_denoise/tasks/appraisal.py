@@ -43,7 +43,8 @@ def appraised(
     if held_out:
         head["val_psnr"] = round(ValidationSet.blind(held_out, seed)(net).psnr, 3)
         if isinstance(noise, DetectorRange):
-            head |= {name: round(value, 3) for name, value in ValidationSet.told(held_out, seed)(net).parts.items()}
+            told = ValidationSet.told(held_out, seed, noise.deviation)(net)
+            head |= {name: round(value, 3) for name, value in told.parts.items()}
         elif isinstance(net, BlindNet):
             head |= levels_of(net, held_out, noise, seed)
     return head | {"golden": golden_of(net)}

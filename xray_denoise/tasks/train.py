@@ -253,7 +253,7 @@ def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet:
             hint="hold out larger images",
             option="val",
         )
-    return ValidationSet.told(held_out[:TOLD_IMAGES], plan.seed)
+    return ValidationSet.told(held_out[:TOLD_IMAGES], plan.seed, noise.deviation)
 
 
 def is_finished(plan: Plan) -> bool:
