@@ -1,40 +1,12 @@
 """The modules that measure what documents promise: what they print is for people, and what they compute is tested."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from xray_denoise.bench import learning, phantom_figures, process
-from xray_denoise.denoisers import Runtime
+from xray_denoise.bench import learning, phantom_figures
 from xray_denoise.errors import UnreadableFileError, UsageError
-
-
-@pytest.mark.slow
-def test_what_a_user_waits_for_is_measured_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "find_spec", lambda _: None)  # one engine is enough
-    written = tmp_path / "process.md"
-    small = ["--sizes", "64,128", "--files", "4", "--repeat", "1"]
-    process.main(["--models", "lite", "--threads", "1", *small, "-o", str(written)])
-    text = written.read_text(encoding="utf-8")
-    for pattern in (
-        r"\| lite, torch, 64x64( \| [\d.]+){6} \| \d{3}\.\d\d \|",
-        r"\| lite, torch, 128x128( \| [\d.]+){6} \| \d{3}\.\d\d \|",
-        r"\| lite, torch \| [\d.]+ \| [\d.]+ \| [\d.]+ \|",
-    ):
-        assert re.search(pattern, text), pattern
-
-
-def test_the_ratio_of_a_whole_process_is_taken_within_each_round(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, bare = iter([4.0, 30.0, 6.0]), iter([1.0, 10.0, 2.0])
-    monkeypatch.setattr(process, "run_python", lambda code, *_: (1.0 if "torch" in code else next(whole), "a\n99.5\n"))
-    monkeypatch.setattr(process, "in_fresh_process", lambda _: next(bare))
-    (row,) = process.process([("lite", Runtime(engine="torch"), None)], tmp_path, [32], 3).rows
-    assert row.title == "lite, torch, 32x32"
-    assert row.values == pytest.approx((6, 2, 1, 2, 2, 30 / 11, 99.5))
 
 
 def test_the_figures_of_phantoms_are_tabled_and_drawn() -> None:

@@ -255,7 +255,7 @@ def best_network(rows: Sequence[Row], report: Report) -> Row:
 def versions(rows: Iterable[Row] = ()) -> str:
     """Name the versions that results depend on: of what is loaded, and of what `rows` in other processes load."""
     loaded: list[str] = [name for name in ("torch", "bm3d") if name in sys.modules]
-    loaded += [row.engine or ("bm3d" if row.name.endswith("bm3d") else "numpy") for row in rows]
+    loaded += [("torch" if row.precision else "") or ("bm3d" if row.name.endswith("bm3d") else "numpy") for row in rows]
     found = [f"xray-denoise {xray_denoise.__version__}", f"Python {platform.python_version()}"]
     for name in dict.fromkeys(["numpy", "scikit-image", *loaded]):
         with suppress(PackageNotFoundError):

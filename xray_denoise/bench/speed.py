@@ -22,17 +22,16 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise import denoisers, weights
+from xray_denoise import denoisers
 from xray_denoise.bench import rows as registry
 from xray_denoise.bench.cases import MIDDLE, Case, CleanImage, ImageSet, image_set
 from xray_denoise.bench.fresh_process import in_fresh_process, peak_memory
+from xray_denoise.bench.machine import device_name, precisions, processor
 from xray_denoise.bench.metrics import SECONDS
 from xray_denoise.bench.rows import Absent, Row
-from xray_denoise.bench.runtimes import device_name, processor, runtimes
 from xray_denoise.bench.table import Run, TableSpec, Work
 from xray_denoise.denoisers import Denoiser, Runtime
 from xray_denoise.denoisers.devices import PRECISIONS, choose_device
-from xray_denoise.nets import NETS
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.reports import plots
 from xray_denoise.reports import tables as layout
@@ -124,11 +123,10 @@ class SpeedTable(TableSpec):
         return registry.is_slow(row)
 
     def ready(self, rows: Sequence[str], runtime: Runtime, threads: int | None) -> tuple[list[Row], list[Absent]]:
-        """A network has a row for each engine and precision or, for growth, one; see `TableSpec`."""
-        _, lacking = runtimes(runtime, every=not self.growth)  # what was asked for must be possible, whatever the rows
-        loaded, absent = registry.make(rows, Runtime("cpu", engine="torch"))  # to find out whether they can be
-        found = [row for one in loaded for row in _by_runtime(one, runtime, threads, every=not self.growth)]
-        return found, [*absent, *(lacking if any(row.engine for row in found) else [])]
+        """A network has a row for each precision or, for growth, one; see `TableSpec`."""
+        able = precisions(runtime, every=not self.growth)  # what was asked for must be possible, whatever the rows
+        loaded, absent = registry.make(rows, Runtime("cpu"))  # to find out whether they can be
+        return [row for one in loaded for row in _timed_rows(one, runtime, able, threads)], absent
 
     def facts(self, plan: "Plan", run: Run) -> Sequence[tuple[str, str]]:
         """See `TableSpec`."""
@@ -164,10 +162,7 @@ class SpeedTable(TableSpec):
         if self.growth:
             return Plot(self.plotted, plots.time_by_pixels(self._growths(run)))
         timings = [
-            plots.Timing(
-                row.title, f"{row.engine} {row.precision}".strip(), _seconds(run, row), _most(run, row, "psnr")
-            )
-            for row in run.rows
+            plots.Timing(row.title, row.precision, _seconds(run, row), _most(run, row, "psnr")) for row in run.rows
         ]
         return Plot(self.plotted, plots.psnr_by_time(timings))
 
@@ -287,17 +282,14 @@ def machine(plan: "Plan") -> str:
     return f"{processor()}, {os.cpu_count()} cores; networks on {device_name(device)}{threads}"
 
 
-def _by_runtime(row: Row, runtime: Runtime, threads: int | None, *, every: bool) -> list[Row]:
-    """One row for each engine and precision that a network is timed with, without what was loaded."""
+def _timed_rows(row: Row, runtime: Runtime, able: Sequence[str], threads: int | None) -> list[Row]:
+    """One row for each precision that a network is timed in, without what was loaded."""
     if not row.is_network:
         return [replace(row)]
-    card = weights.find(row.name) if row.name.endswith(".safetensors") or row.name in weights.names() else None
-    able, _ = runtimes(runtime, every=every, shrink=getattr(NETS[card.net], "shrink", 1) if card else 1)
-    found = []
-    for one in able:
-        made = partial(_network, row.name, one, threads)
-        timed = Row("", row.name, made, row.oracle, one.engine, one.precision, card.sha256 if card else "")
-        found.append(replace(timed, title=f"{row.title}, {timed.runtime}"))
+    sha256, found = row.denoiser.weights_sha256, []
+    for precision in able:
+        made = partial(_network, row.name, replace(runtime, precision=precision), threads)
+        found.append(Row(f"{row.title}, {precision}", row.name, made, row.oracle, precision, sha256))
     return found
 
 

@@ -153,13 +153,6 @@ def denoise(
         Literal["auto", "fp32", "bf16", "fp16"],
         typer.Option(rich_help_panel=SPEED, help="Arithmetic of the network."),
     ] = "auto",
-    engine: Annotated[
-        Literal["auto", "torch", "openvino"],
-        typer.Option(
-            rich_help_panel=SPEED,
-            help="What runs the network on a CPU; auto takes OpenVINO where installed, not for lite in fp32.",
-        ),
-    ] = "auto",
     tile: Annotated[str, typer.Option(rich_help_panel=SPEED, help="Side of the tiles in pixels, or auto.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, rich_help_panel=SPEED, help="Tiles per pass.")] = 1,
     threads: Annotated[
@@ -193,7 +186,6 @@ def denoise(
         log=log,
         device=device,
         precision=precision,
-        engine=engine,
         tile=_tile(tile),
         batch_size=batch_size,
         threads=threads,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from xray_denoise.nets.blind import DenoisingNet
+from xray_denoise.nets.profile_unet import BANDS, ProfileUNet
 
 
 def parameters(net: nn.Module) -> int:
@@ -33,7 +34,8 @@ def multiply_adds_per_pixel(net: DenoisingNet, size: int = 64) -> float:
     try:
         with torch.no_grad():
             device = next(net.parameters()).device
-            net(torch.zeros(1, 1, size, size, device=device))
+            maps = [torch.zeros(1, 1 + BANDS, size, size, device=device)] if isinstance(net, ProfileUNet) else []
+            net(torch.zeros(1, 1, size, size, device=device), *maps)
     finally:
         for hook in hooks:
             hook.remove()
