@@ -1,27 +1,11 @@
-"""The modules that measure what documents promise: what they print is for people, and what they compute is tested."""
+"""Learning curves that are drawn from the histories of trainings."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from xray_denoise.bench import learning, phantom_figures
+from xray_denoise.bench import learning
 from xray_denoise.errors import UnreadableFileError, UsageError
-
-
-def test_the_figures_of_phantoms_are_tabled_and_drawn() -> None:
-    rng = np.random.default_rng(0)
-    sets = {"a": [rng.uniform(0, 255, (64, 64)).astype(np.float32) for _ in range(2)]}
-    text = phantom_figures.table({"a": [(1.0, 2.0, -3.0, 4.0), (3.0, 2.0, -3.0, 4.0)]})
-    assert "| mean grey level | 1.00 .. 2.00 .. 3.00 (sd 1.00) |" in text
-    assert "\N{MINUS SIGN}3.00" in text
-    assert phantom_figures.draw(sets).startswith(b"\x89PNG")
-
-
-def test_white_noise_has_a_flat_spectrum_of_its_variance() -> None:
-    """Rings of 8 cycles and more hold at least 40 coefficients."""
-    power = phantom_figures.power_spectrum(np.random.default_rng(0).normal(0, 3.0, (256, 256)))[1]
-    assert power[8:].mean() == pytest.approx(9.0, rel=0.03)
 
 
 def test_learning_curves_are_drawn_from_histories(tmp_path: Path) -> None:
