@@ -172,11 +172,7 @@ def is_slow(row: str) -> bool:
 
 
 def named(text: str, *, estimator: bool = False) -> list[str]:
-    """The rows of `A,B+level`, or every row for `all`.
-
-    Args:
-        text: what the user wrote.
-        estimator: whether the classical noise estimator makes sense as a row.
+    """The rows of `A,B+level`, or every row for `all`; with `estimator`, the classical noise estimator may be one.
 
     Raises:
         UsageError: a row is named twice, or removes no noise.
