@@ -11,7 +11,7 @@ from xray_denoise.denoisers.told import ToldDenoiser
 from xray_denoise.denoisers.windowed import NetworkDenoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.nets.blind import DenoisingNet
-from xray_denoise.nets.profile_unet import ProfileUNet
+from xray_denoise.nets.profile_unet import ToldNet
 
 
 def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
@@ -23,7 +23,7 @@ def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
     """
     device = choose_device(runtime.device)
     net = weights.load(card)
-    dtype = choose_precision(runtime.precision, device, bf16=isinstance(net, ProfileUNet))
+    dtype = choose_precision(runtime.precision, device, bf16=isinstance(net, ToldNet))
     if device.type == "cuda" and dtype == torch.float32:
         torch.backends.cudnn.allow_tf32 = False  # fp32 means 32 bits
     return kind_of(net)(
@@ -42,7 +42,7 @@ def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
 
 def kind_of(net: DenoisingNet) -> type[NetworkDenoiser]:
     """The class that runs networks like this one, trained or being trained."""
-    return ToldDenoiser if isinstance(net, ProfileUNet) else BlindDenoiser
+    return ToldDenoiser if isinstance(net, ToldNet) else BlindDenoiser
 
 
 def engine_for(net: DenoisingNet, wanted: str, device: torch.device, dtype: torch.dtype = torch.float32) -> str:
@@ -52,7 +52,7 @@ def engine_for(net: DenoisingNet, wanted: str, device: torch.device, dtype: torc
         UsageError: it cannot be run by the engine that is asked for.
         CannotRunError: that engine is not installed.
     """
-    if not isinstance(net, ProfileUNet):
+    if not isinstance(net, ToldNet):
         return choose_engine(wanted, device, dtype, net.shrink)
     if wanted == "openvino":
         raise UsageError("this network runs by PyTorch only", hint="let the engine be chosen", option="engine")
