@@ -9,7 +9,7 @@ from xray_denoise import denoisers, nets
 from xray_denoise.denoisers import Runtime
 from xray_denoise.denoisers.devices import choose_precision
 from xray_denoise.errors import XrayDenoiseError
-from xray_denoise.nets.profile_unet import ProfileUNet, noise_maps
+from xray_denoise.nets.profile_unet import ToldNet, noise_maps
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import NoiseLevel, add_noise
@@ -48,7 +48,7 @@ def test_restored_images_have_32_bits_under_autocast() -> None:
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for name in nets.NETS:
             net = nets.build(name).eval()
-            if not isinstance(net, ProfileUNet):
+            if not isinstance(net, ToldNet):
                 assert net(noisy)[0].dtype == torch.float32, name
                 continue
             larger = torch.rand(1, 1, 16, 16)

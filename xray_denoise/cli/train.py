@@ -27,8 +27,8 @@ _noise_option = partial(option, "Noise")
 _machine = partial(option, "Device and speed")
 
 NETS = (
-    "Network to train: x-bdcnn, x-bdcnn-no-nle, x-bdcnn-no-ssim, cbdnet, dncnn, x-recnn, skidnet, lite or profile-unet."
-    " Several, separated by commas, are trained one after another on the same patches."
+    "Network to train: x-bdcnn, x-bdcnn-no-nle, x-bdcnn-no-ssim, cbdnet, dncnn, x-recnn, skidnet, lite, profile-unet "
+    "or profile-pair. Several, separated by commas, are trained one after another on the same patches."
 )
 INIT = (
     "Model to start from: its network, options, noise and weights. The weights that do best on the held-out images are "
@@ -48,9 +48,11 @@ PRESET = (
 )
 NOISE = (
     "paper: white, within --eta and --sigma. wide: from no noise to the strongest of paper, some of it slightly "
-    "correlated. detector: that of real detectors, white or correlated; profile-unet only."
+    "correlated. detector: that of real detectors, white or correlated; profile-unet and profile-pair only."
 )
-TEACHER = "Model whose results the network learns to imitate (knowledge distillation); not for profile-unet."
+TEACHER = (
+    "Model whose results the network learns to imitate (knowledge distillation); not for profile-unet and profile-pair."
+)
 LEVEL = (
     "What the estimated noise levels stand for in the network: std, standard deviations; paper, photons per grey level "
     "(as published)."

@@ -9,7 +9,7 @@ from xray_denoise.denoisers.devices import choose_device, choose_precision
 from xray_denoise.denoisers.told import ToldDenoiser
 from xray_denoise.denoisers.windowed import NetworkDenoiser
 from xray_denoise.nets.blind import DenoisingNet
-from xray_denoise.nets.profile_unet import ProfileUNet
+from xray_denoise.nets.profile_unet import ToldNet
 
 
 def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
@@ -21,7 +21,7 @@ def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
     """
     device = choose_device(runtime.device)
     net = weights.load(card)
-    dtype = choose_precision(runtime.precision, device, bf16=isinstance(net, ProfileUNet))
+    dtype = choose_precision(runtime.precision, device, bf16=isinstance(net, ToldNet))
     if device.type == "cuda" and dtype == torch.float32:
         torch.backends.cudnn.allow_tf32 = False  # fp32 means 32 bits
     return kind_of(net)(
@@ -39,4 +39,4 @@ def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
 
 def kind_of(net: DenoisingNet) -> type[NetworkDenoiser]:
     """The class that runs networks like this one, trained or being trained."""
-    return ToldDenoiser if isinstance(net, ProfileUNet) else BlindDenoiser
+    return ToldDenoiser if isinstance(net, ToldNet) else BlindDenoiser

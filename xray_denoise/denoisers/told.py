@@ -18,6 +18,9 @@ from xray_denoise.physics.noise_estimate import estimate_profile
 from xray_denoise.physics.profile import KNOTS, Noise, NoiseProfile
 from xray_denoise.scale import GREY_MAX
 
+EVERY = 4
+"""Of the rows and columns that tell how strong the noise of the whole image is."""
+
 
 @dataclass(slots=True)
 class ToldDenoiser(NetworkDenoiser):
@@ -33,6 +36,7 @@ class ToldDenoiser(NetworkDenoiser):
         whole = pad_to_multiple(self._place(noisy)[None, None], self.net.stride)
         shape = (whole.shape[2], whole.shape[3])
         told = [one.to(self.where) for one in told_of(profile)]
+        typical = torch.tensor([typical_deviation(noisy, profile)], device=self.where) / GREY_MAX
         restored = torch.empty(shape, device=whole.device)
         tiles = list(windows(shape, self.window_for(shape), self.halo))
         for first in range(0, len(tiles), self.batch_size):
@@ -40,13 +44,18 @@ class ToldDenoiser(NetworkDenoiser):
             seen = self._on_device([whole[:, :, *window.input] for window in batch]) / GREY_MAX
             maps = noise_maps(seen, *(one.expand(len(seen), -1) for one in told))
             with self._arithmetic():
-                clean = self.net(seen, maps)
+                clean = self.net(seen, maps, typical.expand(len(seen)))
             progress.tell(first + len(batch), len(tiles))
             for index, window in enumerate(batch):
                 restored[window.output] = clean[index, 0, *window.crop].to(whole.device) * GREY_MAX
         image = without_bias(noisy, restored[:height, :width].cpu().numpy(), profile)
         shown = level if isinstance(level, NoiseLevel) else profile.nearest_level()
         return Denoised.of(noisy, image, shown, profile.deviation_at(image).astype(np.float32), profile)
+
+
+def typical_deviation(noisy: NDArray[np.float32], profile: NoiseProfile) -> float:
+    """Root mean square of the standard deviation of the noise over an image, grey levels."""
+    return float(np.sqrt((profile.deviation_at(noisy[::EVERY, ::EVERY]) ** 2).mean()))
 
 
 def told_of(profile: NoiseProfile) -> tuple[Tensor, Tensor]:

@@ -43,7 +43,7 @@ def appraised(
     if held_out:
         head["val_psnr"] = round(ValidationSet.blind(held_out, seed)(net).psnr, 3)
         if isinstance(noise, DetectorRange):
-            told = ValidationSet.told(held_out, seed, noise.deviation)(net)
+            told = ValidationSet.told(held_out, seed)(net)
             head |= {name: round(value, 3) for name, value in told.parts.items()}
         elif isinstance(net, BlindNet):
             head |= levels_of(net, held_out, noise, seed)
