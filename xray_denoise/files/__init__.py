@@ -85,7 +85,7 @@ def caveats(radiograph: Radiograph, target: Path | None = None) -> tuple[str, ..
         return ()
     header = dicom_header(radiograph)
     if header is None:
-        from xray_denoise.files.raster import RasterHeader
+        from xray_denoise.files.raster_header import RasterHeader
 
         raster = radiograph.header
         if not isinstance(raster, RasterHeader):

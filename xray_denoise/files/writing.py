@@ -93,7 +93,7 @@ def require_encoder(compression: Compression) -> None:
 def _kind_to_write(target: Path, radiograph: Radiograph) -> Written:
     kind: Kind | None = SUFFIXES.get(target.suffix.lower())
     if kind is None and radiograph.header is not None and target.suffix == radiograph.source.suffix:
-        from xray_denoise.files.raster import RasterHeader
+        from xray_denoise.files.raster_header import RasterHeader
 
         header = radiograph.header
         kind = "dicom" if is_dicom(radiograph) else header.kind if isinstance(header, RasterHeader) else None
@@ -165,6 +165,7 @@ def _write_raster(
     render: Render,
 ) -> None:
     from xray_denoise.files import raster
+    from xray_denoise.files.raster_header import RasterHeader
 
     def picture(radiograph: Radiograph) -> NDArray[Any]:
         header = dicom_header(radiograph)
@@ -176,6 +177,6 @@ def _write_raster(
             return raster.full_range_pixels(radiograph, bits)
         return raster.stored_pixels(radiograph, bits)
 
-    header = first.header if isinstance(first.header, raster.RasterHeader) else raster.RasterHeader(kind)
+    header = first.header if isinstance(first.header, RasterHeader) else RasterHeader(kind)
     comment = derivation.sentence if derivation else ""
     raster.write_pixels((picture(frame) for frame in frames), stream, kind=kind, header=header, comment=comment)
