@@ -26,10 +26,10 @@ def test_16_bits_lose_next_to_nothing(name: str, size: int) -> None:
     level = NoiseLevel(0.6, 10.0)
     clean = chest_phantom(size, rng=np.random.default_rng(0))
     noisy = add_noise(clean, level, np.random.default_rng(1))
-    exact = psnr(denoisers.get(name, Runtime("cpu", engine="torch"))(noisy).image, clean)
+    exact = psnr(denoisers.get(name, Runtime("cpu"))(noisy).image, clean)
     assert exact > psnr(noisy, clean) + 8
     for precision, loss in (("fp16", 0.01), ("bf16", 0.05)) if name != "x-profile" else (("bf16", 0.01),):
-        found = denoisers.get(name, Runtime("cpu", precision, engine="torch"))(noisy)
+        found = denoisers.get(name, Runtime("cpu", precision))(noisy)
         assert 0 < abs(psnr(found.image, clean) - exact) < loss
         assert found.image.dtype == np.float32
 
@@ -59,7 +59,7 @@ def test_restored_images_have_32_bits_under_autocast() -> None:
 @pytest.mark.skipif(not HAS_CUDA, reason="needs a GPU")
 @pytest.mark.parametrize("name", ["x-bdcnn", "lite", "x-profile"])
 def test_a_gpu_gives_the_picture_of_the_cpu(name: str) -> None:
-    on_cpu, on_gpu = denoisers.get(name, Runtime("cpu", engine="torch")), denoisers.get(name, Runtime("cuda", "fp32"))
+    on_cpu, on_gpu = denoisers.get(name, Runtime("cpu")), denoisers.get(name, Runtime("cuda", "fp32"))
     for height in (64, 128):
         noisy = image(height, 100)
         expected, found = on_cpu(noisy), on_gpu(noisy)

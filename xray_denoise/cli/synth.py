@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from xray_denoise.cli.app import complain_of, give, guarded, one_line, pair, say
-from xray_denoise.cli.results import name_left_alone
+from xray_denoise.cli.outcomes import name_left_alone
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:

@@ -95,7 +95,7 @@ class Denoiser(abc.ABC):
 
     @property
     def arithmetic(self) -> str:
-        """The precision that it computes in, and by what engine if that is not the usual one: both round."""
+        """The precision that it computes in."""
         return "fp32"
 
     @property

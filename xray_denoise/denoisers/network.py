@@ -6,10 +6,8 @@ from xray_denoise import weights
 from xray_denoise.denoisers import Runtime
 from xray_denoise.denoisers.blind import BlindDenoiser
 from xray_denoise.denoisers.devices import choose_device, choose_precision
-from xray_denoise.denoisers.engine import choose_engine
 from xray_denoise.denoisers.told import ToldDenoiser
 from xray_denoise.denoisers.windowed import NetworkDenoiser
-from xray_denoise.errors import UsageError
 from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.nets.profile_unet import ToldNet
 
@@ -34,7 +32,6 @@ def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
         dtype,
         runtime.tile,
         batch_size=runtime.batch_size,
-        engine=engine_for(net, runtime.engine, device, dtype),
         training=card.training,
         calibration=card.calibration,
     )
@@ -43,17 +40,3 @@ def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
 def kind_of(net: DenoisingNet) -> type[NetworkDenoiser]:
     """The class that runs networks like this one, trained or being trained."""
     return ToldDenoiser if isinstance(net, ToldNet) else BlindDenoiser
-
-
-def engine_for(net: DenoisingNet, wanted: str, device: torch.device, dtype: torch.dtype = torch.float32) -> str:
-    """What runs a network: see `choose_engine`.
-
-    Raises:
-        UsageError: it cannot be run by the engine that is asked for.
-        CannotRunError: that engine is not installed.
-    """
-    if not isinstance(net, ToldNet):
-        return choose_engine(wanted, device, dtype, net.shrink)
-    if wanted == "openvino":
-        raise UsageError("this network runs by PyTorch only", hint="let the engine be chosen", option="engine")
-    return choose_engine("torch" if wanted == "auto" else wanted, device, dtype)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from xray_denoise import nets
-from xray_denoise.denoisers.network import engine_for, kind_of
+from xray_denoise.denoisers.network import kind_of
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import metrics
@@ -69,7 +69,7 @@ def levels_of(net: BlindNet, images: GreyImages, noise: NoiseRange | WideRange, 
     """
     rng = np.random.default_rng((seed, 1))
     device = next(net.parameters()).device
-    denoiser = kind_of(net)(nets.copy_of(net).eval(), where=device, engine=engine_for(net, "auto", device))
+    denoiser = kind_of(net)(nets.copy_of(net).eval(), where=device)
     estimated, true = [], []
     for image in images:
         clean = image[middle(image.shape, CALIBRATION_SIZE)]

@@ -22,7 +22,6 @@ from lightning_fabric import Fabric
 
 from xray_denoise import __version__, nets, weights
 from xray_denoise.denoisers.devices import choose_device, has_fast_bf16
-from xray_denoise.denoisers.engine import OpenVino, choose_engine
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.files.atomic import write_bytes
 from xray_denoise.files.folders import make_folder
@@ -363,11 +362,8 @@ def _source(images: GreyImages, plan: Plan, device: torch.device, teacher: weigh
 
 
 def _answers(teacher: weights.Card, device: torch.device) -> Teacher:
-    """The teacher, by the engine that `auto` takes for it on `device`."""
-    net = weights.load(teacher)
-    if choose_engine("auto", device, torch.float32, net.shrink) == "openvino":
-        return OpenVino(net, torch.float32, torch.get_num_threads())
-    return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    """The teacher on `device`."""
+    return weights.load(teacher).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _write_history(rows: Sequence[Row], run: Path) -> None:
