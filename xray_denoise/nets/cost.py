@@ -35,9 +35,8 @@ def multiply_adds_per_pixel(net: DenoisingNet, size: int = 64) -> float:
     try:
         with torch.no_grad():
             device = next(net.parameters()).device
-            image = torch.zeros(1, 1, size, size, device=device)
-            told = [torch.zeros(1, 1 + BANDS, size, size, device=device)] if isinstance(net, ToldNet) else []
-            net(image, *told)
+            maps = [torch.zeros(1, 1 + BANDS, size, size, device=device)] if isinstance(net, ToldNet) else []
+            net(torch.zeros(1, 1, size, size, device=device), *maps)
     finally:
         for hook in hooks:
             hook.remove()
