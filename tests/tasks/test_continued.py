@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from xray_denoise import nets, weights
 from xray_denoise.cli import app
-from xray_denoise.cli.train import _Clock, _command
+from xray_denoise.cli.training import _Clock, _command
 from xray_denoise.errors import TrainingError, UsageError
 from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.tasks import continued, train
@@ -52,10 +52,10 @@ def test_everything_is_taken_over_and_the_result_has_a_name_and_a_verdict(here: 
     assert (card.net, card.name) == ("lite", "small-mine")
     assert dict(card.options) == {"widths": [8, 8, 8], "level": "paper"}
     assert (card.eta, card.sigma) == ((0.5, 1.0), (2.0, 3.0))
-    assert "--level paper" in card.head["command"]
-    assert "--eta 0.5,1 --sigma 2,3" in card.head["command"]
-    assert (card.head["base"], len(card.head["base_sha256"])) == ("small", 64)
-    assert card.head["best_psnr"] >= card.head["base_psnr"]
+    assert "--level paper" in card.metadata["command"]
+    assert "--eta 0.5,1 --sigma 2,3" in card.metadata["command"]
+    assert (card.metadata["base"], len(card.metadata["base_sha256"])) == ("small", 64)
+    assert card.metadata["best_psnr"] >= card.metadata["base_psnr"]
     assert "small at the start: held-out images" in result.stderr
     assert "better than small by" in result.stderr
     assert "under the noise of its validation" in (here / "mine" / "small-mine.md").read_text()
@@ -83,7 +83,7 @@ def test_a_training_is_continued_from_its_model_and_with_its_images_only(here: P
     card = weights.read_card(here / "small.safetensors")
     net = weights.load(card)
     torch.nn.init.ones_(next(net.parameters()))
-    weights.save(net, here / "other.safetensors", dict(card.head), "# other")
+    weights.save(net, here / "other.safetensors", dict(card.metadata), "# other")
     other = dataclasses.replace(plan, init="other.safetensors")
     with pytest.raises(TrainingError, match="made with another init"):
         train.start(other)
@@ -123,7 +123,7 @@ def test_a_training_that_harms_gives_back_what_it_began_with(here: Path, monkeyp
         for path in (here / "small.safetensors", here / "worse" / "small-worse.safetensors")
     )
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert weights.read_card(here / "worse" / "small-worse.safetensors").head["best_step"] == 0
+    assert weights.read_card(here / "worse" / "small-worse.safetensors").metadata["best_step"] == 0
 
 
 def test_the_best_weights_survive_an_interruption(here: Path) -> None:

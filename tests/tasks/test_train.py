@@ -121,9 +121,9 @@ def test_networks_are_trained_alike_within_a_budget_and_taken_up_again(data: Pat
 
     subprocess.run(command, cwd=data.parent, check=True, timeout=300, capture_output=True)
     cards = {name: weights.find(str(data.parent / "runs" / name / f"{name}.safetensors")) for name in names}
-    assert {card.head["steps"] for card in cards.values()} == {30}
-    assert {card.head["data"] for card in cards.values()} == {cards["lite"].head["data"]}
-    assert "val_psnr" in cards["x-recnn"].head
+    assert {card.metadata["steps"] for card in cards.values()} == {30}
+    assert {card.metadata["data"] for card in cards.values()} == {cards["lite"].metadata["data"]}
+    assert "val_psnr" in cards["x-recnn"].metadata
     assert cards["x-recnn"].calibration is None
     assert cards["lite"].calibration is not None
     again = subprocess.run(command, cwd=data.parent, check=True, timeout=300, capture_output=True, text=True)

@@ -107,8 +107,8 @@ def _tell(finished: "Finished") -> None:
     say(f"  {finished.patches_per_second:.1f} patches per second")
     if finished.share_of_peak is not None:
         say(f"  {finished.share_of_peak:.0%} of the matrix rate measured on this device")
-    if "val_psnr" in finished.card.head:
-        say(f"  held-out images, noise of the paper's Table II: {finished.card.head['val_psnr']:.2f} dB")
+    if "val_psnr" in finished.card.metadata:
+        say(f"  held-out images, noise of the paper's Table II: {finished.card.metadata['val_psnr']:.2f} dB")
     if finished.best:
         say(f"  {finished.best.verdict}")
     say(f"  use it with: xray-denoise denoise IMAGE -o RESULT --model {shlex.quote(str(finished.card.path))}")

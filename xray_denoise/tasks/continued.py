@@ -163,7 +163,7 @@ class BestWeights:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Entries for the head of a card."""
+        """Entries for the metadata of a card."""
         return {
             "base": self.base.name,
             "base_sha256": self.base.sha256,

@@ -27,8 +27,8 @@ from xray_denoise.files.atomic import write_bytes
 from xray_denoise.files.folders import make_folder
 from xray_denoise.reports.training_plots import training_history
 from xray_denoise.tasks import continued
-from xray_denoise.tasks.appraisal import appraised
 from xray_denoise.tasks.continued import TOLD, BestWeights, check_base
+from xray_denoise.tasks.evaluation import evaluate_for_card
 from xray_denoise.training import checkpoint
 from xray_denoise.training.detector import PHANTOMS, DetectorRange, DetectorSource
 from xray_denoise.training.distillation import SIDE, TaughtSource, Teacher
@@ -270,7 +270,7 @@ def finish(session: Session, command: str) -> Finished:
     plan, training = session.plan, session.training
     net = session.best.given_to(training.result) if session.best else training.result
     schedule = plan.schedule
-    head: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "net": plan.net,
         "options": plan.options,
         "eta": list(schedule.noise.eta),
@@ -285,9 +285,9 @@ def finish(session: Session, command: str) -> Finished:
         "precision": session.precision,
         "version": __version__,
     }
-    head |= session.best.facts if session.best else {}
-    head |= appraised(net, session.held_out, schedule.noise, plan.seed)
-    card = weights.save(net, plan.run / f"{plan.name}.safetensors", head, _prose(plan.name, head))
+    metadata |= session.best.facts if session.best else {}
+    metadata |= evaluate_for_card(net, session.held_out, schedule.noise, plan.seed)
+    card = weights.save(net, plan.run / f"{plan.name}.safetensors", metadata, _prose(plan.name, metadata))
     _write_history(training.history, plan.run)
     rate = float(np.median([row["patches_per_second"] for row in training.history]))
     peak = matrix_rate(training.device) if training.device.type == "cuda" else None
@@ -376,22 +376,23 @@ def _write_history(rows: Sequence[Row], run: Path) -> None:
     write_bytes(training_history(rows), run / "history.svg")
 
 
-def _prose(name: str, head: dict[str, Any]) -> str:
+def _prose(name: str, facts: dict[str, Any]) -> str:
     judged = (
-        f"On the held-out images, at three noise levels of Table II in turn, its mean PSNR is {head['val_psnr']} dB."
-        if "val_psnr" in head
+        f"On the held-out images, at three noise levels of Table II in turn, its mean PSNR is {facts['val_psnr']} dB."
+        if "val_psnr" in facts
         else "It was not judged on held-out images."
     )
     begun = (
-        f"Training began with the weights of {head['base']}, which reach {head['base_psnr']} dB on the held-out images "
-        f"under the noise of its validation; kept are those of step {head['best_step']}, with {head['best_psnr']} dB.\n"
-        if "base" in head
+        f"Training started from the weights of {facts['base']}, which reach {facts['base_psnr']} dB on the held-out "
+        f"images under the noise of its validation. The weights of step {facts['best_step']} were kept: "
+        f"{facts['best_psnr']} dB.\n"
+        if "base" in facts
         else ""
     )
     return f"""# {name}
 
-{begun}Trained with {head["patches"]} patches of {head["data"]} for {head["seconds"]} s on {head["device"]}.
-{judged} The golden result in the head is that of a built-in phantom, for the tests.
+{begun}Trained with {facts["patches"]} patches of {facts["data"]} for {facts["seconds"]} s on {facts["device"]}.
+{judged} The golden result in the metadata is that of a built-in phantom, for the tests.
 
 For research; not a medical device.
 """
