@@ -22,7 +22,7 @@ from xray_denoise.bench.rows import Row
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.phantom.chest import chest_phantom
-from xray_denoise.physics.chain import detector_profile
+from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.physics.lesions import LESIONS, SIDE
 from xray_denoise.physics.observers import Scores
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xray_denoise.phantom.chest import chest_phantom
-from xray_denoise.physics.chain import detector_profile
+from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.noise_estimate import estimate_profile, estimate_scene_profile
 from xray_denoise.physics.profile import NoiseProfile, kernel_of

@@ -22,7 +22,7 @@ from xray_denoise.bench.metrics import BANDS_FOUND, METRICS
 from xray_denoise.bench.pivot import mean
 from xray_denoise.bench.table import Run, TableSpec
 from xray_denoise.denoisers import AUTO
-from xray_denoise.physics.chain import detector_profile
+from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.reports.curves import Line, Panel, panels
 from xray_denoise.reports.page import Plot
@@ -32,7 +32,7 @@ from xray_denoise.scale import MID_GREY
 DEVIATIONS, QUICK_DEVIATIONS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), (1.0, 4.0)
 """Standard deviations of the noise at mid-grey, grey levels."""
 SPECTRA, QUICK_SPECTRA = ("white", "selenium", "csi", "processed"), ("white", "csi")
-"""Detectors of `physics.chain` whose noise is drawn."""
+"""Those of `physics.detectors` whose noise is drawn."""
 COMPARED = (1.0, 8.0)
 """Lowest and highest deviation at which methods are compared with the reference."""
 NOISY = registry.title("noisy")

@@ -43,7 +43,7 @@ from xray_denoise.bench.table import Run, TableSpec, Work
 from xray_denoise.denoisers import AUTO, DEFAULT
 from xray_denoise.errors import UsageError
 from xray_denoise.phantom.chest import chest_phantom
-from xray_denoise.physics.chain import detector_profile
+from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.physics.lesions import LESIONS
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.reports import tables as layout

@@ -111,7 +111,7 @@ def _level(eta: str | None, sigma: str | None) -> "Noise":
 
 
 def _detector(name: str | None, deviation: float | None, eta: str | None, sigma: str | None) -> "Noise":
-    from xray_denoise.physics.chain import DETECTORS, STRONGEST
+    from xray_denoise.physics.detectors import DETECTORS, STRONGEST
     from xray_denoise.tasks.synth import DetectorNoise, profile_noise
 
     if name is None:
