@@ -50,7 +50,7 @@ def bench(
     output: Annotated[
         Path | None,
         _output(
-            "File for --figure (PNG, SVG), or for the plot of table 2, harm, --speed or --growth (SVG).",
+            "File for --figure (PNG, SVG), or for the plot of table 2, detectors, harm, --speed or --growth (SVG).",
             "--output",
             "-o",
         ),

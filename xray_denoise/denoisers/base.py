@@ -1,6 +1,7 @@
 """What every denoiser is: noisy grey levels in, what is removed from them out."""
 
 import abc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -82,6 +83,14 @@ class Denoiser(abc.ABC):
         Raises:
             UsageError: it cannot.
         """
+
+    def noise_of_scene(self, frames: Sequence[NDArray[np.floating]]) -> Noise | None:  # noqa: ARG002
+        """The noise of frames of one scene, where several tell the method more of it than each alone; else None.
+
+        Args:
+            frames: (H, W) each, grey levels, in the order in which they were taken.
+        """
+        return None
 
     @property
     def weights_sha256(self) -> str:

@@ -1,5 +1,6 @@
 """Networks that are told the noise, by the caller or by an estimate from the whole image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from xray_denoise.denoisers.tiles import windows
 from xray_denoise.denoisers.windowed import NetworkDenoiser
 from xray_denoise.nets.profile_unet import noise_maps
 from xray_denoise.physics.noise import NoiseLevel
-from xray_denoise.physics.noise_estimate import estimate_profile
+from xray_denoise.physics.noise_estimate import estimate_profile, estimate_scene_profile
 from xray_denoise.physics.profile import KNOTS, Noise, NoiseProfile
 from xray_denoise.scale import GREY_MAX
 
@@ -26,8 +27,15 @@ EVERY = 4
 class ToldDenoiser(NetworkDenoiser):
     """A network that is told the noise: by the caller, or by the pooled estimate of the whole image.
 
+    Of a run of frames the noise is estimated once, from what changes between the first ones.
+
     whole image -> profile -> deviation at 33 grey levels, power in four bands -> each window: noise maps -> network
     """
+
+    def noise_of_scene(self, frames: Sequence[NDArray[np.floating]]) -> Noise | None:
+        """See `Denoiser`."""
+        found = estimate_scene_profile(frames) if len(frames) > 1 else None
+        return None if found is None else found.profile
 
     def _denoised(self, noisy: NDArray[np.float32], level: Noise | None) -> Denoised:
         profile = NoiseProfile.of_level(level) if isinstance(level, NoiseLevel) else level
