@@ -76,7 +76,7 @@ class DenoiseReport:
         self._outcomes: dict[Job, Outcome] = {}
 
     def require(self) -> None:
-        """Find out before the first file whether the page can be made.
+        """Check before the first file whether the page can be made.
 
         Raises:
             CannotRunError: a package is missing.
@@ -92,7 +92,7 @@ class DenoiseReport:
         make_folder(self.target.parent)
 
     def show(self, outcome: Outcome, before: Radiograph, after: Radiograph) -> None:
-        """Picture a file that was written, in any thread, if few others were changed more.
+        """Show a written file on the page if few others changed more; may be called in any thread.
 
         Where memory is too short for that, it is only listed.
         """
@@ -218,7 +218,7 @@ def _size(outcome: Outcome) -> str:
 
 
 def _strengths(outcome: Outcome) -> tuple[str, str]:
-    """The noise that was found and the change that was made, as texts."""
+    """The noise that was found and the change that was made, as text."""
     noise = "" if outcome.noise is None else f"{noise_words.deviation_at_mid_grey(outcome.noise):.3g}"
     return noise, "" if outcome.removed_grey is None else f"{outcome.removed_grey:.3g}"
 

@@ -1,4 +1,4 @@
-"""`read` and `write`: one image file, for those who work with its pixels themselves."""
+"""`read` and `write` one image file, for users who process the pixels themselves."""
 
 from pathlib import Path
 
