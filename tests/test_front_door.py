@@ -252,6 +252,19 @@ def test_noise_is_drawn_and_found_again() -> None:
     assert grey.effective_sigma(127.5) == pytest.approx(xd.NoiseLevel(0.6, 10).effective_sigma(127.5), rel=0.1)
 
 
+def test_the_walk_of_an_image_in_the_architecture_is_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.random.default_rng(0).normal(128, 5, (48, 64)).clip(0, 255).astype(np.uint8)).save("in.png")
+    exec(text.split("```python\n")[1].split("```")[0], {})  # noqa: S102 - our own document
+    xd.denoise_file("in.png", "command.png", model="x-profile")
+    walked, commanded, source = (np.asarray(Image.open(name)) for name in ("out.png", "command.png", "in.png"))
+    np.testing.assert_array_equal(walked, commanded)
+    assert (walked != source).any()
+
+
 def test_the_example_in_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The very lines, with an image and files of these names there."""
     monkeypatch.chdir(tmp_path)

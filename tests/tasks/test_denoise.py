@@ -257,7 +257,7 @@ def test_a_derived_dicom_tells_what_was_done(tmp_path: Path) -> None:
     assert "given eta 0.8 and sigma 5" in derived.DerivationDescription
     assert "estimated" not in derived.DerivationDescription
     change = files.read(tmp_path / "out.dcm").stored.astype(int) - source.stored
-    assert np.abs(change + 5 * (source.span[1] - source.span[0]) / 255).max() <= 1
+    assert np.abs(change + 5 * (source.value_range[1] - source.value_range[0]) / 255).max() <= 1
 
 
 def test_many_frames_go_through_one_by_one(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from xray_denoise.tasks import train
 from xray_denoise.training import checkpoint
 from xray_denoise.training.images import training_images
 from xray_denoise.training.loop import Training
-from xray_denoise.training.presets import PRESETS, SYSTEMS, System
+from xray_denoise.training.presets import EXPERIMENTS, PRESETS, Experiment
 
 EXECUTABLE = str(Path(sys.executable).with_name("xray-denoise"))
 TELLING_THREADS = """
@@ -121,9 +121,9 @@ def test_networks_are_trained_alike_within_a_budget_and_taken_up_again(data: Pat
 
     subprocess.run(command, cwd=data.parent, check=True, timeout=300, capture_output=True)
     cards = {name: weights.find(str(data.parent / "runs" / name / f"{name}.safetensors")) for name in names}
-    assert {card.head["steps"] for card in cards.values()} == {30}
-    assert {card.head["data"] for card in cards.values()} == {cards["lite"].head["data"]}
-    assert "val_psnr" in cards["x-recnn"].head
+    assert {card.metadata["steps"] for card in cards.values()} == {30}
+    assert {card.metadata["data"] for card in cards.values()} == {cards["lite"].metadata["data"]}
+    assert "val_psnr" in cards["x-recnn"].metadata
     assert cards["x-recnn"].calibration is None
     assert cards["lite"].calibration is not None
     again = subprocess.run(command, cwd=data.parent, check=True, timeout=300, capture_output=True, text=True)
@@ -154,7 +154,7 @@ def test_lists_of_networks_are_checked(data: Path, names: str, message: str) -> 
 
 def test_the_help_names_every_network() -> None:
     listed = NETS.split(": ")[1].split(".")[0].replace(" or ", ", ").split(", ")
-    assert listed == list(SYSTEMS)
+    assert listed == list(EXPERIMENTS)
 
 
 def test_the_group_of_processes_is_left_after_an_error_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,14 +169,14 @@ def test_the_group_of_processes_is_left_after_an_error_too(data: Path, monkeypat
 
 def test_each_system_has_the_loss_of_its_authors() -> None:
     full = PRESETS["paper"].loss
-    for name, system in SYSTEMS.items():
+    for name, experiment in EXPERIMENTS.items():
         has_ssim = name in ("x-bdcnn", "x-bdcnn-no-nle", "lite")
-        assert system.loss(full) == (full if has_ssim else dataclasses.replace(full, ssim=0.0)), name
-        assert system.levels == isinstance(nets_of(system), BlindNet), name
+        assert experiment.loss(full) == (full if has_ssim else dataclasses.replace(full, ssim=0.0)), name
+        assert experiment.levels == isinstance(nets_of(experiment), BlindNet), name
 
 
-def nets_of(system: System) -> DenoisingNet:
-    return nets.build(system.net, **system.options)
+def nets_of(experiment: Experiment) -> DenoisingNet:
+    return nets.build(experiment.net, **experiment.options)
 
 
 def test_patients_are_not_split(data: Path) -> None:

@@ -133,9 +133,7 @@ def complain_of(error: XrayDenoiseError, number: str = "") -> None:
 
 
 def complain(what: str, hint: str) -> None:
-    """Print an error, and what to do about it; of several processes only the first one speaks."""
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        return
+    """Print an error, and what to do about it."""
     _print(f"error: {one_line(what)}")
     if hint:
         _print(f"hint:  {one_line(hint)}")
@@ -172,7 +170,12 @@ def explain(text: str) -> None:
 
 
 def _print(text: str) -> None:
-    """Print to stderr, above the progress bar where one is drawn; images matter more than what is said of them."""
+    """Print to stderr, above the progress bar if there is one; of several processes only the first prints.
+
+    A stream that cannot be written to stops no work.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return
     try:
         if _bar is None:
             typer.echo(text, err=True)

@@ -109,7 +109,7 @@ def _read(job: Job, options: Options) -> _Source:
     kind, decision = examine(job, options)
     if decision == "skip":
         return _Source("skip", iter(()), options)
-    frames = files.read_frames(job.source, span=options.value_range, kind=kind)
+    frames = files.read_frames(job.source, value_range=options.value_range, kind=kind)
     held = list(islice(frames, READ_AHEAD))
     shape = (held[0].stored.shape[0], held[0].stored.shape[1])
     content = fingerprint(job.source) if options.manifest else None
@@ -334,7 +334,7 @@ def _over_image(noise: Noise, radiograph: Radiograph) -> float:
 
 def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: Tally) -> Outcome:
     options = source.options
-    low, high = first.before.span
+    low, high = first.before.value_range
     unit = (high - low) / GREY_MAX
     removed_grey = tally.removed_grey
     noise = first.result.noise if options.noise is None else options.noise

@@ -34,7 +34,7 @@ def read(path: AnyPath, *, value_range: tuple[float, float] | None = None) -> Ra
         (dtype('uint16'), 51.0)
         >>> folder.cleanup()
     """
-    return files.read(checked_path(path, "the image"), span=value_range)
+    return files.read(checked_path(path, "the image"), value_range=value_range)
 
 
 def write(

@@ -131,7 +131,7 @@ class Tally:
     squares: float = 0.0
     """Of the change, stored values."""
     grey_squares: float = 0.0
-    """Of the change, grey levels; each frame has a span of its own."""
+    """Of the change, grey levels; each frame has a value range of its own."""
     seconds: float = 0.0
 
     def counted(self, changes: Iterable[Change]) -> Iterator[Radiograph]:
@@ -142,7 +142,7 @@ class Tally:
             self.frames += 1
             self.pixels += difference.size - (0 if padding is None else int(padding.sum()))
             squares = float(difference @ difference)
-            low, high = change.before.span
+            low, high = change.before.value_range
             self.squares += squares
             self.grey_squares += squares * (GREY_MAX / (high - low)) ** 2
             self.seconds += change.seconds

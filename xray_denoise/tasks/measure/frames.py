@@ -48,7 +48,7 @@ def frames_of(sources: Sequence[Path], settings: Settings) -> Iterator[Frame | F
     """Every frame of every file; a file that cannot be read is a failure."""
     for source in sources:
         try:
-            for radiograph in files.read_frames(source, span=settings.value_range):
+            for radiograph in files.read_frames(source, value_range=settings.value_range):
                 yield _cropped(radiograph, settings)
         except XrayDenoiseError as error:
             yield Failure(source, error)
