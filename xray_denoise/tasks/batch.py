@@ -23,6 +23,7 @@ from xray_denoise.denoisers import Denoised, progress
 from xray_denoise.errors import ExistingFileError, XrayDenoiseError
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
+from xray_denoise.physics.profile import Noise
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks import noise_words
@@ -326,6 +327,11 @@ def _write_maps(maps: Sequence[_Map], whole: dict[Path, Path], job: Job, source:
     )
 
 
+def _over_image(noise: Noise, radiograph: Radiograph) -> float:
+    grey, padding = radiograph.grey, radiograph.padding
+    return noise_words.deviation_over(noise, grey if padding is None else grey[~padding])
+
+
 def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: Tally) -> Outcome:
     options = source.options
     low, high = first.before.value_range
@@ -343,6 +349,7 @@ def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: 
         "written",
         noise=noise,
         noise_stored=None if noise is None else noise_words.deviation_at_mid_grey(noise) * unit,
+        noise_over_image=None if noise is None else _over_image(noise, first.after),
         remarks=remarks,
         notes=tuple(notes),
         model=options.denoiser.name,

@@ -62,6 +62,8 @@ def record(outcome: Outcome, device: str) -> Record:
         "size": {"rows": shape[0], "columns": shape[1], "frames": outcome.frames} if shape else None,
         "noise_deviation": _rounded(noise_words.deviation_at_mid_grey(noise)) if noise else None,
         "noise_deviation_stored": _rounded(outcome.noise_stored),
+        "noise_over_image": _rounded(outcome.noise_over_image),
+        "noise_correlation": _rounded(noise_words.correlation(noise)) if noise else None,
         "eta": noise_words.json_number(_rounded(level.eta)) if level else None,
         "sigma": _rounded(level.sigma) if level else None,
         "removed_grey": _rounded(outcome.removed_grey),

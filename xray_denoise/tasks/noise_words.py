@@ -1,15 +1,38 @@
 """Descriptions of noise for messages, logs and manifests."""
 
+import math
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.scale import MID_GREY
+
+MOST_PIXELS = 2**18
+"""Of an image that tell how strong its noise is."""
 
 
 def deviation_at_mid_grey(noise: Noise) -> float:
     """Standard deviation of noise at the middle of the scale, grey levels."""
     return float(noise.deviation_at(MID_GREY))
+
+
+def deviation_over(noise: Noise, grey: NDArray[np.floating]) -> float:
+    """Root mean square over pixels, given by their grey levels, of the standard deviation of their noise, grey levels.
+
+    0 without pixels.
+    """
+    every = grey.ravel()[:: max(1, grey.size // MOST_PIXELS)]
+    return math.sqrt(float((noise.deviation_at(every) ** 2).mean())) if every.size else 0.0
+
+
+def correlation(noise: Noise) -> float:
+    """Mean of the correlations with the next pixel of the row and of the column, -1..1; 0 is white noise."""
+    if not isinstance(noise, NoiseProfile):
+        return 0.0
+    return (noise.correlation(0, 1) + noise.correlation(1, 0)) / 2
 
 
 def identity_of(noise: Noise | None) -> Any:
