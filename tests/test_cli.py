@@ -132,7 +132,7 @@ def test_a_folder_with_a_broken_file(here: Path) -> None:
         ("denoise x.png -o out.png --eta 0 --sigma 1", 2, "eta must be above 0"),
         ("denoise x.png -o out.png --device cuda:7", 3, "no device 'cuda:7'"),
         ("denoise x.png -o out.png --device abacus", 2, "no kind of device"),
-        ("denoise x.png -o out.png --tile 10", 2, "smaller than what"),
+        ("denoise x.png -o out.png --tile 10", 2, "smaller than the receptive field"),
         ("denoise x.png -o out.png --range 5", 2, "a value range must go from"),
         ("denoise x.png -o out.png --bits 12", 2, "8 or 16 bits"),
         ("denoise x.png -o out.png --model mine.safetensors", 3, "no weights at mine.safetensors"),

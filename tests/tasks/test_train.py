@@ -128,7 +128,7 @@ def test_networks_are_trained_alike_within_a_budget_and_taken_up_again(data: Pat
     assert cards["lite"].calibration is not None
     again = CliRunner().invoke(app, words)
     assert again.exit_code == 0, again.output
-    assert again.stderr.count("is trained") == 3
+    assert again.stderr.count("is already trained") == 3
 
 
 def test_a_training_that_is_over_holds_no_memory(data: Path) -> None:

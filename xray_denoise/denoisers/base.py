@@ -74,7 +74,7 @@ class Denoiser(abc.ABC):
                 nearest to a profile.
 
         Raises:
-            UsageError: this method cannot be told so much.
+            UsageError: this method does not accept it.
         """
 
     def require(self, noise: Noise | None) -> None:  # noqa: B027 - most methods take any

@@ -40,7 +40,7 @@ class BlindDenoiser(NetworkDenoiser):
         """See `Denoiser`; a network without levels accepts none."""
         if noise is not None and not isinstance(self.net, BlindNet):
             raise UsageError(
-                f"'{self.name}' cannot be told the noise",
+                f"'{self.name}' accepts no noise level",
                 hint="leave the noise out, or choose x-profile",
                 option="profile_or_level",
             )

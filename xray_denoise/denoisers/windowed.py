@@ -55,8 +55,8 @@ class NetworkDenoiser(Denoiser):
             self.halo = self.net.radius
         if self.tile is not None and self.tile < self._smallest_tile:
             raise UsageError(
-                f"a tile of {self.tile} pixels is smaller than what '{self.name}' sees around a pixel",
-                hint=f"use {self._smallest_tile} pixels or more, or let the image decide",
+                f"a tile of {self.tile} pixels is smaller than the receptive field of '{self.name}'",
+                hint=f"use {self._smallest_tile} pixels or more, or leave it out",
                 option="tile",
             )
         self.net = self.net.to(self.where, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -153,7 +153,7 @@ def decide(job: Job, options: Options) -> Decision:
         ours = manifest.is_ours(target) if target == job.target else manifest.is_our_map(job.target, target)
         if not ours:
             raise ExistingFileError(
-                f"{{path}} exists already and is no unchanged result of xray-denoise by {MANIFEST_NAME}",
+                f"{{path}} exists already and is not an unchanged result of xray-denoise (by {MANIFEST_NAME})",
                 path=target,
                 hint="overwrite it, or choose another output",
                 option="existing",

@@ -356,7 +356,7 @@ def _refuse_useless_options(jobs: list[Job], compression: Compression, private: 
 
 def _refuse_one_file_twice(log: Path | None, report: Path | None, record: Path) -> None:
     """Refuse a log, a report and a manifest that share a file."""
-    places = (("log", log), ("report", report), ("record of results", record))
+    places = (("log", log), ("report", report), ("manifest", record))
     for (name, path), (other, taken) in combinations(places, 2):
         if path and taken and same_file(path, taken):
             raise UsageError(

@@ -83,7 +83,7 @@ class Manifest:
         with suppress(OSError, ValueError):
             if not stat.S_ISREG(self.path.lstat().st_mode):
                 raise UsageError(
-                    "the record of results {path} is not a plain file",
+                    "the manifest {path} is not a plain file",
                     path=self.path,
                     hint="remove it, or choose another output folder",
                 )
@@ -101,7 +101,7 @@ class Manifest:
                 with suppress(OSError, ValueError):
                     if os.path.samestat(place, source.stat()):
                         raise UsageError(
-                            "the record of results {path} is an input",
+                            "the manifest {path} is an input",
                             path=self.path,
                             hint="choose another output folder",
                         )

@@ -81,7 +81,7 @@ def _refuse_for_classical(name: str, device: Device, precision: Precision, tile:
     for option, is_set in given.items():
         if is_set:
             raise UsageError(
-                f"'{name}' is no network, and the option '{option}' is for networks",
+                f"'{name}' is not a network, so the option '{option}' does not apply",
                 hint="leave it out, or choose a network",
                 option=option,
             )

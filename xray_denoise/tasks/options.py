@@ -27,7 +27,7 @@ class Options:
     """The settings that apply to every file.
 
     Raises:
-        UsageError: a value is out of its range, or the denoiser cannot be told the noise.
+        UsageError: a value is out of its range, or the denoiser accepts no noise level.
     """
 
     denoiser: Denoiser

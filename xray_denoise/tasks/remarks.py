@@ -119,9 +119,9 @@ def remarks_on(
     bands = _decibels(estimate.profile)
     apart = float(np.abs(bands - _decibels(found.profile)).max())
     if apart > COLOURED and estimate.confidence >= SURE:
-        notes.append(f"noise is correlated beyond what the model knows: its spectrum is {apart:.1f} dB from that")
+        notes.append(f"the spectrum of the noise differs by {apart:.1f} dB from what the model assumes")
     if bands[-1] < SILENT and estimate.profile.deviation_at(MID_GREY) > LEAST_DEVIATION:
-        notes.append("the image seems processed by a noise reducer already, or enlarged: it has no fine noise")
+        notes.append("the image seems to be denoised or enlarged already: it has no fine noise")
     return Remarks(made, removed, tuple(notes))
 
 
