@@ -487,7 +487,7 @@ class Profiled(Darker):
     profile = NoiseProfile(np.array([99.0, 101.0]), np.array([1.0, 9.0]), np.ones((3, 3)) / 3)
 
     def __call__(self, noisy: NDArray[np.floating], level: Any = None) -> Denoised:
-        return Denoised.of(noisy, noisy - 10, profile=self.profile)
+        return Denoised.of(noisy, noisy - 10, profile=level or self.profile)
 
 
 def test_the_noise_is_told_as_it_is_over_the_image_and_at_mid_grey(tmp_path: Path) -> None:

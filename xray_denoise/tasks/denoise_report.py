@@ -173,7 +173,8 @@ class DenoiseReport:
         if self._names:
             columns.insert(1, "File")
         caption = (
-            "Image: the number that the command line gives the file. Noise: root mean square of its standard deviation over the pixels, and "
+            "Image: the number that the command line gives the file. Noise: root mean square of its standard "
+            "deviation over the pixels, and "
             "Removed: the root mean square of the change, both in grey levels. eta: detected photons per grey level; "
             "sigma: electronic noise, grey levels; of the first frame, estimated unless given. Seconds: of denoising "
             "alone."
