@@ -185,7 +185,7 @@ def test_files_know_where_they_come_from(tmp_path: Path) -> None:
     radiograph = xd.read(str(tmp_path / "in.dcm"))
     assert radiograph.bits == 12
     changed = radiograph.with_grey(radiograph.grey - 5)
-    with pytest.raises(xd.UsageError, match="tells how"):
+    with pytest.raises(xd.UsageError, match="must say how"):
         xd.write(changed, tmp_path / "mine.dcm")
     xd.write(changed, tmp_path / "mine.dcm", denoised_by="my filter")
     assert "my filter" in pydicom.dcmread(tmp_path / "mine.dcm").DerivationDescription

@@ -219,7 +219,7 @@ def test_a_dry_run_shows_what_would_be_done(here: Path) -> None:
     assert actions("overwrite") == ["replace", "replace", "write", "write", "leave"]
     text = call(*line, "--existing", "skip", "--dry-run").stdout.splitlines()
     assert text[0] == "skip    in/0.png -> out/0.png"
-    assert text[1].startswith("fail    in/1.png -> out/1.png (out/1.png exists already and is no unchanged result")
+    assert text[1].startswith("fail    in/1.png -> out/1.png (out/1.png exists already and is not an unchanged result")
     assert text[-1] == "leave   in/notes.txt (not a radiograph)"
     assert {path: path.read_bytes() for path in (here / "out").iterdir()} == before
 

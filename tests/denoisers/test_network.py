@@ -208,7 +208,7 @@ def test_devices_and_precisions_that_are_missing_are_errors() -> None:
 
 
 def test_a_tile_smaller_than_the_halo_is_refused() -> None:
-    with pytest.raises(UsageError, match="smaller than what"):
+    with pytest.raises(UsageError, match="smaller than the receptive field"):
         denoiser(nets.build("x-bdcnn"), tile=64)
 
 

@@ -188,7 +188,7 @@ def test_the_default_model_can_be_trained_on(here: Path, monkeypatch: pytest.Mon
         ("--noise wide --eta 1,2", "--eta and --sigma are for --noise paper", "leave them out"),
         ("--init missing", "no weights at", "choose one of"),
         ("--nets lite --teacher missing", "no weights at", "choose one of"),
-        ("--nets lite --teacher x-profile", "'x-profile' must be told the noise", "--teacher"),
+        ("--nets lite --teacher x-profile", "'x-profile' takes the noise as input", "--teacher"),
         ("--nets profile-unet --teacher lite", "a profile-unet is trained without a teacher", "--teacher"),
         ("--nets lite --patch-size 100", "the patch size must be a multiple of 8, got 100", "--patch-size"),
         ("--nets lite --paper 0.5", "--paper are for --noise detector", "leave them out"),

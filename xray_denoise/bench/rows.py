@@ -93,7 +93,7 @@ class Row:
         """Denoise an image, (H, W), grey levels, whose true noise is `noise`.
 
         Raises:
-            UsageError: the method cannot be told such a noise.
+            UsageError: the method does not accept such a noise.
         """
         return self.denoiser(noisy, noise if self.oracle else None)
 

@@ -133,7 +133,7 @@ def train(
 
     base = None if init == "scratch" else weights.find(init)
     experiments = _experiments(nets) if nets else [continued.experiment_of(base) if base else "x-bdcnn"]
-    for option_name, value in (("lr", lr), ("lost", lost), ("paper", paper)):
+    for option_name, value in (("lr", lr), ("lost", lost)):
         if value is not None and not math.isfinite(value):
             raise UsageError(f"a finite number is needed, not {value}", hint="leave it out", option=option_name)
     if epochs and steps:

@@ -30,7 +30,7 @@ def train_alike(plans: "list[Plan]", preset: str, budget: float) -> None:
 
     for plan in plans:
         if plan.resume and task.is_finished(plan):
-            say(f"{plan.experiment} is trained")
+            say(f"{plan.experiment} is already trained")
             continue
         say(f"{plan.experiment}:")
         budget -= train_one(dataclasses.replace(plan, limits=Limits(pause_seconds=budget)), preset, None)
@@ -57,7 +57,7 @@ def _run(session: "Session") -> None:
     if session.is_first_process:
         say(f"training on {session.device} in {session.precision}, from step {training.step}")
         if session.plan.resume and not training.step:
-            say(f"no checkpoint in {one_line(str(session.plan.run))}: training starts anew")
+            say(f"no checkpoint in {one_line(str(session.plan.run))}: training starts from the beginning")
         if session.best:
             say(f"{session.best.base.name} at the start: held-out images {session.best.start:.2f} dB")
     clock = _Clock(training)

@@ -39,7 +39,7 @@ NLM_PATCH_DISTANCE = 5
 
 @dataclass(frozen=True, slots=True)
 class Noisy(Denoiser):
-    """Do nothing: the row that every method has to beat."""
+    """Change nothing; the baseline of tables."""
 
     name: str = field(default="noisy", init=False)
 

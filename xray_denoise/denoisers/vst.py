@@ -1,4 +1,4 @@
-"""Make a denoiser for white noise fit for an X-ray exposure: stabilise the variance, denoise, go back.
+"""Use a denoiser for white noise on an X-ray exposure: stabilise the variance, denoise, invert.
 
     f  --forward-->  D, noise of standard deviation 1  --inner-->  E[D]  --exact unbiased inverse-->  g
 
@@ -65,7 +65,7 @@ class Stabilised(Denoiser):
 
 @dataclass(frozen=True, slots=True)
 class IterativeStabilised(Denoiser):
-    """The transform around a denoiser, again and again on mixtures of the exposure with the last result y.
+    """The transform around a denoiser, iterated on mixtures of the exposure with the last result y.
 
         z = lambda f + (1 - lambda) y       taken to be of level (eta / lambda, lambda sigma)
         y = inverse(inner(forward(z)))      lambda = 1, 3/4, 1/2, 1/4
@@ -97,7 +97,7 @@ class IterativeStabilised(Denoiser):
 
 
 def _through_transform(inner: Denoiser, image: NDArray[np.float64], level: NoiseLevel) -> NDArray[np.float64]:
-    """Transform, denoise at one standard deviation, transform back; grey levels."""
+    """Transform, denoise with one standard deviation, invert; grey levels."""
     if math.isinf(level.eta) and level.sigma == 0:
         return image
     black, white = (float(forward(np.array(grey), level)) for grey in (0.0, GREY_MAX))
@@ -108,6 +108,6 @@ def _through_transform(inner: Denoiser, image: NDArray[np.float64], level: Noise
 
 
 def _denoised(noisy: NDArray[np.floating], image: NDArray[np.float64], level: NoiseLevel) -> Denoised:
-    """The result with the noise that was believed in: of the level, at the grey levels of the result."""
+    """The result, with the noise map of the level at the grey levels of the result."""
     grey = image.astype(np.float32)
     return Denoised.of(noisy, grey, level, np.sqrt(level.variance(grey.clip(0))).astype(np.float32))

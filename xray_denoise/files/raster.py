@@ -1,4 +1,4 @@
-"""PNG, TIFF, WebP and JPEG: grey pixels in, grey pixels out, nothing lost in between without a word.
+"""Read and write PNG, TIFF and WebP, and read JPEG: grey pixels, and a note of what is lost.
 
 JPEG is read only: it would change the pixels again. `picture.py` reads files by Pillow, `tiff.py` by tifffile.
 """

@@ -31,7 +31,7 @@ COLOURS = (3, 4)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DenoisedArray:
-    """What `denoise` gives."""
+    """The result of `denoise`."""
 
     image: NDArray[Any]
     """The denoised image or stack: shape and type of the input."""
@@ -184,7 +184,7 @@ def _denoised(
     *,
     given: Noise | None,
 ) -> tuple[NDArray[Any], Noise | None, float]:
-    """One image, denoised in its own values, its noise, and the strength that was used."""
+    """One denoised image in its own units, its noise, and the strength that was used."""
     found = denoiser(_grey(values, value_range), told)
     if not np.isfinite(found.removed).all():
         raise XrayDenoiseError(
@@ -216,7 +216,7 @@ def _grey(values: NDArray[Any], value_range: tuple[float, float]) -> NDArray[np.
 
 
 def _image(image: ArrayLike, *, stacks: bool) -> NDArray[Any]:
-    """The array, if it can be an image.
+    """The array, checked to be an image or a stack.
 
     Raises:
         UsageError: it cannot.

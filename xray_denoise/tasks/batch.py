@@ -1,4 +1,4 @@
-"""Files -> files in three stages that overlap; one bad file never stops the others.
+"""Denoise files in three overlapping stages; a broken file never stops the others.
 
     job -> read -> denoise -> write -> outcome, in the order of the jobs (`overlap` runs the stages)
 
@@ -46,7 +46,7 @@ _Record = Callable[[dict[Path, Path]], None]
 
 
 def run_jobs(jobs: Sequence[Job], options: Options) -> Generator[Outcome, None, None]:
-    """Denoise every job; outcomes come in order, each when its file is on disk.
+    """Denoise every job; yields outcomes in order, each when its file is on disk.
 
     A failure is an outcome, not an exception. With `stop_on_error` nothing new is begun after the first one; what
     was being written by then is finished and reported, as it is after Ctrl-C.
@@ -93,7 +93,7 @@ class _Denoised:
 
 
 class _AlreadyThereError(Exception):
-    """Another run has made the same result meanwhile."""
+    """Another run has written the same result in the meantime."""
 
 
 _FAILURES = (XrayDenoiseError, OSError, MemoryError)
@@ -117,7 +117,7 @@ def _read(job: Job, options: Options) -> _Source:
 
 
 def examine(job: Job, options: Options) -> tuple[files.Kind, Decision]:
-    """The format of the source of a job, and what becomes of its target, before any pixel is read.
+    """The format of the source of a job, and what is done with its target, before any pixel is read.
 
     Raises:
         UnreadableFileError: the source is missing, far too large, or of no format that is read.
@@ -129,7 +129,7 @@ def examine(job: Job, options: Options) -> tuple[files.Kind, Decision]:
 
 
 def decide(job: Job, options: Options) -> Decision:
-    """What becomes of the target of a job: written anew, replaced, or skipped because it is current.
+    """Whether the target of a job is written, replaced, or skipped because it is current.
 
     Raises:
         ExistingFileError: something is there that must not be replaced.
@@ -153,7 +153,7 @@ def decide(job: Job, options: Options) -> Decision:
         ours = manifest.is_ours(target) if target == job.target else manifest.is_our_map(job.target, target)
         if not ours:
             raise ExistingFileError(
-                f"{{path}} exists already and is no unchanged result of xray-denoise by {MANIFEST_NAME}",
+                f"{{path}} exists already and is not an unchanged result of xray-denoise (by {MANIFEST_NAME})",
                 path=target,
                 hint="overwrite it, or choose another output",
                 option="existing",
@@ -162,7 +162,7 @@ def decide(job: Job, options: Options) -> Decision:
 
 
 def _exists(path: Path) -> bool:
-    """Whether the name is taken, be it by a link to nothing."""
+    """Whether the name is taken, if only by a dangling link."""
     try:
         path.lstat()
     except (OSError, ValueError):
@@ -171,7 +171,7 @@ def _exists(path: Path) -> bool:
 
 
 def _denoise(job: Job, reading: Future[_Source], writer: Pool) -> Future[Outcome]:
-    """Denoise frame by frame in this thread, while the writer's takes the results."""
+    """Denoise frame by frame in this thread, while the writer thread takes the results."""
     try:
         source = reading.result()
     except _FAILURES as error:
@@ -242,7 +242,7 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
 
 
 def _remarks(frame: _Denoised, options: Options) -> Remarks:
-    """What is said of a file, by its first frame: all frames are changed with one strength."""
+    """The notes on a file, from its first frame; all frames get the same strength."""
     padding = frame.radiograph.padding
     valid = None if padding is None else ~padding
     return remarks_on(frame.result, options.strength, given=options.noise, valid=valid)
@@ -257,7 +257,7 @@ def _record(
     written: Path,
     until_named: ExitStack,
 ) -> None:
-    """Record a result that is whole, and write the maps beside it, before it takes its name.
+    """Record a complete result and write its maps, before it gets its name.
 
     Args:
         job: the result's.

@@ -1,4 +1,4 @@
-"""What a run says for programs: one JSON object for each file, for `--json` and for a log on disk.
+"""Outcomes for programs: one JSON object for each file, for `--json` and for a log on disk.
 
 The object of a file that was denoised has, besides paths and status:
 
@@ -38,7 +38,7 @@ ROUGHLY = 6
 
 
 def record(outcome: Outcome, device: str) -> Record:
-    """What became of a file, as values of JSON.
+    """The outcome of a file, as values for JSON.
 
     Args:
         outcome: of the file.
@@ -75,7 +75,7 @@ def record(outcome: Outcome, device: str) -> Record:
 
 
 def left_alone(found: LeftAlone) -> Record:
-    """What is said of a file in an input folder that is not denoised."""
+    """The record of a file in an input folder that is not denoised."""
     return {"source": str(found.path), "status": "left alone", "reason": found.reason}
 
 

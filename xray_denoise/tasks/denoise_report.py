@@ -75,7 +75,7 @@ class DenoiseReport:
         self._outcomes: dict[Job, Outcome] = {}
 
     def require(self) -> None:
-        """Find out before the first file whether the page can be made.
+        """Check before the first file whether the page can be made.
 
         Raises:
             CannotRunError: a package is missing.
@@ -91,7 +91,7 @@ class DenoiseReport:
         make_folder(self.target.parent)
 
     def show(self, outcome: Outcome, before: Radiograph, after: Radiograph) -> None:
-        """Picture a file that was written, in any thread, if few others were changed more.
+        """Show a written file on the page if few others changed more; may be called in any thread.
 
         Where memory is too short for that, it is only listed.
         """
@@ -174,10 +174,9 @@ class DenoiseReport:
             columns.insert(1, "File")
         caption = (
             "Image: the number that the command line gives the file. Noise: root mean square of its standard "
-            "deviation over the pixels, and "
-            "Removed: the root mean square of the change, both in grey levels. eta: detected photons per grey level; "
-            "sigma: electronic noise, grey levels; of the first frame, estimated unless given. Seconds: of denoising "
-            "alone."
+            "deviation over the pixels. Removed: root mean square of the change. Both are in grey levels. eta: "
+            "detected photons per grey level. sigma: electronic noise, grey levels. Both are those of the first frame, "
+            "estimated unless given. Seconds: of denoising alone."
         )
         return page.Listing("Files", tuple(columns), tuple(rows), caption)
 
@@ -218,7 +217,7 @@ def _size(outcome: Outcome) -> str:
 
 
 def _strengths(outcome: Outcome) -> tuple[str, str]:
-    """The noise that was found and the change that was made, as texts."""
+    """The noise that was found and the change that was made, as text."""
     noise = "" if outcome.noise_over_image is None else f"{outcome.noise_over_image:.3g}"
     return noise, "" if outcome.removed_grey is None else f"{outcome.removed_grey:.3g}"
 

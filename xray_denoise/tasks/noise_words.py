@@ -1,4 +1,4 @@
-"""Noise in words and in numbers, for people, logs and manifests."""
+"""Descriptions of noise for messages, logs and manifests."""
 
 import math
 from hashlib import sha256
@@ -36,24 +36,24 @@ def correlation(noise: Noise) -> float:
 
 
 def identity_of(noise: Noise | None) -> Any:
-    """What a manifest says of noise that was given, at full precision."""
+    """How a manifest records noise that was given, at full precision."""
     if isinstance(noise, NoiseProfile):
         return {"profile_sha256": sha256(noise.to_json().encode()).hexdigest()}
     return None if noise is None else {"eta": json_number(float(noise.eta)), "sigma": float(noise.sigma)}
 
 
 def json_number(value: float) -> float | str:
-    """A number as JSON has it, "inf" where it is infinite: JSON has no word for that."""
+    """A number for JSON; "inf" if it is infinite, which JSON cannot express."""
     return "inf" if value == float("inf") else value
 
 
 def in_words(noise: Noise) -> str:
-    """Noise that was given, for people."""
+    """Noise that was given, as text."""
     if isinstance(noise, NoiseProfile):
         return f"given noise profile {sha256(noise.to_json().encode()).hexdigest()[:12]}"
     return f"given eta {exact(noise.eta)} and sigma {exact(noise.sigma)}"
 
 
 def exact(value: float) -> str:
-    """A number with as many digits as it takes, and no zeros behind them."""
+    """A number with all its digits and no trailing zeros."""
     return repr(float(value)).removesuffix(".0")

@@ -1,4 +1,4 @@
-"""What became of one file."""
+"""The outcome of one file."""
 
 import math
 import tempfile
@@ -25,7 +25,7 @@ HELD_BYTES = 2**26
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one file."""
+    """The outcome of one file."""
 
     job: Job
     status: Literal["written", "skipped", "failed"]
@@ -70,7 +70,7 @@ class Outcome:
 
     @property
     def error(self) -> str:
-        """What went wrong; empty where nothing did."""
+        """What went wrong; empty on success."""
         return str(self.failure) if self.failure else ""
 
     @property
@@ -81,7 +81,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One frame as it was and as it is written."""
+    """One frame before and after."""
 
     before: Radiograph
     after: Radiograph
@@ -111,13 +111,13 @@ class Maps:
             yield np.frombuffer(self._stream.read(4 * math.prod(shape)), np.float32).reshape(shape)
 
     def close(self) -> None:
-        """Forget them; how many there were is still known."""
+        """Delete them; their number stays known."""
         self._stream.close()
 
 
 @dataclass(slots=True)
 class Tally:
-    """What is counted over the frames of a file."""
+    """Sums over the frames of a file."""
 
     maps: Maps | None = None
     """Takes their noise maps; None where none are wanted."""

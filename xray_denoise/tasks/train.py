@@ -165,7 +165,7 @@ def check(plan: Plan) -> None:
         teacher = weights.find(plan.teacher)
         if teacher.net in TOLD:
             raise UsageError(
-                f"'{teacher.name}' must be told the noise, so it cannot be a teacher",
+                f"'{teacher.name}' takes the noise as input, so it cannot be a teacher",
                 hint="choose a model that estimates the noise, or does without",
                 option="teacher",
             )

@@ -1,4 +1,4 @@
-"""Read radiographs from DICOM files, frame by frame, and refuse with a reason what is none.
+"""Read radiographs from DICOM files, frame by frame; other objects are refused with a reason.
 
 In this order: is it a radiograph, are its pixels grey integers, can they be decoded.
 """
@@ -209,7 +209,7 @@ def frame_count(header: Dataset) -> int:
 
 
 def caveats(header: Dataset) -> tuple[str, ...]:
-    """What a user should know about this image before trusting its result; whatever the header holds, no error."""
+    """Warnings about this image for the user; never an error, whatever the header contains."""
     facts = header[:PIXEL_GROUP]
     found = []
     try:

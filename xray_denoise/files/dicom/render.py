@@ -77,7 +77,7 @@ def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDAr
 
 
 def caveats(header: Dataset) -> tuple[str, ...]:
-    """What in an image contradicts itself and changes pictures of it; sentences without a subject."""
+    """Contradictions in the header that affect how the image is displayed; sentences without a subject."""
     facts = header[:PIXEL_GROUP]
     little_endian = bool(header.file_meta.TransferSyntaxUID.is_little_endian)
     found = []

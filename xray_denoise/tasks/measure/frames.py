@@ -1,4 +1,4 @@
-"""Files -> frames to measure: cropped, with their pixel pitch, their scale and what is doubtful about them."""
+"""Read the frames to measure: cropped, with pixel pitch, scale and warnings."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def _cropped(radiograph: Radiograph, settings: Settings) -> Frame:
 
 
 def notes_of(frame: Frame) -> tuple[str, ...]:
-    """What should be known before its numbers are trusted."""
+    """Warnings about an image that is measured."""
     return (*files.caveats(frame.radiograph), *linearity_doubts(frame.radiograph))
 
 
