@@ -16,7 +16,7 @@ from xray_denoise import denoisers
 from xray_denoise.bench.cases import Noise
 from xray_denoise.denoisers import AUTO, Denoised, Denoiser, Runtime
 from xray_denoise.errors import CannotRunError, UsageError
-from xray_denoise.physics.estimate import estimate_level
+from xray_denoise.physics.level_estimate import estimate_level
 from xray_denoise.physics.profile import as_level
 
 ORACLE = "+level"
