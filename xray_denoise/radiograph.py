@@ -1,4 +1,4 @@
-"""The one value that travels through the package: a radiograph, from the file to the network and back.
+"""The image type of the package: a radiograph, from the file to the network and back.
 
     grey   = (stored - lo) * 255 / (hi - lo)                             value_range (lo, hi); bright = dense
     stored = stored - removed * (hi - lo) / 255                          rounded, clipped, padding untouched

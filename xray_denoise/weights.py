@@ -60,18 +60,18 @@ class Card:
 
     @property
     def training(self) -> str:
-        """How long it was trained, in words; empty where the card does not say."""
+        """How long it was trained, as text; empty if the card does not say."""
         patches, side = self.metadata.get("patches"), self.metadata.get("patch_size")
         return f"{patches} patches of {side}x{side}" if patches and side else ""
 
     @property
     def name(self) -> str:
-        """The name by which it is chosen."""
+        """The name of the model."""
         return self.path.stem
 
 
 def folder() -> Path:
-    """Where the weights that come with the package lie: inside the wheel, or at the top of a checkout."""
+    """The folder of the weights that come with the package: in the wheel, or at the top of a checkout."""
     package = Path(__file__).parent
     installed = package / "weights_data"
     return installed if installed.is_dir() else package.parent / "weights"

@@ -1,4 +1,4 @@
-"""Records of what was measured, in a file of JSON lines, so that an interrupted run keeps what it has."""
+"""Measurements as records in a file of JSON lines, so that an interrupted run can be resumed."""
 
 import json
 import math
@@ -15,7 +15,7 @@ LINE_START = b'{"row": "'
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What one row gave for one case."""
+    """The measurement of one row on one case."""
 
     row: str
     """Its title."""
@@ -57,7 +57,7 @@ def _writable(value: float | None) -> float | str | None:
 
 
 def key(*parts: str) -> str:
-    """The key of a record: what was measured, and the version of this program."""
+    """The key of a record: what was measured, and the version of this package."""
     return "; ".join((*parts, f"xray-denoise {xray_denoise.__version__}"))
 
 

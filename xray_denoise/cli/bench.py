@@ -145,7 +145,7 @@ def _table(kinds: list[str], table: str | None, output: Path | None, targets: Se
 
 
 def _check_targets(targets: list[Path | None], existing: str) -> None:
-    """Find out whether the files can be written."""
+    """Check that the files can be written."""
     for target in filter(None, targets):
         if not target.parent.is_dir():
             raise UnwritableFileError(

@@ -122,7 +122,7 @@ def _summary(outcome: "Outcome") -> str:
 
 
 def name_left_alone(left_alone: "list[LeftAlone]") -> None:
-    """Name the files in input folders that are no radiographs."""
+    """List the files in input folders that are not radiographs."""
     if not left_alone:
         return
     count = len(left_alone)

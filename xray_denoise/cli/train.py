@@ -214,7 +214,7 @@ def _config(
     noise: "NoiseRange | WideRange | DetectorRange",
     lost: float,
 ) -> "TrainingConfig":
-    """The preset with what was asked for changed."""
+    """The preset, changed by the given options."""
     from xray_denoise.training.presets import PRESETS
 
     if preset not in PRESETS:
@@ -227,7 +227,7 @@ def _config(
 def _noise(
     kind: str | None, eta: str | None, sigma: str | None, experiment: str, base: "Card | None"
 ) -> "NoiseRange | WideRange | DetectorRange":
-    """The noise that was asked for, else that of the model to begin with, else that of the network."""
+    """The given noise range, else that of the initial model, else that of the network."""
     from xray_denoise.tasks.continued import noise_of
     from xray_denoise.training.detector import DetectorRange
     from xray_denoise.training.patches import NoiseRange, WideRange
@@ -252,7 +252,7 @@ def _noise(
 def _of_detectors(
     noise: "NoiseRange | WideRange | DetectorRange", noise_std: str | None, paper: float | None
 ) -> "NoiseRange | WideRange | DetectorRange":
-    """The noise of detectors with what was asked for changed."""
+    """The noise of detectors, changed by the given options."""
     from xray_denoise.training.detector import DetectorRange
 
     if noise_std is None and paper is None:

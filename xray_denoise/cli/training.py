@@ -1,4 +1,4 @@
-"""Run trainings in the terminal: progress, the time left, results, and the command that repeats each of them."""
+"""Run trainings in the terminal: progress, time left, results, and the command that repeats a training."""
 
 import dataclasses
 import gc
@@ -87,7 +87,7 @@ def _run(session: "Session") -> None:
 
 
 class _Clock:
-    """How long a training still takes, by the pace of this call, validation included."""
+    """Estimates the time left of a training from the pace of this call, validation included."""
 
     def __init__(self, training: "Training") -> None:
         self._training = training
@@ -115,7 +115,7 @@ def _tell(finished: "Finished") -> None:
 
 
 def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
-    """The line that repeats this training, with names of folders and files for their paths."""
+    """The command that repeats this training, with names of folders and files instead of paths."""
     from xray_denoise.training.detector import DetectorRange
     from xray_denoise.training.patches import WideRange
 

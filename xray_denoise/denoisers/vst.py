@@ -5,7 +5,7 @@
 D is shown to the inner method on the grey scale, forward(0) at 0 and forward(255) at 255, because some methods have
 thresholds of their own there; the noise has then one known standard deviation for all grey levels.
 
-Without a noise level that of `physics.estimate` is taken.
+Without a noise level that of `physics.level_estimate` is taken.
 
 The constants of TV and NLM in the domain of the transform have the highest mean PSNR, given the true level, over
 three noise levels of Table II on the middle 512x512 of 24 chest radiographs that no result is reported on. Found with
@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from xray_denoise.denoisers.base import Denoised, Denoiser
 from xray_denoise.denoisers.classical import NonLocalMeans, TotalVariation
 from xray_denoise.physics.anscombe import forward, inverse
-from xray_denoise.physics.estimate import estimate_level
+from xray_denoise.physics.level_estimate import estimate_level
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import Noise, as_level
 from xray_denoise.scale import GREY_MAX

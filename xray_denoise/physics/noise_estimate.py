@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise.physics.block_spectra import MOST_BLOCKS, BlockSpectra, Rings, block_spectra, joined, rings_of
-from xray_denoise.physics.estimate import Saturation, estimate_level
+from xray_denoise.physics.level_estimate import Saturation, estimate_level
 from xray_denoise.physics.profile import LARGEST_LEVEL, NoiseProfile, kernel_of
 from xray_denoise.scale import GREY_MAX
 

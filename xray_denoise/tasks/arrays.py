@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError, XrayDenoiseError
-from xray_denoise.physics.estimate import estimate_level
+from xray_denoise.physics.level_estimate import estimate_level
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.noise_estimate import estimate_profile as _profile_of
 from xray_denoise.physics.profile import Noise, NoiseProfile
