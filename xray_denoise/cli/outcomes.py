@@ -99,7 +99,8 @@ def _tell(outcome: "Outcome", batch: "Batch", *, as_json: bool) -> None:
     if as_json:
         give(json.dumps(denoise_log.record(outcome, batch.device)))
     if outcome.failure:
-        complain_of(outcome.failure, number)
+        named = outcome.failure.path is not None
+        complain_of(outcome.failure, number if named else f"{number}{outcome.source}: ")
     elif not as_json:
         tell(f"{number}{one_line(f'{outcome.source} -> {outcome.target}')} ({_summary(outcome)})")
     for note in outcome.notes:
