@@ -180,6 +180,20 @@ def denoise(
     threads: Annotated[
         int | None, typer.Option(min=1, rich_help_panel=SPEED, help="CPU threads. Default: all cores.")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|HOST:PORT|local",
+            rich_help_panel=SPEED,
+            help="Denoise on a Ray cluster: the one of this machine, that of a head, or one of this machine alone.",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N", rich_help_panel=SPEED, help="Denoise one of N parts of the files, for a job array."
+        ),
+    ] = None,
 ) -> None:
     """Denoise radiographs; the originals are never touched."""
     from xray_denoise import denoise_files, denoisers
@@ -212,6 +226,8 @@ def denoise(
         tile=_tile(tile),
         batch_size=batch_size,
         threads=threads,
+        cluster=cluster,
+        shard=shard,
     )
     if report and batch.report is None:
         say(f"report: {one_line(report)} (exists and is left as it is)")
@@ -290,7 +306,8 @@ def _preview(batch: "Batch", *, as_json: bool) -> int:
 
 def _run(batch: "Batch", *, as_json: bool) -> int:
     """Denoise and report every file, and print the counts; returns how many failed."""
-    say(f"denoising with {batch.model} on {batch.device}")
+    workers = f" of {batch.cluster.count} workers" if batch.cluster else ""
+    say(f"denoising with {batch.model} on {batch.device}{workers}")
     explain(f"settings: {batch.settings}")
     counts = {"written": 0, "skipped": 0, "failed": 0}
     total = len(batch.jobs)
@@ -328,6 +345,8 @@ def _sum_up(batch: "Batch", counts: dict[str, int]) -> None:
     if len(batch.jobs) > 1:
         told = {**counts, **({"not begun": left} if left else {})}
         say(", ".join(f"{count} {status}" for status, count in told.items()))
+    if batch.cluster and batch.cluster.lost:
+        say(f"workers that died, and whose files others denoised again: {batch.cluster.lost}")
 
 
 def _tell(outcome: "Outcome", batch: "Batch", *, as_json: bool) -> None:

@@ -9,12 +9,15 @@ from typing import Any, Literal, get_args
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UsageError
 from xray_denoise.files.folders import true_path, walk
+from xray_denoise.tasks.shard import Shard
 
 AnyPath = str | os.PathLike[str]
 Format = Literal["png", "tiff", "dcm"]
 
 MANIFEST_NAME = "xray-denoise-manifest.jsonl"
 """The record of the results in a folder (`manifest`)."""
+PARTS_NAME = "xray-denoise-manifest.d"
+"""The folder beside it for the records of runs that share the folder of results."""
 NOISE_MAP_SUFFIX = ".noise.tif"
 """What a noise map adds to the name of its result."""
 UNCERTAINTY_SUFFIX = ".uncertainty.tif"
@@ -93,6 +96,7 @@ def plan_jobs(
     noise_maps: bool = False,
     uncertainty: bool = False,
     naming: Naming | None = None,
+    shard: Shard | None = None,
 ) -> tuple[list[Job], list[LeftAlone]]:
     """Decide which file becomes which.
 
@@ -103,6 +107,7 @@ def plan_jobs(
         noise_maps: whether each result has its noise map beside it.
         uncertainty: whether it has its map of uncertainty.
         naming: names of results in a folder; by default those of the sources.
+        shard: the part of the plan that is wanted; None wants the whole.
 
     Returns:
         The jobs in a stable order, and what was found in folders and is left alone.
@@ -116,11 +121,15 @@ def plan_jobs(
     output = checked_path(output, "the output", "target")
     sources, left_alone = find_sources(given, output)
     if len(sources) == 1 and next(iter(sources)) in given and _names_a_file(output):
+        if shard is not None:
+            raise UsageError("a shard is of a folder, not of one file", hint="leave it out", option="shard")
         jobs = [_single(next(iter(sources)), output, naming)]
     else:
         _refuse_file(output)
         jobs = [Job(source, output / inside.with_name(naming.of(inside.name))) for source, inside in sources.items()]
     _refuse_collisions({job: [job.target, *job.maps(noise=noise_maps, uncertainty=uncertainty)] for job in jobs})
+    if shard is not None:
+        jobs = [job for job, inside in zip(jobs, sources.values(), strict=True) if shard.holds(inside)]
     return jobs, left_alone
 
 
@@ -223,7 +232,7 @@ def _collect(inputs: Iterable[Path], output: Path) -> tuple[dict[Path, Path], li
         for path, wanted in walk(given):
             if not inside_results and true_path(path).is_relative_to(results):
                 continue
-            if path.name == MANIFEST_NAME:
+            if path.name == MANIFEST_NAME or path.parent.name == PARTS_NAME:
                 continue
             if wanted and not path.name.endswith((NOISE_MAP_SUFFIX, UNCERTAINTY_SUFFIX)):
                 found.setdefault(path, path.relative_to(given))

@@ -1,0 +1,479 @@
+"""`--cluster`: denoise on the machines of a Ray cluster (an extra).
+
+    paths -> an actor for each GPU or group of CPU cores: reads, denoises, writes by `batch.run_jobs` -> outcomes
+
+The process that starts this is the driver. It hands out paths and takes outcomes (`dispatch`); no pixel reaches it.
+Each worker records its results in a part of the manifest; the driver gathers the lines in the order of the plan.
+"""
+
+import os
+import secrets
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor as Pool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise import __version__, denoisers
+from xray_denoise.denoisers import Denoised, Denoiser
+from xray_denoise.errors import CannotRunError, UnreadableFileError, UsageError, XrayDenoiseError
+from xray_denoise.extras import require
+from xray_denoise.files.atomic import remove_abandoned
+from xray_denoise.files.folders import make_folder
+from xray_denoise.physics.profile import Noise
+from xray_denoise.tasks.batch import run_jobs
+from xray_denoise.tasks.dispatch import IN_FLIGHT, LIVES, Dispatch, WorkerLostError
+from xray_denoise.tasks.jobs import Job
+from xray_denoise.tasks.manifest import Entry, Manifest, entries_of, parts
+from xray_denoise.tasks.options import Options
+from xray_denoise.tasks.outcome import Outcome, failed
+
+LOCAL, AUTO = "local", "auto"
+"""A cluster of this machine alone, started for the run; and the one that this machine belongs to."""
+CPU_GROUP = 4
+"""CPU cores of a worker where nobody says how many."""
+OBJECT_STORE = 80 * 2**20
+"""Bytes of Ray's shared memory on `local`: nothing of size is kept there, and Ray takes no less."""
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""Ray's variables, set before it is imported: nothing is reported to its makers, and no warning of a future change."""
+ALONE = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "http_proxy": "http://127.0.0.1:9",
+    "https_proxy": "http://127.0.0.1:9",
+}
+"""The same for `local`: Ray's name of the switch that has all of it listen on loopback only. And its head asks the
+network for the cloud that it runs in, whatever it is told: a proxy that is not there refuses."""
+
+Loader = Callable[[], Denoiser]
+Done = tuple[Outcome, tuple[Entry, ...]]
+"""What became of a file, and the lines of the manifest that tell of it."""
+Given = TypeVar("Given")
+Wanted = TypeVar("Wanted")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a worker denoises with: the same on all of them."""
+
+    name: str
+    weights_sha256: str
+    arithmetic: str
+    device: str
+    settings: str
+    training: str
+    version: str = __version__
+
+
+class Elsewhere(Denoiser):
+    """Stands for the denoiser of the workers where only its name and settings matter."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+
+    @property
+    def name(self) -> str:
+        """See `Denoiser`."""
+        return self._facts.name
+
+    @property
+    def weights_sha256(self) -> str:
+        """See `Denoiser`."""
+        return self._facts.weights_sha256
+
+    @property
+    def arithmetic(self) -> str:
+        """See `Denoiser`."""
+        return self._facts.arithmetic
+
+    @property
+    def device(self) -> str:
+        """See `Denoiser`."""
+        return self._facts.device
+
+    @property
+    def settings(self) -> str:
+        """See `Denoiser`."""
+        return self._facts.settings
+
+    @property
+    def training(self) -> str:
+        """See `Denoiser`."""
+        return self._facts.training
+
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
+        """It cannot denoise."""
+        raise NotImplementedError
+
+
+class InTurn(Elsewhere):
+    """A denoiser that several threads call: it computes in one of its own, an image at a time."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__(facts_of(denoiser))
+        self._denoiser = denoiser
+        self._thread = Pool(1, "denoise")
+
+    def require(self, noise: Noise | None) -> None:
+        """See `Denoiser`."""
+        self._denoiser.require(noise)
+
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
+        """See `Denoiser`."""
+        return self._thread.submit(self._denoiser, noisy, level).result()
+
+
+def facts_of(denoiser: Denoiser) -> Facts:
+    """What tells a denoiser from others."""
+    return Facts(
+        denoiser.name,
+        denoiser.weights_sha256,
+        denoiser.arithmetic,
+        denoiser.device,
+        denoiser.settings,
+        denoiser.training,
+    )
+
+
+class RemoteWorker:
+    """What runs on the machines: an actor of Ray, with `IN_FLIGHT` threads.
+
+    Errors that a user can fix are returned, because Ray adds its traceback to what is raised.
+    """
+
+    def __init__(self, loader: Loader, noise: Noise | None, threads: int, folder: str) -> None:
+        self._loader, self._noise, self._threads, self._folder = loader, noise, threads, folder
+        self._denoiser: InTurn | None = None
+        self._options: dict[str, Any] = {}
+        self._manifest_folder, self._part = Path(), ""
+
+    def look(self) -> Facts | XrayDenoiseError:
+        """Load the model."""
+        try:
+            if self._denoiser is None:
+                denoisers.keep_memory()
+                denoisers.set_threads(self._threads)
+                denoiser = self._loader()
+                denoiser.require(self._noise)
+                self._denoiser = InTurn(denoiser)
+            with suppress(OSError):  # absolute paths do without
+                os.chdir(self._folder)
+            return facts_of(self._denoiser)
+        except XrayDenoiseError as error:
+            return error
+
+    def start(self, options: dict[str, Any], folder: Path, part: str) -> Facts | XrayDenoiseError:
+        """Get ready for jobs.
+
+        Args:
+            options: the arguments of `Options`, without those that only this machine knows.
+            folder: of the results; it is there.
+            part: the worker's part of the manifest.
+        """
+        found = self.look()
+        self._options, self._manifest_folder, self._part = options, folder, part
+        if not folder.is_dir():
+            return CannotRunError(
+                f"the folder {{path}} is not there on the machine {os.uname().nodename}",
+                path=folder,
+                hint="every machine must see the same files by the same names: use a shared folder and absolute paths",
+            )
+        return found
+
+    def denoise(self, job: Job, known: tuple[Entry, ...], ours: tuple[Entry, ...]) -> Done:
+        """Denoise one file.
+
+        Args:
+            job: the file.
+            known: lines of the manifest that tell of its result.
+            ours: those that workers of this run wrote before they died. What they tell of is replaced.
+        """
+        manifest = Manifest(self._manifest_folder, self._part, known)
+        options = Options(cast(Denoiser, self._denoiser), manifest=manifest, **self._options)
+        if ours and _is_there(job, Manifest(self._manifest_folder, known=ours)):
+            options = replace(options, existing="overwrite")
+        (outcome,) = run_jobs([job], options)
+        return outcome, tuple(manifest.of(job.target)[len(known) :])
+
+
+def _is_there(job: Job, ours: Manifest) -> bool:
+    """Whether all that is there of the result of a job was written by this run."""
+    there = [path for path in (job.target, *job.maps()) if os.path.lexists(path)]
+    return all(ours.is_ours(path) if path == job.target else ours.is_our_map(job.target, path) for path in there)
+
+
+class Cluster:
+    """A connection to a Ray cluster, and what its workers denoise with.
+
+    Args:
+        address: `LOCAL`, `AUTO`, or HOST:PORT of the head of the cluster that this machine belongs to.
+        loader: loads the model on a worker.
+        noise: what the denoiser will be told; None means blind.
+        device: that the model is asked for on.
+        threads: CPU cores of a worker; None chooses.
+        is_network: whether the model can use a GPU.
+
+    Raises:
+        CannotRunError: Ray is not installed, there is no such cluster, or the model cannot be loaded on it.
+        UsageError: the model, or what it is told, is none.
+    """
+
+    def __init__(
+        self, address: str, loader: Loader, *, noise: Noise | None, device: str, threads: int | None, is_network: bool
+    ) -> None:
+        require("ray", "cluster", "a cluster")
+        if device.startswith("cuda:"):
+            raise UsageError("Ray chooses the GPU of each worker", hint="give cuda without a number", option="device")
+        self._ray, self._ours = _connected(address)
+        try:
+            self.count, needs, cores = self._places(device, threads, is_network)
+            self._actor = self._ray.remote(max_concurrency=IN_FLIGHT, max_restarts=0, **needs)(RemoteWorker)
+            self._arguments = (loader, noise, cores, str(Path.cwd()))
+            self._spare: list[Any] = []
+            self.denoiser = self._first_facts()
+        except BaseException:
+            self.close()
+            raise
+        self.lost = 0
+        """Workers that died in the last run."""
+
+    def _places(self, device: str, threads: int | None, is_network: bool) -> tuple[int, dict[str, int], int]:
+        """How many workers there are, what Ray reserves for each, and how many CPU cores it uses."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        with_gpu = [node for node in nodes if node.get("GPU")]
+        if device == "cuda" or (device == "auto" and with_gpu and is_network):
+            count = sum(int(node["GPU"]) for node in with_gpu)
+            cores = threads or min((max(1, int(node.get("CPU", 1) // node["GPU"])) for node in with_gpu), default=1)
+            needs = {"num_gpus": 1, "num_cpus": cores}
+            what = "GPU"
+        else:
+            with_cpu = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
+            cores = threads or min([CPU_GROUP, *with_cpu])
+            count = sum(there // cores for there in with_cpu)
+            needs = {"num_gpus": 0, "num_cpus": cores}
+            what = f"{cores} CPU cores"
+        if not count:
+            raise CannotRunError(f"no node of the cluster has {what}", hint="choose the device or fewer threads")
+        return count, needs, cores
+
+    def _first_facts(self) -> Elsewhere:
+        actor = self._actor.remote(*self._arguments)
+        self._spare.append(actor)
+        try:
+            found = self._ray.get(actor.look.remote())
+        except self._ray.exceptions.RayActorError as error:
+            raise CannotRunError(
+                f"a worker died before it was ready: {_reason(error)}",
+                hint="look at the logs of the cluster, and at the memory of its nodes",
+            ) from error
+        if isinstance(found, XrayDenoiseError):
+            raise found
+        return Elsewhere(found)
+
+    def run(self, jobs: Sequence[Job], options: Options) -> Generator[Outcome, None, None]:
+        """Like `batch.run_jobs`: denoise every job; outcomes come in order.
+
+        Args:
+            jobs: of the plan.
+            options: what is done to each, with `denoiser` of this object and a manifest.
+
+        Raises:
+            CannotRunError: workers die before they are ready, are not alike, or do not see the folder of the results.
+        """
+        manifest = cast(Manifest, options.manifest)
+        make_folder(manifest.folder)
+        run = f"ray-{secrets.token_hex(4)}"
+        told = {
+            field.name: getattr(options, field.name)
+            for field in fields(Options)
+            if field.name not in ("denoiser", "manifest", "show", "on_progress")
+        }
+        numbers = iter(range(sys.maxsize))
+
+        def hire() -> _Hired:
+            actor = self._spare.pop() if self._spare else self._actor.remote(*self._arguments)
+            return _Hired(self._ray, actor, self.denoiser, told, manifest, run, next(numbers))
+
+        given_up: list[Job] = []
+
+        def give_up(job: Job, reason: str) -> Done:
+            given_up.append(job)
+            return failed(job, _killed(job, reason)), ()
+
+        dispatch: Dispatch[Job, Done] = Dispatch(
+            jobs,
+            hire,
+            min(self.count, max(1, len(jobs))),
+            is_last=lambda done: options.stop_on_error and done[0].status == "failed",
+            give_up=give_up,
+        )
+
+        def gathered(done: Done) -> Outcome:
+            outcome, entries = done
+            for entry in entries:
+                manifest.gather(entry)
+            return outcome
+
+        try:
+            yield from dispatch.outcomes(gathered)
+        finally:
+            self.lost = dispatch.lost
+            if self.lost:
+                remove_abandoned(job.target.parent for job in jobs)
+            self.close()
+        if not given_up:
+            _remove_parts(manifest.folder, run)
+
+    def close(self) -> None:
+        """Let the workers and, if it was made here, the cluster go."""
+        for actor in self._spare:
+            self._ray.kill(actor)
+        self._spare.clear()
+        if self._ours:
+            self._ray.shutdown()
+            self._ours = False
+
+
+def on_cluster(
+    address: str,
+    model: str | os.PathLike[str] | Denoiser,
+    loader: Callable[[str | os.PathLike[str]], Denoiser],
+    *,
+    noise: Noise | None,
+    device: str,
+    threads: int | None,
+) -> Cluster:
+    """Connect to a cluster: see `Cluster`; `loader` loads a model by its name."""
+    if isinstance(model, Denoiser):
+        ready, is_network = model, bool(model.weights_sha256)
+        return Cluster(
+            address, lambda: ready, noise=noise, device=device, threads=threads, is_network=is_network
+        )  # fmt: skip
+    is_network = os.fspath(model) not in denoisers.classical_names()
+    return Cluster(address, partial(loader, model), noise=noise, device=device, threads=threads, is_network=is_network)
+
+
+class _Hired:
+    """A worker of `dispatch`: an actor of Ray."""
+
+    def __init__(
+        self, ray: Any, actor: Any, expected: Elsewhere, told: dict[str, Any], manifest: Manifest, run: str, number: int
+    ) -> None:
+        self._ray, self._actor, self._expected, self._told = ray, actor, facts_of(expected), told
+        self._manifest, self._run, self._part = manifest, run, f"{run}-{number}"
+
+    def start(self) -> Future[None]:
+        """See `dispatch.Worker`."""
+        return self._awaited(self._actor.start.remote(self._told, self._manifest.folder, self._part), self._check)
+
+    def submit(self, job: Job, *, again: bool) -> Future[Done]:
+        """See `dispatch.Worker`."""
+        known = tuple(self._manifest.of(job.target))
+        ours = tuple(entries_of(job.target, self._manifest.folder, f"{self._run}-*")) if again else ()
+
+        def keep_job(done: Done) -> Done:  # the plan has it already
+            return replace(done[0], job=job), done[1]
+
+        return self._awaited(self._actor.denoise.remote(job, known, ours), keep_job)
+
+    def stop(self) -> None:
+        """See `dispatch.Worker`."""
+        self._ray.kill(self._actor)
+
+    def _check(self, found: Facts | XrayDenoiseError) -> None:
+        if isinstance(found, XrayDenoiseError):
+            raise found
+        if found != self._expected:
+            raise CannotRunError(
+                f"the workers differ: {found} and {self._expected}",
+                hint="install the same version and extras on all machines, or choose device, precision and engine",
+            )
+
+    def _awaited(self, reference: Any, then: Callable[[Given], Wanted]) -> Future[Wanted]:
+        """The future of what a call of the actor gives, when `then` was applied to it."""
+        wanted: Future[Wanted] = Future()
+
+        def settle(given: Future[Given]) -> None:
+            error = given.exception()
+            try:
+                if isinstance(error, self._ray.exceptions.RayTaskError):
+                    raise error  # a bug: one of ours, not of the machines
+                if isinstance(error, self._ray.exceptions.RayError):
+                    raise WorkerLostError(_reason(error)) from error
+                if error is not None:
+                    raise error
+                wanted.set_result(then(given.result()))
+            except Exception as failure:  # it goes on where the result is asked for
+                wanted.set_exception(failure)
+
+        reference.future().add_done_callback(settle)
+        return wanted
+
+
+def _connected(address: str) -> tuple[Any, bool]:
+    """Ray, connected to a cluster, and whether the connection is ours to end.
+
+    Raises:
+        CannotRunError: there is no such cluster.
+    """
+    with _environment({**SETTINGS, **(ALONE if address == LOCAL else {})}):
+        ray: Any = import_module("ray")
+        if ray.is_initialized():
+            return ray, False
+        more = {"include_dashboard": False, "object_store_memory": OBJECT_STORE} if address == LOCAL else {}
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **more)
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            raise CannotRunError(
+                f"cannot reach the Ray cluster '{address}': {str(error).splitlines()[0]}",
+                hint="this machine must be a node of it: `ray start --address=HOST:PORT --num-cpus=0` makes it one",
+                option="cluster",
+            ) from error
+    return ray, True
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set variables while processes are started that inherit them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _reason(error: BaseException) -> str:
+    """How a worker died, in one line."""
+    return next(iter(str(error).splitlines()), type(error).__name__).strip()
+
+
+def _killed(job: Job, reason: str) -> XrayDenoiseError:
+    return UnreadableFileError(
+        f"{LIVES} workers died while they denoised {{path}}: {reason}",
+        path=job.source,
+        hint="denoise it alone on one machine; it may need more memory than a worker has",
+    )
+
+
+def _remove_parts(folder: Path, run: str) -> None:
+    """Remove the parts of a manifest that has all their lines."""
+    for path in parts(folder, f"{run}-*"):
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # other runs have parts there
+            path.parent.rmdir()
