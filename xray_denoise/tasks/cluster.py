@@ -152,7 +152,7 @@ class RemoteWorker:
     Errors that a user can fix are returned, because Ray adds its traceback to what is raised.
     """
 
-    def __init__(self, loader: Loader, noise: Noise | None, threads: int, folder: str) -> None:
+    def __init__(self, loader: Loader, noise: Noise | None, threads: int | None, folder: str) -> None:
         self._loader, self._noise, self._threads, self._folder = loader, noise, threads, folder
         self._denoiser: InTurn | None = None
         self._options: dict[str, Any] = {}
@@ -163,7 +163,8 @@ class RemoteWorker:
         try:
             if self._denoiser is None:
                 denoisers.keep_memory()
-                denoisers.set_threads(self._threads)
+                if self._threads is not None:
+                    denoisers.set_threads(self._threads)
                 denoiser = self._loader()
                 denoiser.require(self._noise)
                 self._denoiser = InTurn(denoiser)
@@ -239,7 +240,7 @@ class Cluster:
         try:
             self.count, needs, cores = self._places(device, threads, is_network)
             self._actor = self._ray.remote(max_concurrency=IN_FLIGHT, max_restarts=0, **needs)(RemoteWorker)
-            self._arguments = (loader, noise, cores, str(Path.cwd()))
+            self._arguments = (loader, noise, cores if is_network else None, str(Path.cwd()))
             self._spare: list[Any] = []
             self.denoiser = self._first_facts()
         except BaseException:

@@ -142,7 +142,8 @@ class Dispatch(Generic[Job, Outcome]):
 
     def _assign(self) -> None:
         """Give every worker that has room a job."""
-        free = sorted((seat for seat in self._seats if seat.ready and not seat.alone), key=lambda seat: len(seat.busy))
+        free = [seat for seat in self._seats if len(seat.busy) < IN_FLIGHT and seat.ready and not seat.alone]
+        free.sort(key=lambda seat: len(seat.busy))
         while self._again and free and not free[0].busy:
             seat = free.pop(0)
             seat.alone = True
