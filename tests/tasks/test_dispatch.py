@@ -116,24 +116,18 @@ def test_jobs_of_a_worker_that_dies_are_done_by_others() -> None:
 def test_a_job_that_kills_is_found_out_and_costs_no_other() -> None:
     beside: list[int] = []
 
-    def act(_: Hall, puppet: Puppet, job: int) -> None:
+    def act(hall: Hall, puppet: Puppet, job: int) -> None:
         if job == 5:
             beside.append(len(puppet.jobs) - 1)
             puppet.die()
-        elif 5 not in puppet.jobs and len(puppet.jobs) == IN_FLIGHT:
-            for known in list(puppet.jobs):
-                puppet.finish(known)
-        elif job > 20:
-            for known in list(puppet.jobs):
-                puppet.finish(known)
-
-    def at_last(hall: Hall, puppet: Puppet, job: int) -> None:
-        act(hall, puppet, job)
-        if hall.begun.count(job) > 1 and job in puppet.jobs:
+        elif hall.begun.count(job) > 1:
             assert len(puppet.jobs) == 1, "a suspect is alone"
             puppet.finish(job)
+        elif len(puppet.jobs) == IN_FLIGHT or job > 20:
+            for known in list(puppet.jobs):
+                puppet.finish(known)
 
-    hall = Hall(at_last)
+    hall = Hall(act)
     assert list(hall.run(40)) == [*names(range(5)), "5: killed", *names(range(6, 40))]
     assert hall.dispatch.lost == LIVES
     assert beside[0] > 0, "the first time it took others with it"
@@ -168,8 +162,7 @@ def test_after_ctrl_c_what_was_begun_is_finished_and_told() -> None:
     finish_all(hall)
     told.append(running.throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        for outcome in running:
-            told.append(outcome)  # noqa: PERF402 - the rest until the interrupt
+        told.extend(running)
     assert sorted(told) == sorted(map(str, hall.begun))
     assert all(worker.stopped for worker in hall.workers)
 
@@ -221,6 +214,7 @@ def test_memory_does_not_grow_with_the_number_of_files() -> None:
             return settled(None)
 
         def submit(self, job: Job, *, again: bool) -> Future[str]:
+            assert not again
             return settled(job.target.name)
 
         def stop(self) -> None:
@@ -232,9 +226,7 @@ def test_memory_does_not_grow_with_the_number_of_files() -> None:
         return future
 
     jobs = [Job(Path(f"in/{number:06d}.dcm"), Path(f"out/{number:06d}.dcm")) for number in range(100_000)]
-    running: Dispatch[Job, str] = Dispatch(
-        jobs, Idle, 200, is_last=lambda _: False, give_up=lambda job, _: str(job)
-    )
+    running: Dispatch[Job, str] = Dispatch(jobs, Idle, 200, is_last=lambda _: False, give_up=lambda job, _: str(job))
     early = 0
     for number, name in enumerate(running.outcomes(str)):
         assert name == f"{number:06d}.dcm"

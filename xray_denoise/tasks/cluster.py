@@ -7,6 +7,7 @@ Each worker records its results in a part of the manifest; the driver gathers th
 """
 
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -46,15 +47,22 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
 }
-"""Ray's variables, set before it is imported: nothing is reported to its makers, and no warning of a future change."""
+"""Ray's variables, set before it is imported: nothing is reported to its makers, no warning of a future change, and
+nothing of its own on standard output, where a node that dies would leave pages."""
 ALONE = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_worker_niceness": "0",
     "http_proxy": "http://127.0.0.1:9",
     "https_proxy": "http://127.0.0.1:9",
 }
-"""The same for `local`: Ray's name of the switch that has all of it listen on loopback only. And its head asks the
-network for the cloud that it runs in, whatever it is told: a proxy that is not there refuses."""
+"""The same for `local`: Ray's name of the switch that has all of it listen on loopback only. Workers run at the
+priority of this process. And Ray's head asks the network for the cloud that it runs in, whatever it is told: a proxy
+that is not there refuses."""
+
+COLOUR = re.compile(r"\x1b\[\d*m")
+"""Of messages of Ray."""
 
 Loader = Callable[[], Denoiser]
 Done = tuple[Outcome, tuple[Entry, ...]]
@@ -438,7 +446,7 @@ def _connected(address: str) -> tuple[Any, bool]:
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             raise CannotRunError(
                 f"cannot reach the Ray cluster '{address}': {str(error).splitlines()[0]}",
-                hint="this machine must be a node of it: `ray start --address=HOST:PORT --num-cpus=0` makes it one",
+                hint="start it, and make this machine a node of it (docs/cluster.md)",
                 option="cluster",
             ) from error
     return ray, True
@@ -460,8 +468,11 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """How a worker died, in one line."""
-    return next(iter(str(error).splitlines()), type(error).__name__).strip()
+    """How a worker died, in one line: the first, but of an error in its own start that of the error."""
+    lines = [line.strip() for line in COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[-1] if "creation task" in lines[0] else lines[0]
 
 
 def _killed(job: Job, reason: str) -> XrayDenoiseError:
