@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xray_denoise import denoise_files
+from xray_denoise.bench import scale
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.extras import is_installed
@@ -265,3 +266,17 @@ def test_local_stays_on_loopback_and_gives_what_one_process_gives(tmp_path: Path
     assert tree(tmp_path / "two") == tree(tmp_path / "one")
     assert seen & LOOPBACK, "it was looked at"
     assert seen - LOOPBACK <= NOBODY
+
+
+def test_a_driver_with_sleeping_workers_gets_as_much_as_they_can_give(tmp_path: Path, two_nodes: Any) -> None:
+    """Of `bench.scale`: eight of them, each 0.1 s a file; its record has every line, in order."""
+    row = scale.driver_row(tmp_path, 8, 0.1, 200)
+    asked, done, share, cost = row.values
+    assert asked == 80
+    assert done is not None
+    assert share is not None
+    assert 20 < share <= 105
+    assert cost is not None
+    assert cost < 20
+    record = (tmp_path / "asleep-8-0.1" / "xray-denoise-manifest.jsonl").read_text(encoding="utf-8")
+    assert [json.loads(line)["target"] for line in record.splitlines()] == [f"{n:07}.dcm" for n in range(200)]

@@ -244,10 +244,10 @@ class Cluster:
         require("ray", "cluster", "a cluster")
         if device.startswith("cuda:"):
             raise UsageError("Ray chooses the GPU of each worker", hint="give cuda without a number", option="device")
-        self._ray, self._ours = _connected(address)
+        self.ray, self._ours = _connected(address)
         try:
             self.count, needs, cores = self._places(device, threads, is_network)
-            self._actor = self._ray.remote(max_concurrency=IN_FLIGHT, max_restarts=0, **needs)(RemoteWorker)
+            self._actor = self.ray.remote(max_concurrency=IN_FLIGHT, max_restarts=0, **needs)(RemoteWorker)
             self._arguments = (loader, noise, cores if is_network else None, str(Path.cwd()))
             self._spare: list[Any] = []
             self.denoiser = self._first_facts()
@@ -259,7 +259,7 @@ class Cluster:
 
     def _places(self, device: str, threads: int | None, is_network: bool) -> tuple[int, dict[str, int], int]:
         """How many workers there are, what Ray reserves for each, and how many CPU cores it uses."""
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         with_gpu = [node for node in nodes if node.get("GPU")]
         if device == "cuda" or (device == "auto" and with_gpu and is_network):
             count = sum(int(node["GPU"]) for node in with_gpu)
@@ -276,12 +276,20 @@ class Cluster:
             raise CannotRunError(f"no node of the cluster has {what}", hint="choose the device or fewer threads")
         return count, needs, cores
 
+    def new_actor(self) -> Any:
+        """A worker that Ray places where there is room, now or later."""
+        return self._actor.remote(*self._arguments)
+
+    def kill(self, actor: Any) -> None:
+        """End a worker, whatever it does."""
+        self.ray.kill(actor)
+
     def _first_facts(self) -> Elsewhere:
-        actor = self._actor.remote(*self._arguments)
+        actor = self.new_actor()
         self._spare.append(actor)
         try:
-            found = self._ray.get(actor.look.remote())
-        except self._ray.exceptions.RayActorError as error:
+            found = self.ray.get(actor.look.remote())
+        except self.ray.exceptions.RayActorError as error:
             raise CannotRunError(
                 f"a worker died before it was ready: {_reason(error)}",
                 hint="look at the logs of the cluster, and at the memory of its nodes",
@@ -311,8 +319,8 @@ class Cluster:
         numbers = iter(range(sys.maxsize))
 
         def hire() -> _Hired:
-            actor = self._spare.pop() if self._spare else self._actor.remote(*self._arguments)
-            return _Hired(self._ray, actor, self.denoiser, told, manifest, run, next(numbers))
+            actor = self._spare.pop() if self._spare else self.new_actor()
+            return _Hired(self, actor, told, manifest, run, next(numbers))
 
         given_up: list[Job] = []
 
@@ -347,10 +355,10 @@ class Cluster:
     def close(self) -> None:
         """Let the workers and, if it was made here, the cluster go."""
         for actor in self._spare:
-            self._ray.kill(actor)
+            self.kill(actor)
         self._spare.clear()
         if self._ours:
-            self._ray.shutdown()
+            self.ray.shutdown()
             self._ours = False
 
 
@@ -377,9 +385,9 @@ class _Hired:
     """A worker of `dispatch`: an actor of Ray."""
 
     def __init__(
-        self, ray: Any, actor: Any, expected: Elsewhere, told: dict[str, Any], manifest: Manifest, run: str, number: int
+        self, cluster: Cluster, actor: Any, told: dict[str, Any], manifest: Manifest, run: str, number: int
     ) -> None:
-        self._ray, self._actor, self._expected, self._told = ray, actor, facts_of(expected), told
+        self._cluster, self._actor, self._told = cluster, actor, told
         self._manifest, self._run, self._part = manifest, run, f"{run}-{number}"
 
     def start(self) -> Future[None]:
@@ -398,27 +406,29 @@ class _Hired:
 
     def stop(self) -> None:
         """See `dispatch.Worker`."""
-        self._ray.kill(self._actor)
+        self._cluster.kill(self._actor)
 
     def _check(self, found: Facts | XrayDenoiseError) -> None:
         if isinstance(found, XrayDenoiseError):
             raise found
-        if found != self._expected:
+        expected = facts_of(self._cluster.denoiser)
+        if found != expected:
             raise CannotRunError(
-                f"the workers differ: {found} and {self._expected}",
+                f"the workers differ: {found} and {expected}",
                 hint="install the same version and extras on all machines, or choose device, precision and engine",
             )
 
     def _awaited(self, reference: Any, then: Callable[[Given], Wanted]) -> Future[Wanted]:
         """The future of what a call of the actor gives, when `then` was applied to it."""
         wanted: Future[Wanted] = Future()
+        exceptions = self._cluster.ray.exceptions
 
         def settle(given: Future[Given]) -> None:
             error = given.exception()
             try:
-                if isinstance(error, self._ray.exceptions.RayTaskError):
+                if isinstance(error, exceptions.RayTaskError):
                     raise error  # a bug: one of ours, not of the machines
-                if isinstance(error, self._ray.exceptions.RayError):
+                if isinstance(error, exceptions.RayError):
                     raise WorkerLostError(_reason(error)) from error
                 if error is not None:
                     raise error
