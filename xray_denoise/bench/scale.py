@@ -2,7 +2,8 @@
 
     python -m xray_denoise.bench.scale [-o FILE.md] [--model NAME] [--shape ROWS,COLUMNS] [--parts A,B] [--help]
 
-- file: seconds of reading, denoising and writing a DICOM file, one after the other in one thread, and the memory.
+- file: processor seconds of reading, denoising and writing a DICOM file in one thread, and the memory. Other work on
+  the machine hardly changes them.
 - workers: files a second of a folder by one process, and by one and two workers of a Ray cluster of this machine.
 - plan: seconds and memory of the plan of a folder of very small files.
 - driver: files a second, and the driver's processor time for each, with many workers that sleep where they would read,
@@ -59,25 +60,25 @@ def archive(folder: Path, shape: tuple[int, int], count: int) -> Path:
 
 
 def parts_of_a_file(source: Path, target: Path, model: str) -> list[float | None]:
-    """Seconds of reading, denoising and writing a file in one thread, of all, and MiB resident at most."""
+    """Processor seconds of reading, denoising and writing a file in one thread, of all, and MiB resident at most."""
     denoisers.keep_memory()
     denoiser = load(model, device="cpu")
     if denoiser.weights_sha256:
         denoisers.set_threads(1)
     rounds = []
     for _ in range(3):
-        times = [time.perf_counter()]
+        times = [time.process_time()]
         radiograph = files.read(source)
         grey = radiograph.grey
         fingerprint(source)
-        times.append(time.perf_counter())
+        times.append(time.process_time())
         found = denoiser(grey, None)
-        times.append(time.perf_counter())
+        times.append(time.process_time())
         remarks_on(found, 1.0, given=None, valid=None)
         changed = radiograph.with_removed(found.removed)
         files.write(iter([changed]), target, derivation=Derivation(denoiser.name, denoiser.weights_sha256, ""))
         fingerprint(target)
-        times.append(time.perf_counter())
+        times.append(time.process_time())
         rounds.append([*np.diff(times), times[-1] - times[0]])
     return [*(median(column) for column in zip(*rounds[1:], strict=True)), peak_memory()]
 
@@ -87,7 +88,7 @@ def file_table(folder: Path, shape: tuple[int, int], model: str) -> Table:
     (source,) = archive(folder / "one", shape, 1).iterdir()
     values = in_fresh_process(partial(parts_of_a_file, source, folder / "out.dcm", model))
     titles = ("read, s", "network, s", "write, s", "all, s", "memory, MiB")
-    text = f"One DICOM file of {source.stat().st_size / 1e6:.1f} MB in one thread, the later two of three rounds."
+    text = f"One DICOM file of {source.stat().st_size / 1e6:.1f} MB in one thread, processor time; the later two of three rounds."
     return Table("A file", text, tuple(Column(title=one) for one in titles), (Row(model, tuple(values)),), 2)
 
 
