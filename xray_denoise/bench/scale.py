@@ -87,8 +87,8 @@ def file_table(folder: Path, shape: tuple[int, int], model: str) -> Table:
     """The parts of the way of one file."""
     (source,) = archive(folder / "one", shape, 1).iterdir()
     values = in_fresh_process(partial(parts_of_a_file, source, folder / "out.dcm", model))
-    titles = ("read, s", "network, s", "write, s", "all, s", "memory, MiB")
-    text = f"One DICOM file of {source.stat().st_size / 1e6:.1f} MB in one thread, processor time; the later two of three rounds."
+    titles = ("read, CPU s", "network, CPU s", "write, CPU s", "all, CPU s", "memory, MiB")
+    text = f"A DICOM file of {source.stat().st_size / 1e6:.1f} MB in one thread; the later two of three rounds."
     return Table("A file", text, tuple(Column(title=one) for one in titles), (Row(model, tuple(values)),), 2)
 
 
