@@ -9,8 +9,7 @@ again, each on a worker that does nothing else meanwhile, so that a job that kil
 import heapq
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future
-from contextlib import suppress
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -64,8 +63,8 @@ class _Seat(Generic[Job, Outcome]):
     ready: bool = False
     alone: bool = False
     """Whether its one job must be its only one."""
-    busy: set[int] = field(default_factory=set)
-    """Places of its jobs in the plan."""
+    busy: dict[int, Future[Outcome]] = field(default_factory=dict)
+    """Its jobs by their places in the plan."""
 
 
 class Dispatch(Generic[Job, Outcome]):
@@ -122,8 +121,10 @@ class Dispatch(Generic[Job, Outcome]):
                 self._handle()
                 self._assign()
                 while self._told in self._done:
+                    outcome = told(self._done[self._told])
+                    del self._done[self._told]
                     self._told += 1
-                    yield told(self._done.pop(self._told - 1))
+                    yield outcome
         except KeyboardInterrupt:
             self._finish()
             yield from (told(self._done.pop(place)) for place in sorted(self._done))
@@ -168,8 +169,7 @@ class Dispatch(Generic[Job, Outcome]):
         return True
 
     def _begin(self, seat: _Seat[Job, Outcome], place: int) -> None:
-        seat.busy.add(place)
-        future = seat.worker.submit(self._running[place], again=place in self._deaths)
+        seat.busy[place] = future = seat.worker.submit(self._running[place], again=place in self._deaths)
         future.add_done_callback(lambda done: self._events.put(partial(self._on_job, seat, place, done)))
 
     def _handle(self) -> None:
@@ -199,8 +199,8 @@ class Dispatch(Generic[Job, Outcome]):
         seat.ready = True
 
     def _on_job(self, seat: _Seat[Job, Outcome], place: int, future: Future[Outcome]) -> None:
-        seat.busy.discard(place)
-        seat.alone = False
+        if place not in seat.busy:
+            return
         try:
             self._settle(place, future.result())
         except WorkerLostError as error:
@@ -210,6 +210,9 @@ class Dispatch(Generic[Job, Outcome]):
                 heapq.heappush(self._again, place)
             else:
                 self._settle(place, self._give_up(self._running[place], str(error)))
+        finally:
+            seat.alone = False
+            seat.busy.pop(place, None)
 
     def _replace(self, seat: _Seat[Job, Outcome]) -> None:
         """Hire another worker for one that died; its other jobs will tell themselves."""
@@ -222,17 +225,21 @@ class Dispatch(Generic[Job, Outcome]):
             self._take_on()
 
     def _settle(self, place: int, outcome: Outcome) -> None:
-        del self._running[place]
+        self._running.pop(place, None)
         self._deaths.pop(place, None)
         self._done[place] = outcome
         if self._is_last(outcome):
             self._exhausted = True
 
     def _finish(self) -> None:
-        """Wait for what workers do, but begin nothing; the second time, and after a second Ctrl-C, not even that."""
+        """Wait for what workers do, but begin nothing; the second time, and after a second Ctrl-C, not even that.
+
+        The first Ctrl-C may have come while an event was taken, so the jobs themselves are looked at.
+        """
         if self._hurried:
             return
         self._hurried = self._exhausted = True
-        with suppress(CannotRunError):
-            while any(seat.busy for seat in self._seats):
-                self._handle()
+        left = [(seat, place, future) for seat in self._seats for place, future in seat.busy.items()]
+        wait(future for _, _, future in left)
+        for seat, place, future in left:
+            self._on_job(seat, place, future)
