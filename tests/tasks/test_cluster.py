@@ -22,7 +22,7 @@ from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.extras import is_installed
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.tasks import cluster, denoise_log
-from xray_denoise.tasks.cluster import ALONE, SETTINGS, RemoteWorker
+from xray_denoise.tasks.cluster import ALONE, SETTINGS, Elsewhere, InTurn, RemoteWorker
 from xray_denoise.tasks.jobs import plan_jobs
 from xray_denoise.tasks.manifest import entries_of
 
@@ -165,6 +165,15 @@ def test_what_a_worker_wrote_before_it_died_is_written_again(tmp_path: Path) -> 
     job.target.write_bytes(b"of somebody else")
     assert second.denoise(job, (), ours)[0].status == "failed"
     assert job.target.read_bytes() == b"of somebody else"
+
+
+def test_a_worker_passes_on_all_that_a_denoiser_can() -> None:
+    """The base class has defaults, which would hide what is not passed on."""
+    public = {name for name in vars(Denoiser) if not name.startswith("_")}
+    assert public <= set(vars(InTurn)) | set(vars(Elsewhere))
+    told = InTurn(Lower())
+    assert cluster.facts_of(told) == cluster.facts_of(Lower())
+    assert told(np.full((4, 4), 90.0)).removed.max() == 10
 
 
 def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path: Path) -> None:

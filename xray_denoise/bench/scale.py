@@ -27,7 +27,6 @@ import numpy as np
 from xray_denoise import denoisers, files
 from xray_denoise.bench.cases import resized
 from xray_denoise.bench.fresh_process import in_fresh_process, peak_memory
-from xray_denoise.bench.plan import versions
 from xray_denoise.files.atomic import write_bytes
 from xray_denoise.files.derivation import Derivation
 from xray_denoise.files.dicom.phantom import new_dx
@@ -220,6 +219,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=200, help="that are simulated")
     parser.add_argument("--pauses", default="5,1,0.1", help="seconds that each of their files takes")
     parser.add_argument("--jobs", type=int, default=5_000, help="that they are given")
+    from xray_denoise.bench.plan import versions  # loads torch, which the measured processes do without
+
     given = parser.parse_args(arguments)
     rows, columns = map(int, given.shape.split(","))
     pauses = [float(one) for one in given.pauses.split(",")]

@@ -137,6 +137,10 @@ class InTurn(Elsewhere):
         """See `Denoiser`."""
         self._denoiser.require(noise)
 
+    def noise_of_scene(self, frames: Sequence[NDArray[np.floating]]) -> Noise | None:
+        """See `Denoiser`."""
+        return self._thread.submit(self._denoiser.noise_of_scene, frames).result()
+
     def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """See `Denoiser`."""
         return self._thread.submit(self._denoiser, noisy, level).result()
