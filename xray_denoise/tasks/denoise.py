@@ -115,6 +115,8 @@ class Batch(Iterator[Outcome]):
     def close(self) -> None:
         """Begin no other file; what is being written is finished."""
         self._outcomes.close()
+        if self.cluster is not None:
+            self.cluster.close()
 
     def interrupted(self) -> Iterator[Outcome]:
         """After a KeyboardInterrupt between two outcomes: finish what is being written, and give its outcomes."""
