@@ -4,7 +4,8 @@
 
 - file: processor seconds of reading, denoising and writing a DICOM file in one thread, and the memory. Other work on
   the machine hardly changes them.
-- workers: files a second of a folder by one process, and by one and two workers of a Ray cluster of this machine.
+- workers: files a second of a folder, and their processor time, by one process, and by one and two workers of a Ray
+  cluster of this machine.
 - plan: seconds and memory of the plan of a folder of very small files.
 - driver: files a second, and the driver's processor time for each, with many workers that sleep where they would read,
   compute and write. All else is real: calls and answers of Ray, the order of outcomes, the lines of the manifest.
@@ -12,10 +13,12 @@
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 import time
 from collections import defaultdict
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -92,11 +95,11 @@ def file_table(folder: Path, shape: tuple[int, int], model: str) -> Table:
 
 
 def workers_table(folder: Path, shape: tuple[int, int], model: str, count: int) -> Table:
-    """Files a second of a folder, by one process and by workers of one thread each; the first files are not counted."""
+    """Files a second of a folder, and their processor time; the first two files are not counted."""
     source = archive(folder / "many", shape, count + 2)
     denoisers.set_threads(1)
     denoisers.keep_memory()
-    rates: dict[str, float] = {}
+    rows = []
     for workers in (0, 1, 2):
         target = folder / f"by-{workers}"
         jobs, _ = plan_jobs([source], target)
@@ -107,11 +110,23 @@ def workers_table(folder: Path, shape: tuple[int, int], model: str, count: int) 
             running = cluster.run(jobs, Options(cluster.denoiser, manifest=Manifest(target)))
         else:
             running = run_jobs(jobs, Options(load(model, device="cpu"), manifest=Manifest(target)))
-        moments = [time.perf_counter() for _ in running]
-        rates[f"{workers} workers" if workers else "one process"] = count / (moments[-1] - moments[1])
-    rows = [Row(title, (rate, rate / rates["one process"])) for title, rate in rates.items()]
-    columns = (Column(title="files/s"), Column(title="to one process"))
+        marks = [(time.perf_counter(), time.process_time(), workers_time()) for _ in running]
+        seconds, driver, theirs = (last - first for first, last in zip(marks[1], marks[-1], strict=True))
+        title = f"{workers} workers" if workers else "one process"
+        rows.append(Row(title, (count / seconds, (driver + theirs) / count, 1e3 * driver / count if workers else None)))
+    columns = (Column(title="files/s"), Column(title="a file, CPU s"), Column(title="driver, CPU ms a file"))
     return Table("Workers", f"{count} files, one thread for each worker.", columns, tuple(rows), 3)
+
+
+def workers_time() -> float:
+    """Processor seconds of all workers of Ray on this machine, as /proc tells them."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = path.read_text(encoding="utf-8", errors="replace").rpartition(")")
+            if "ray::RemoteWork" in name:
+                ticks += sum(map(int, rest.split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def plan_cost(folder: Path) -> tuple[float, float]:

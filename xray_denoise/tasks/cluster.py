@@ -460,7 +460,7 @@ def _connected(address: str) -> tuple[Any, bool]:
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             raise CannotRunError(
                 f"cannot reach the Ray cluster '{address}': {str(error).splitlines()[0]}",
-                hint="start it, and make this machine a node of it (docs/cluster.md)",
+                hint="start it, make this machine a node of it, and set the same variables as there (docs/cluster.md)",
                 option="cluster",
             ) from error
     return ray, True
