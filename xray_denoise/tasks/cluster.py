@@ -457,7 +457,7 @@ def _connected(address: str) -> tuple[Any, bool]:
         more = {"include_dashboard": False, "object_store_memory": OBJECT_STORE} if address == LOCAL else {}
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **more)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
             raise CannotRunError(
                 f"cannot reach the Ray cluster '{address}': {str(error).splitlines()[0]}",
                 hint="start it, make this machine a node of it, and set the same variables as there (docs/cluster.md)",
