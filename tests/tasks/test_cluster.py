@@ -22,7 +22,7 @@ from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.extras import is_installed
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.tasks import cluster, denoise_log
-from xray_denoise.tasks.cluster import ALONE, SETTINGS, Elsewhere, InTurn, RemoteWorker
+from xray_denoise.tasks.cluster import LOCAL_ENVIRONMENT, RAY_ENVIRONMENT, RemoteDenoiser, RemoteWorker, SerialDenoiser
 from xray_denoise.tasks.jobs import plan_jobs
 from xray_denoise.tasks.manifest import entries_of
 
@@ -73,7 +73,7 @@ def two_nodes() -> Iterator[Any]:
     if not is_installed("ray"):
         pytest.skip("Ray is not installed: pip install 'xray-denoise[cluster]'")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**SETTINGS, **ALONE, "RAY_health_check_period_ms": "500"}.items():
+        for name, value in {**RAY_ENVIRONMENT, **LOCAL_ENVIRONMENT, "RAY_health_check_period_ms": "500"}.items():
             patch.setenv(name, value)
         import ray
         from ray import cloudpickle
@@ -144,7 +144,7 @@ def started(folder: Path, part: str, seconds: float = 0.0, **options: Any) -> Re
     """A worker in this process."""
     worker = RemoteWorker(lambda: Lower(seconds), None, None, str(Path.cwd()))
     folder.mkdir(exist_ok=True)
-    assert worker.start(options, folder, part) == cluster.facts_of(Lower())
+    assert worker.start(options, folder, part) == cluster.info_of(Lower())
     return worker
 
 
@@ -170,9 +170,9 @@ def test_what_a_worker_wrote_before_it_died_is_written_again(tmp_path: Path) -> 
 def test_a_worker_passes_on_all_that_a_denoiser_can() -> None:
     """The base class has defaults, which would hide what is not passed on."""
     public = {name for name in vars(Denoiser) if not name.startswith("_")}
-    assert public <= set(vars(InTurn)) | set(vars(Elsewhere))
-    told = InTurn(Lower())
-    assert cluster.facts_of(told) == cluster.facts_of(Lower())
+    assert public <= set(vars(SerialDenoiser)) | set(vars(RemoteDenoiser))
+    told = SerialDenoiser(Lower())
+    assert cluster.info_of(told) == cluster.info_of(Lower())
     assert told(np.full((4, 4), 90.0)).removed.max() == 10
 
 

@@ -8,7 +8,14 @@ import pytest
 
 from xray_denoise.errors import CannotRunError
 from xray_denoise.tasks import dispatch
-from xray_denoise.tasks.dispatch import FALSE_STARTS, IN_FLIGHT, LIVES, WINDOW, Dispatch, WorkerLostError
+from xray_denoise.tasks.dispatch import (
+    JOBS_PER_WORKER,
+    MAX_DEATHS,
+    MAX_FAILED_STARTS,
+    WINDOW,
+    Dispatch,
+    WorkerLostError,
+)
 from xray_denoise.tasks.jobs import Job
 
 
@@ -48,7 +55,7 @@ class Puppet:
         assert again == (job in self.hall.begun)
         self.hall.begun.append(job)
         future = self.jobs[job] = Future()
-        assert len(self.jobs) <= IN_FLIGHT
+        assert len(self.jobs) <= JOBS_PER_WORKER
         self.hall.act(self.hall, self, job)
         return future
 
@@ -74,12 +81,12 @@ def names(numbers: range) -> list[str]:
 def test_outcomes_come_in_the_order_of_the_jobs() -> None:
     def backwards(hall: Hall, *_: object) -> None:
         pending = [(job, one) for one in hall.workers for job in one.jobs]
-        if len(pending) == 2 * IN_FLIGHT:
+        if len(pending) == 2 * JOBS_PER_WORKER:
             for job, one in sorted(pending, reverse=True):
                 one.finish(job)
 
     hall = Hall(backwards)
-    assert list(hall.run(4 * IN_FLIGHT)) == names(range(4 * IN_FLIGHT))
+    assert list(hall.run(4 * JOBS_PER_WORKER)) == names(range(4 * JOBS_PER_WORKER))
     assert all(worker.stopped for worker in hall.workers)
 
 
@@ -99,7 +106,7 @@ def test_few_jobs_are_in_flight_and_few_outcomes_wait() -> None:
 
 def test_jobs_of_a_worker_that_dies_are_done_by_others() -> None:
     def die_once(hall: Hall, puppet: Puppet, job: int) -> None:
-        if len(hall.begun) == 2 * IN_FLIGHT:
+        if len(hall.begun) == 2 * JOBS_PER_WORKER:
             hall.workers[0].die()
         if hall.workers[0].jobs and puppet is hall.workers[0]:
             return
@@ -123,22 +130,22 @@ def test_a_job_that_kills_is_found_out_and_costs_no_other() -> None:
         elif hall.begun.count(job) > 1:
             assert len(puppet.jobs) == 1, "a suspect is alone"
             puppet.finish(job)
-        elif len(puppet.jobs) == IN_FLIGHT or job > 20:
+        elif len(puppet.jobs) == JOBS_PER_WORKER or job > 20:
             for known in list(puppet.jobs):
                 puppet.finish(known)
 
     hall = Hall(act)
     assert list(hall.run(40)) == [*names(range(5)), "5: killed", *names(range(6, 40))]
-    assert hall.dispatch.lost == LIVES
+    assert hall.dispatch.lost == MAX_DEATHS
     assert beside[0] > 0, "the first time it took others with it"
-    assert beside[1:] == [0] * (LIVES - 1)
+    assert beside[1:] == [0] * (MAX_DEATHS - 1)
 
 
 def test_nothing_is_begun_after_the_last() -> None:
     hall = Hall(at_once)
     told = list(hall.run(1000, is_last=lambda outcome: outcome == "3"))
     assert told == names(range(len(told)))
-    assert 4 <= len(told) <= 4 + 2 * IN_FLIGHT
+    assert 4 <= len(told) <= 4 + 2 * JOBS_PER_WORKER
 
 
 def hold_back(hall: Hall, puppet: Puppet, job: int) -> None:
@@ -180,7 +187,7 @@ def test_closing_finishes_what_was_begun() -> None:
 
 def test_workers_that_die_before_they_are_ready_end_the_run() -> None:
     hall = Hall(at_once)
-    hall.false_starts = FALSE_STARTS - 1
+    hall.false_starts = MAX_FAILED_STARTS - 1
     assert list(hall.run(9)) == names(range(9))
     hall.false_starts = 100
     with pytest.raises(CannotRunError, match="at birth"):
@@ -192,7 +199,7 @@ def test_a_run_without_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
         def start(self) -> Future[None]:
             return Future()
 
-    monkeypatch.setattr(dispatch, "PATIENCE", 0.05)
+    monkeypatch.setattr(dispatch, "START_TIMEOUT", 0.05)
     hall = Hall(at_once)
     lonely: Dispatch[int, str] = Dispatch(
         range(3), lambda: Never(hall), 2, is_last=lambda _: False, give_up=lambda job, _: str(job)

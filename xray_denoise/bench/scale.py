@@ -37,7 +37,7 @@ from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.reports.tables import Column, Report, Row, Table, markdown
 from xray_denoise.tasks.batch import run_jobs
-from xray_denoise.tasks.cluster import LOCAL, Cluster, Done, Facts, on_cluster
+from xray_denoise.tasks.cluster import LOCAL, Cluster, DenoiserInfo, Done, on_cluster
 from xray_denoise.tasks.jobs import Job, plan_jobs
 from xray_denoise.tasks.manifest import Entry, Fingerprint, Manifest, fingerprint
 from xray_denoise.tasks.models import load
@@ -148,20 +148,20 @@ def plan_table(folder: Path, count: int) -> Table:
     return Table("Plan", "Of the driver, before the first file; memory at most.", columns, (row,), 0)
 
 
-class Sleepers:
+class SleepingActor:
     """An actor that stands for many workers: each denoises one file at a time, asleep."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._turns: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def look(self, _: int) -> Facts:
+    async def load_model(self, _: int) -> DenoiserInfo:
         """See `RemoteWorker`."""
-        return Facts("asleep", "", "fp32", "cpu", "", "")
+        return DenoiserInfo("asleep", "", "fp32", "cpu", "", "")
 
-    async def start(self, number: int, *_: object) -> Facts:
+    async def start(self, number: int, *_: object) -> DenoiserInfo:
         """See `RemoteWorker`."""
-        return await self.look(number)
+        return await self.load_model(number)
 
     async def denoise(self, number: int, job: Job, *_: object) -> Done:
         """See `RemoteWorker`; the answer is as long as a real one."""
@@ -173,7 +173,7 @@ class Sleepers:
         return Outcome(job, "written", notes=("a note of the usual length",), model="asleep"), (entry,)
 
 
-class Asleep(Cluster):
+class SimulatedCluster(Cluster):
     """A cluster of `ACTORS` processes that pass for any number of workers."""
 
     def __init__(self, workers: int, seconds: float) -> None:
@@ -186,10 +186,12 @@ class Asleep(Cluster):
     def new_actor(self) -> Any:
         """See `Cluster`."""
         if len(self._processes) < ACTORS:
-            self._processes.append(self.ray.remote(num_cpus=0, max_concurrency=100_000)(Sleepers).remote(self._seconds))
+            self._processes.append(
+                self.ray.remote(num_cpus=0, max_concurrency=100_000)(SleepingActor).remote(self._seconds)
+            )
         number, actor = self._hired, self._processes[self._hired % len(self._processes)]
         self._hired += 1
-        names = ("look", "start", "denoise")
+        names = ("load_model", "start", "denoise")
         calls = {name: SimpleNamespace(remote=partial(getattr(actor, name).remote, number)) for name in names}
         return SimpleNamespace(**calls)
 
@@ -199,7 +201,7 @@ class Asleep(Cluster):
 
 def driver_row(folder: Path, workers: int, seconds: float, count: int) -> Row:
     """What a driver does with so many workers."""
-    cluster = Asleep(workers, seconds)
+    cluster = SimulatedCluster(workers, seconds)
     target = folder / f"asleep-{workers}-{seconds:g}"
     jobs = [Job(folder / f"{number:07}.dcm", target / f"{number:07}.dcm") for number in range(count)]
     options = Options(cluster.denoiser, manifest=Manifest(target))

@@ -2,8 +2,8 @@
 
     paths -> an actor for each GPU or group of CPU cores: reads, denoises, writes by `batch.run_jobs` -> outcomes
 
-The process that starts this is the driver. It hands out paths and takes outcomes (`dispatch`); no pixel reaches it.
-Each worker records its results in a part of the manifest; the driver gathers the lines in the order of the plan.
+The process that starts the run is the driver. It assigns paths to workers and receives outcomes (`dispatch`), never
+pixels. Each worker writes a part of the manifest of its own; the driver merges the lines in the order of the plan.
 """
 
 import os
@@ -31,49 +31,49 @@ from xray_denoise.files.atomic import remove_abandoned
 from xray_denoise.files.folders import make_folder
 from xray_denoise.physics.profile import Noise
 from xray_denoise.tasks.batch import run_jobs
-from xray_denoise.tasks.dispatch import IN_FLIGHT, LIVES, Dispatch, WorkerLostError
+from xray_denoise.tasks.dispatch import JOBS_PER_WORKER, MAX_DEATHS, Dispatch, WorkerLostError
 from xray_denoise.tasks.jobs import Job
 from xray_denoise.tasks.manifest import Entry, Manifest, entries_of, parts
 from xray_denoise.tasks.options import Options
 from xray_denoise.tasks.outcome import Outcome, failed
 
 LOCAL, AUTO = "local", "auto"
-"""A cluster of this machine alone, started for the run; and the one that this machine belongs to."""
+"""Addresses: a cluster of this machine alone, started for the run; the cluster that this machine is a node of."""
 CPU_GROUP = 4
-"""CPU cores of a worker where nobody says how many."""
+"""Default number of CPU cores of a worker."""
 OBJECT_STORE = 80 * 2**20
-"""Bytes of Ray's shared memory on `local`: nothing of size is kept there, and Ray takes no less."""
-SETTINGS = {
+"""Bytes of Ray's shared memory on `local`: close to the least that Ray accepts, because nothing large is sent."""
+RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
 }
-"""Ray's variables, set before it is imported: nothing is reported to its makers, no warning of a future change, and
-nothing of its own on standard output, where a node that dies would leave pages."""
-ALONE = {
+"""Environment while Ray is imported and started: no usage reports, no warning of a future change, and no messages of
+Ray on standard output, where it prints pages of log when a node dies."""
+LOCAL_ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_worker_niceness": "0",
     "http_proxy": "http://127.0.0.1:9",
     "https_proxy": "http://127.0.0.1:9",
 }
-"""The same for `local`: Ray's name of the switch that has all of it listen on loopback only. Workers run at the
-priority of this process. And Ray's head asks the network for the cloud that it runs in, whatever it is told: a proxy
-that is not there refuses."""
+"""The same for `local`. With the first, all processes of Ray listen on loopback only. With the second, workers run at
+the priority of this process. The proxy, which does not exist, keeps Ray's head from asking the metadata services of
+cloud providers where it runs, which it does even if usage reports are off."""
 
 COLOUR = re.compile(r"\x1b\[\d*m")
-"""Of messages of Ray."""
+"""Escape sequences in messages of Ray."""
 
 Loader = Callable[[], Denoiser]
 Done = tuple[Outcome, tuple[Entry, ...]]
-"""What became of a file, and the lines of the manifest that tell of it."""
+"""The outcome of a file, and its entries in the manifest."""
 Given = TypeVar("Given")
 Wanted = TypeVar("Wanted")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What a worker denoises with: the same on all of them."""
+class DenoiserInfo:
+    """Identifies a denoiser; it must be the same on all workers."""
 
     name: str
     weights_sha256: str
@@ -84,52 +84,52 @@ class Facts:
     version: str = __version__
 
 
-class Elsewhere(Denoiser):
-    """Stands for the denoiser of the workers where only its name and settings matter."""
+class RemoteDenoiser(Denoiser):
+    """Placeholder for the denoiser of the workers: has its name and settings, and cannot denoise."""
 
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
+    def __init__(self, info: DenoiserInfo) -> None:
+        self._info = info
 
     @property
     def name(self) -> str:
         """See `Denoiser`."""
-        return self._facts.name
+        return self._info.name
 
     @property
     def weights_sha256(self) -> str:
         """See `Denoiser`."""
-        return self._facts.weights_sha256
+        return self._info.weights_sha256
 
     @property
     def arithmetic(self) -> str:
         """See `Denoiser`."""
-        return self._facts.arithmetic
+        return self._info.arithmetic
 
     @property
     def device(self) -> str:
         """See `Denoiser`."""
-        return self._facts.device
+        return self._info.device
 
     @property
     def settings(self) -> str:
         """See `Denoiser`."""
-        return self._facts.settings
+        return self._info.settings
 
     @property
     def training(self) -> str:
         """See `Denoiser`."""
-        return self._facts.training
+        return self._info.training
 
     def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
-        """It cannot denoise."""
+        """Not available."""
         raise NotImplementedError
 
 
-class InTurn(Elsewhere):
-    """A denoiser that several threads call: it computes in one of its own, an image at a time."""
+class SerialDenoiser(RemoteDenoiser):
+    """Makes a denoiser safe to call from several threads: it computes in one thread, one image at a time."""
 
     def __init__(self, denoiser: Denoiser) -> None:
-        super().__init__(facts_of(denoiser))
+        super().__init__(info_of(denoiser))
         self._denoiser = denoiser
         self._thread = Pool(1, "denoise")
 
@@ -146,9 +146,9 @@ class InTurn(Elsewhere):
         return self._thread.submit(self._denoiser, noisy, level).result()
 
 
-def facts_of(denoiser: Denoiser) -> Facts:
-    """What tells a denoiser from others."""
-    return Facts(
+def info_of(denoiser: Denoiser) -> DenoiserInfo:
+    """The attributes of a denoiser."""
+    return DenoiserInfo(
         denoiser.name,
         denoiser.weights_sha256,
         denoiser.arithmetic,
@@ -159,18 +159,18 @@ def facts_of(denoiser: Denoiser) -> Facts:
 
 
 class RemoteWorker:
-    """What runs on the machines: an actor of Ray, with `IN_FLIGHT` threads.
+    """The Ray actor that processes files, in `JOBS_PER_WORKER` threads.
 
-    Errors that a user can fix are returned, because Ray adds its traceback to what is raised.
+    Errors that a user can fix are returned, because Ray adds a traceback to exceptions.
     """
 
     def __init__(self, loader: Loader, noise: Noise | None, threads: int | None, folder: str) -> None:
         self._loader, self._noise, self._threads, self._folder = loader, noise, threads, folder
-        self._denoiser: InTurn | None = None
+        self._denoiser: SerialDenoiser | None = None
         self._options: dict[str, Any] = {}
         self._manifest_folder, self._part = Path(), ""
 
-    def look(self) -> Facts | XrayDenoiseError:
+    def load_model(self) -> DenoiserInfo | XrayDenoiseError:
         """Load the model."""
         try:
             if self._denoiser is None:
@@ -179,22 +179,22 @@ class RemoteWorker:
                     denoisers.set_threads(self._threads)
                 denoiser = self._loader()
                 denoiser.require(self._noise)
-                self._denoiser = InTurn(denoiser)
-            with suppress(OSError):  # absolute paths do without
+                self._denoiser = SerialDenoiser(denoiser)
+            with suppress(OSError):  # not needed for absolute paths
                 os.chdir(self._folder)
-            return facts_of(self._denoiser)
+            return info_of(self._denoiser)
         except XrayDenoiseError as error:
             return error
 
-    def start(self, options: dict[str, Any], folder: Path, part: str) -> Facts | XrayDenoiseError:
-        """Get ready for jobs.
+    def start(self, options: dict[str, Any], folder: Path, part: str) -> DenoiserInfo | XrayDenoiseError:
+        """Prepare for jobs.
 
         Args:
-            options: the arguments of `Options`, without those that only this machine knows.
-            folder: of the results; it is there.
-            part: the worker's part of the manifest.
+            options: arguments of `Options`, without denoiser, manifest and callbacks.
+            folder: folder of the results; it exists.
+            part: name of the worker's part of the manifest.
         """
-        found = self.look()
+        found = self.load_model()
         self._options, self._manifest_folder, self._part = options, folder, part
         if not folder.is_dir():
             return CannotRunError(
@@ -209,8 +209,8 @@ class RemoteWorker:
 
         Args:
             job: the file.
-            known: lines of the manifest that tell of its result.
-            ours: those that workers of this run wrote before they died. What they tell of is replaced.
+            known: entries of the manifest for its result.
+            ours: entries for its result by workers of this run that died; a result that matches them is replaced.
         """
         manifest = Manifest(self._manifest_folder, self._part, known)
         options = Options(cast(Denoiser, self._denoiser), manifest=manifest, **self._options)
@@ -221,25 +221,25 @@ class RemoteWorker:
 
 
 def _is_there(job: Job, ours: Manifest) -> bool:
-    """Whether all that is there of the result of a job was written by this run."""
+    """Whether all existing files of the result of a job were written by this run."""
     there = [path for path in (job.target, *job.maps()) if os.path.lexists(path)]
     return all(ours.is_ours(path) if path == job.target else ours.is_our_map(job.target, path) for path in there)
 
 
 class Cluster:
-    """A connection to a Ray cluster, and what its workers denoise with.
+    """A connection to a Ray cluster, and the model that its workers load.
 
     Args:
         address: `LOCAL`, `AUTO`, or HOST:PORT of the head of the cluster that this machine belongs to.
         loader: loads the model on a worker.
-        noise: what the denoiser will be told; None means blind.
-        device: that the model is asked for on.
-        threads: CPU cores of a worker; None chooses.
+        noise: the noise that the denoiser will be given; None means blind.
+        device: device of the model, as for `models.load`.
+        threads: CPU cores of a worker; None for the default.
         is_network: whether the model can use a GPU.
 
     Raises:
         CannotRunError: Ray is not installed, there is no such cluster, or the model cannot be loaded on it.
-        UsageError: the model, or what it is told, is none.
+        UsageError: the model does not exist, or does not accept this noise or device.
     """
 
     def __init__(
@@ -251,18 +251,18 @@ class Cluster:
         self.ray, self._ours = _connected(address)
         try:
             self.count, needs, cores = self._places(device, threads, is_network)
-            self._actor = self.ray.remote(max_concurrency=IN_FLIGHT, max_restarts=0, **needs)(RemoteWorker)
+            self._actor = self.ray.remote(max_concurrency=JOBS_PER_WORKER, max_restarts=0, **needs)(RemoteWorker)
             self._arguments = (loader, noise, cores if is_network else None, str(Path.cwd()))
             self._spare: list[Any] = []
-            self.denoiser = self._first_facts()
+            self.denoiser = self._first_info()
         except BaseException:
             self.close()
             raise
         self.lost = 0
-        """Workers that died in the last run."""
+        """Number of workers that died during the last run."""
 
     def _places(self, device: str, threads: int | None, is_network: bool) -> tuple[int, dict[str, int], int]:
-        """How many workers there are, what Ray reserves for each, and how many CPU cores it uses."""
+        """Number of workers, the resources that Ray reserves for each, and its number of CPU cores."""
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         with_gpu = [node for node in nodes if node.get("GPU")]
         if device == "cuda" or (device == "auto" and with_gpu and is_network):
@@ -281,26 +281,26 @@ class Cluster:
         return count, needs, cores
 
     def new_actor(self) -> Any:
-        """A worker that Ray places where there is room, now or later."""
+        """Request a worker; Ray places it when resources are free."""
         return self._actor.remote(*self._arguments)
 
     def kill(self, actor: Any) -> None:
-        """End a worker, whatever it does."""
+        """Kill a worker."""
         self.ray.kill(actor)
 
-    def _first_facts(self) -> Elsewhere:
+    def _first_info(self) -> RemoteDenoiser:
         actor = self.new_actor()
         self._spare.append(actor)
         try:
-            found = self.ray.get(actor.look.remote())
+            found = self.ray.get(actor.load_model.remote())
         except self.ray.exceptions.RayActorError as error:
             raise CannotRunError(
                 f"a worker died before it was ready: {_reason(error)}",
-                hint="look at the logs of the cluster, and at the memory of its nodes",
+                hint="check the logs of the cluster and the memory of its nodes",
             ) from error
         if isinstance(found, XrayDenoiseError):
             raise found
-        return Elsewhere(found)
+        return RemoteDenoiser(found)
 
     def run(self, jobs: Sequence[Job], options: Options) -> Generator[Outcome, None, None]:
         """Like `batch.run_jobs`: denoise every job; outcomes come in order.
@@ -315,16 +315,16 @@ class Cluster:
         manifest = cast(Manifest, options.manifest)
         make_folder(manifest.folder)
         run = f"ray-{secrets.token_hex(4)}"
-        told = {
+        settings = {
             field.name: getattr(options, field.name)
             for field in fields(Options)
             if field.name not in ("denoiser", "manifest", "show", "on_progress")
         }
         numbers = iter(range(sys.maxsize))
 
-        def hire() -> _Hired:
+        def new_worker() -> _RayWorker:
             actor = self._spare.pop() if self._spare else self.new_actor()
-            return _Hired(self, actor, told, manifest, run, next(numbers))
+            return _RayWorker(self, actor, settings, manifest, run, next(numbers))
 
         given_up: list[Job] = []
 
@@ -334,7 +334,7 @@ class Cluster:
 
         dispatch: Dispatch[Job, Done] = Dispatch(
             jobs,
-            hire,
+            new_worker,
             min(self.count, max(1, len(jobs))),
             is_last=lambda done: options.stop_on_error and done[0].status == "failed",
             give_up=give_up,
@@ -357,7 +357,7 @@ class Cluster:
             _remove_parts(manifest.folder, run)
 
     def close(self) -> None:
-        """Let the workers and, if it was made here, the cluster go."""
+        """Release unused workers and, if it was started here, shut the cluster down."""
         for actor in self._spare:
             self.kill(actor)
         self._spare.clear()
@@ -385,25 +385,25 @@ def on_cluster(
     return Cluster(address, partial(loader, model), noise=noise, device=device, threads=threads, is_network=is_network)
 
 
-class _Hired:
+class _RayWorker:
     """A worker of `dispatch`: an actor of Ray."""
 
     def __init__(
-        self, cluster: Cluster, actor: Any, told: dict[str, Any], manifest: Manifest, run: str, number: int
+        self, cluster: Cluster, actor: Any, settings: dict[str, Any], manifest: Manifest, run: str, number: int
     ) -> None:
-        self._cluster, self._actor, self._told = cluster, actor, told
+        self._cluster, self._actor, self._settings = cluster, actor, settings
         self._manifest, self._run, self._part = manifest, run, f"{run}-{number}"
 
     def start(self) -> Future[None]:
         """See `dispatch.Worker`."""
-        return self._awaited(self._actor.start.remote(self._told, self._manifest.folder, self._part), self._check)
+        return self._awaited(self._actor.start.remote(self._settings, self._manifest.folder, self._part), self._check)
 
     def submit(self, job: Job, *, again: bool) -> Future[Done]:
         """See `dispatch.Worker`."""
         known = tuple(self._manifest.of(job.target))
         ours = tuple(entries_of(job.target, self._manifest.folder, f"{self._run}-*")) if again else ()
 
-        def keep_job(done: Done) -> Done:  # the plan has it already
+        def keep_job(done: Done) -> Done:  # the driver has this object already
             return replace(done[0], job=job), done[1]
 
         return self._awaited(self._actor.denoise.remote(job, known, ours), keep_job)
@@ -412,10 +412,10 @@ class _Hired:
         """See `dispatch.Worker`."""
         self._cluster.kill(self._actor)
 
-    def _check(self, found: Facts | XrayDenoiseError) -> None:
+    def _check(self, found: DenoiserInfo | XrayDenoiseError) -> None:
         if isinstance(found, XrayDenoiseError):
             raise found
-        expected = facts_of(self._cluster.denoiser)
+        expected = info_of(self._cluster.denoiser)
         if found != expected:
             raise CannotRunError(
                 f"the workers differ: {found} and {expected}",
@@ -423,7 +423,7 @@ class _Hired:
             )
 
     def _awaited(self, reference: Any, then: Callable[[Given], Wanted]) -> Future[Wanted]:
-        """The future of what a call of the actor gives, when `then` was applied to it."""
+        """The result of a call of the actor, passed through `then`, as a future."""
         wanted: Future[Wanted] = Future()
         exceptions = self._cluster.ray.exceptions
 
@@ -431,13 +431,13 @@ class _Hired:
             error = given.exception()
             try:
                 if isinstance(error, exceptions.RayTaskError):
-                    raise error  # a bug: one of ours, not of the machines
+                    raise error  # a bug, not a machine that failed
                 if isinstance(error, exceptions.RayError):
                     raise WorkerLostError(_reason(error)) from error
                 if error is not None:
                     raise error
                 wanted.set_result(then(given.result()))
-            except Exception as failure:  # it goes on where the result is asked for
+            except Exception as failure:  # raised again by `Future.result`
                 wanted.set_exception(failure)
 
         reference.future().add_done_callback(settle)
@@ -445,12 +445,12 @@ class _Hired:
 
 
 def _connected(address: str) -> tuple[Any, bool]:
-    """Ray, connected to a cluster, and whether the connection is ours to end.
+    """Ray, connected to a cluster, and whether this function made the connection.
 
     Raises:
         CannotRunError: there is no such cluster.
     """
-    with _environment({**SETTINGS, **(ALONE if address == LOCAL else {})}):
+    with _environment({**RAY_ENVIRONMENT, **(LOCAL_ENVIRONMENT if address == LOCAL else {})}):
         ray: Any = import_module("ray")
         if ray.is_initialized():
             return ray, False
@@ -468,7 +468,7 @@ def _connected(address: str) -> tuple[Any, bool]:
 
 @contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set variables while processes are started that inherit them."""
+    """Set environment variables, and restore them afterwards."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -482,7 +482,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """How a worker died, in one line: the first, but of an error in its own start that of the error."""
+    """Why a worker died, in one line: the last line of an error in its constructor, else the first line."""
     lines = [line.strip() for line in COLOUR.sub("", str(error)).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
@@ -491,14 +491,14 @@ def _reason(error: BaseException) -> str:
 
 def _killed(job: Job, reason: str) -> XrayDenoiseError:
     return UnreadableFileError(
-        f"{LIVES} workers died while they denoised {{path}}: {reason}",
+        f"{MAX_DEATHS} workers died while they denoised {{path}}: {reason}",
         path=job.source,
         hint="denoise it alone on one machine; it may need more memory than a worker has",
     )
 
 
 def _remove_parts(folder: Path, run: str) -> None:
-    """Remove the parts of a manifest that has all their lines."""
+    """Remove the parts of a run after the manifest has all their lines."""
     for path in parts(folder, f"{run}-*"):
         path.unlink(missing_ok=True)
         with suppress(OSError):  # other runs have parts there

@@ -1,9 +1,9 @@
-"""Hand jobs to workers that may die, and give their outcomes in the order of the jobs.
+"""Assign jobs to workers that may fail, and yield the outcomes in the order of the jobs.
 
-    jobs -> at most `IN_FLIGHT` on each worker -> outcomes
+    jobs -> at most `JOBS_PER_WORKER` on each worker -> outcomes
 
-Nothing here knows where workers run; `cluster` has those of Ray. A worker that dies is replaced. Its jobs are begun
-again, each on a worker that does nothing else meanwhile, so that a job that kills workers is found out.
+This module does not depend on Ray; `cluster` implements the workers. A worker that dies is replaced, and its jobs are
+retried. A retried job gets a worker to itself, so that a job that kills its worker is identified.
 """
 
 import heapq
@@ -17,17 +17,17 @@ from typing import Generic, Protocol, TypeVar
 
 from xray_denoise.errors import CannotRunError
 
-IN_FLIGHT = 3
-"""Jobs on a worker: while one is denoised, another is read, and another is written."""
+JOBS_PER_WORKER = 3
+"""Jobs assigned to a worker at a time: one is denoised while another is read and another is written."""
 WINDOW = 32
-"""Jobs for each worker between the first that has no outcome and the last that was begun. So many outcomes wait at
-most, so that they can be given in order."""
-LIVES = 3
-"""A job that was on so many workers when they died is given up."""
-FALSE_STARTS = 5
-"""So many workers in a row may die before they are ready."""
-PATIENCE = 600.0
-"""Seconds without any worker after which a run is given up: nodes may be coming."""
+"""Jobs per worker between the first without an outcome and the last that was started: the most outcomes that are
+buffered to yield them in order."""
+MAX_DEATHS = 3
+"""A job fails when this many workers died while they processed it."""
+MAX_FAILED_STARTS = 5
+"""The run ends when this many workers in a row die before they are ready."""
+START_TIMEOUT = 600.0
+"""Seconds without any ready worker after which the run ends; nodes may take minutes to join."""
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
@@ -36,127 +36,127 @@ Job_contra = TypeVar("Job_contra", contravariant=True)
 
 
 class WorkerLostError(Exception):
-    """A worker died; the text says how."""
+    """A worker died; the message gives the reason."""
 
 
 class Worker(Protocol[Job_contra, Outcome]):
-    """Something that does jobs; its futures fail with `WorkerLostError` once it is dead."""
+    """Processes jobs; its futures raise `WorkerLostError` when it dies."""
 
     def start(self) -> Future[None]:
-        """Get ready."""
+        """Start; the future is done when the worker is ready."""
         ...
 
     def submit(self, job: Job_contra, *, again: bool) -> Future[Outcome]:
-        """Begin a job; `again` says that a worker died while it did this one."""
+        """Start a job; `again` is true if a worker died while it processed this job."""
         ...
 
     def stop(self) -> None:
-        """Let it go, whatever it does."""
+        """Kill the worker, even if it is busy."""
         ...
 
 
 @dataclass(slots=True, eq=False)
-class _Seat(Generic[Job, Outcome]):
-    """A worker and what it does."""
+class _Slot(Generic[Job, Outcome]):
+    """A worker and its jobs."""
 
     worker: Worker[Job, Outcome]
     ready: bool = False
     alone: bool = False
-    """Whether its one job must be its only one."""
+    """Whether it processes a retried job and must get no other."""
     busy: dict[int, Future[Outcome]] = field(default_factory=dict)
-    """Its jobs by their places in the plan."""
+    """Futures of its jobs, by the index of the job."""
 
 
 class Dispatch(Generic[Job, Outcome]):
-    """One run over jobs.
+    """One run over a list of jobs.
 
     Args:
-        jobs: what is to be done.
-        hire: makes a worker.
-        count: how many workers there are at a time.
-        is_last: tells of an outcome whether no other job is begun after it.
-        give_up: the outcome of a job that killed `LIVES` workers, and how the last of them died.
+        jobs: the jobs.
+        new_worker: creates a worker.
+        count: number of workers at a time.
+        is_last: whether no job is started after this outcome.
+        give_up: makes the outcome of a job that killed `MAX_DEATHS` workers, from the job and the last reason.
     """
 
     def __init__(
         self,
         jobs: Iterable[Job],
-        hire: Callable[[], Worker[Job, Outcome]],
+        new_worker: Callable[[], Worker[Job, Outcome]],
         count: int,
         *,
         is_last: Callable[[Outcome], bool],
         give_up: Callable[[Job, str], Outcome],
     ) -> None:
         self.lost = 0
-        """Workers that died."""
+        """Number of workers that died."""
         self._fresh: Iterator[tuple[int, Job]] = enumerate(jobs)
-        self._count, self._hire, self._is_last, self._give_up = count, hire, is_last, give_up
-        self._seats: list[_Seat[Job, Outcome]] = []
+        self._count, self._new_worker, self._is_last, self._give_up = count, new_worker, is_last, give_up
+        self._slots: list[_Slot[Job, Outcome]] = []
         self._running: dict[int, Job] = {}
-        """Every job that was begun and has no outcome."""
+        """Jobs that were started and have no outcome."""
         self._again: list[int] = []
-        """A heap of those of them that wait for another worker."""
+        """Heap of the indices of jobs that wait for a retry."""
         self._deaths: Counter[int] = Counter()
         self._done: dict[int, Outcome] = {}
-        """Outcomes that wait for earlier ones."""
-        self._begun = self._told = self._false_starts = 0
-        self._exhausted = self._hurried = False
+        """Outcomes that were not yielded yet, by index."""
+        self._begun = self._yielded = self._failed_starts = 0
+        self._exhausted = self._stopping = False
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        """What has happened, to be noted in the thread that runs this."""
+        """Callbacks, to be run in the thread that iterates over `outcomes`."""
 
-    def outcomes(self, told: Callable[[Outcome], Told]) -> Generator[Told, None, None]:
-        """What `told` makes of the outcome of every job, in their order.
+    def outcomes(self, deliver: Callable[[Outcome], Told]) -> Generator[Told, None, None]:
+        """Yield the outcome of every job, passed through `deliver`, in the order of the jobs.
 
-        After Ctrl-C, and when this generator is closed, what was begun is finished; after Ctrl-C its outcomes are given
-        before the interrupt goes on.
+        After Ctrl-C, and when the generator is closed, running jobs are finished. After Ctrl-C their outcomes are
+        yielded before the interrupt is raised again.
 
         Raises:
-            CannotRunError: workers die before they are ready, or there is none for `PATIENCE` seconds.
+            CannotRunError: workers die before they are ready, or none is ready for `START_TIMEOUT` seconds.
         """
         try:
             for _ in range(self._count):
-                self._take_on()
+                self._add_worker()
             self._assign()
             while self._running or not self._exhausted:
                 self._handle()
                 self._assign()
-                while self._told in self._done:
-                    outcome = told(self._done[self._told])
-                    del self._done[self._told]
-                    self._told += 1
+                while self._yielded in self._done:
+                    outcome = deliver(self._done[self._yielded])
+                    del self._done[self._yielded]
+                    self._yielded += 1
                     yield outcome
         except KeyboardInterrupt:
             self._finish()
-            yield from (told(self._done.pop(place)) for place in sorted(self._done))
+            yield from (deliver(self._done.pop(place)) for place in sorted(self._done))
             raise
         finally:
             try:
                 self._finish()
             finally:
-                for seat in self._seats:
-                    seat.worker.stop()
+                for slot in self._slots:
+                    slot.worker.stop()
 
-    def _take_on(self) -> None:
-        seat = _Seat(self._hire())
-        self._seats.append(seat)
-        seat.worker.start().add_done_callback(lambda done: self._events.put(partial(self._on_start, seat, done)))
+    def _add_worker(self) -> None:
+        slot = _Slot(self._new_worker())
+        self._slots.append(slot)
+        slot.worker.start().add_done_callback(lambda done: self._events.put(partial(self._on_start, slot, done)))
 
     def _assign(self) -> None:
-        """Give every worker that has room a job."""
-        free = [seat for seat in self._seats if len(seat.busy) < IN_FLIGHT and seat.ready and not seat.alone]
-        free.sort(key=lambda seat: len(seat.busy))
+        """Assign jobs to all workers that can take one."""
+        free = [slot for slot in self._slots if len(slot.busy) < JOBS_PER_WORKER and slot.ready and not slot.alone]
+        free.sort(key=lambda slot: len(slot.busy))
         while self._again and free and not free[0].busy:
-            seat = free.pop(0)
-            seat.alone = True
-            self._begin(seat, heapq.heappop(self._again))
-        free = free[len(self._again) :]  # the others get nothing until they are idle, and may be alone with a job
-        for load in range(IN_FLIGHT):
-            for seat in free:
-                if len(seat.busy) == load and not self._begin_fresh(seat):
+            slot = free.pop(0)
+            slot.alone = True
+            self._begin(slot, heapq.heappop(self._again))
+        free = free[len(self._again) :]  # reserved: they get no new job until they are idle and can take a retry
+        for load in range(JOBS_PER_WORKER):
+            for slot in free:
+                if len(slot.busy) == load and not self._begin_fresh(slot):
                     return
 
-    def _begin_fresh(self, seat: _Seat[Job, Outcome]) -> bool:
-        if self._exhausted or self._begun - self._told >= WINDOW * self._count:
+    def _begin_fresh(self, slot: _Slot[Job, Outcome]) -> bool:
+        if self._exhausted or self._begun - self._yielded >= WINDOW * self._count:
             return False
         try:
             place, job = next(self._fresh)
@@ -165,64 +165,65 @@ class Dispatch(Generic[Job, Outcome]):
             return False
         self._begun += 1
         self._running[place] = job
-        self._begin(seat, place)
+        self._begin(slot, place)
         return True
 
-    def _begin(self, seat: _Seat[Job, Outcome], place: int) -> None:
-        seat.busy[place] = future = seat.worker.submit(self._running[place], again=place in self._deaths)
-        future.add_done_callback(lambda done: self._events.put(partial(self._on_job, seat, place, done)))
+    def _begin(self, slot: _Slot[Job, Outcome], place: int) -> None:
+        slot.busy[place] = future = slot.worker.submit(self._running[place], again=place in self._deaths)
+        future.add_done_callback(lambda done: self._events.put(partial(self._on_job, slot, place, done)))
 
     def _handle(self) -> None:
-        """Wait until something happens, and note it."""
-        ready = any(seat.ready for seat in self._seats)
+        """Wait for an event and process it."""
+        ready = any(slot.ready for slot in self._slots)
         try:
-            note = self._events.get(timeout=None if ready else PATIENCE)
+            note = self._events.get(timeout=None if ready else START_TIMEOUT)
         except Empty:
             raise CannotRunError(
-                f"no worker was ready for {PATIENCE / 60:g} minutes", hint="look whether the nodes are up and free"
+                f"no worker was ready for {START_TIMEOUT / 60:g} minutes",
+                hint="check whether the nodes are up and have free resources",
             ) from None
         note()
 
-    def _on_start(self, seat: _Seat[Job, Outcome], future: Future[None]) -> None:
+    def _on_start(self, slot: _Slot[Job, Outcome], future: Future[None]) -> None:
         try:
             future.result()
         except WorkerLostError as error:
-            self._false_starts += 1
-            if self._false_starts >= FALSE_STARTS:
+            self._failed_starts += 1
+            if self._failed_starts >= MAX_FAILED_STARTS:
                 raise CannotRunError(
-                    f"{self._false_starts} workers in a row died before they were ready: {error}",
-                    hint="look at the logs of the cluster, and at the memory of its nodes",
+                    f"{self._failed_starts} workers in a row died before they were ready: {error}",
+                    hint="check the logs of the cluster and the memory of its nodes",
                 ) from error
-            self._replace(seat)
+            self._replace(slot)
             return
-        self._false_starts = 0
-        seat.ready = True
+        self._failed_starts = 0
+        slot.ready = True
 
-    def _on_job(self, seat: _Seat[Job, Outcome], place: int, future: Future[Outcome]) -> None:
-        if place not in seat.busy:
+    def _on_job(self, slot: _Slot[Job, Outcome], place: int, future: Future[Outcome]) -> None:
+        if place not in slot.busy:
             return
         try:
             self._settle(place, future.result())
         except WorkerLostError as error:
-            self._replace(seat)
+            self._replace(slot)
             self._deaths[place] += 1
-            if self._deaths[place] < LIVES:
+            if self._deaths[place] < MAX_DEATHS:
                 heapq.heappush(self._again, place)
             else:
                 self._settle(place, self._give_up(self._running[place], str(error)))
         finally:
-            seat.alone = False
-            seat.busy.pop(place, None)
+            slot.alone = False
+            slot.busy.pop(place, None)
 
-    def _replace(self, seat: _Seat[Job, Outcome]) -> None:
-        """Hire another worker for one that died; its other jobs will tell themselves."""
-        if seat not in self._seats:
+    def _replace(self, slot: _Slot[Job, Outcome]) -> None:
+        """Replace a worker that died; the futures of its other jobs fail on their own."""
+        if slot not in self._slots:
             return
         self.lost += 1
-        self._seats.remove(seat)
-        seat.worker.stop()
-        if not self._hurried:
-            self._take_on()
+        self._slots.remove(slot)
+        slot.worker.stop()
+        if not self._stopping:
+            self._add_worker()
 
     def _settle(self, place: int, outcome: Outcome) -> None:
         self._running.pop(place, None)
@@ -232,14 +233,14 @@ class Dispatch(Generic[Job, Outcome]):
             self._exhausted = True
 
     def _finish(self) -> None:
-        """Wait for what workers do, but begin nothing; the second time, and after a second Ctrl-C, not even that.
+        """Wait for running jobs without starting new ones. Does nothing if called again, as after a second Ctrl-C.
 
-        The first Ctrl-C may have come while an event was taken, so the jobs themselves are looked at.
+        A Ctrl-C may have discarded an event that was just taken from the queue, so the futures are checked directly.
         """
-        if self._hurried:
+        if self._stopping:
             return
-        self._hurried = self._exhausted = True
-        left = [(seat, place, future) for seat in self._seats for place, future in seat.busy.items()]
+        self._stopping = self._exhausted = True
+        left = [(slot, place, future) for slot in self._slots for place, future in slot.busy.items()]
         wait(future for _, _, future in left)
-        for seat, place, future in left:
-            self._on_job(seat, place, future)
+        for slot, place, future in left:
+            self._on_job(slot, place, future)

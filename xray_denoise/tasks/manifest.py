@@ -4,8 +4,8 @@ A result is current if a line names the bytes of its source, and the model, the 
 now, and if its own bytes are those that were written; the same for its noise map. A line is written before its result
 takes its name, so that an interrupted run never leaves a result that nobody knows.
 
-Runs that share a folder from several machines must not write into one file: network file systems lose lines then. Each
-writes a part of its own, a file of the same lines in a folder beside the manifest, and all read all of them.
+Several machines must not append to one file: network file systems lose lines then. Each writes a part of its own, a
+file of the same format in a folder beside the manifest, and every run reads all parts.
 """
 
 import hashlib
