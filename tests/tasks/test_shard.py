@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.synthetic_dicom import Sample, write
 from xray_denoise import denoise_files
 from xray_denoise.errors import UsageError
 from xray_denoise.files import atomic
@@ -116,10 +117,33 @@ def test_results_of_one_name_are_refused_in_every_part(tmp_path: Path) -> None:
             denoise_files(source, tmp_path / "out", model="noisy", file_format="png", shard=f"{k}/4")
 
 
+def test_files_of_other_parts_are_never_the_log(tmp_path: Path) -> None:
+    """With `skip` a log is continued: an original of any part would get lines at its end."""
+    source = pictures(tmp_path / "in")
+    for path in source.rglob("*.png"):
+        with pytest.raises(UsageError, match="is an input"):
+            denoise_files(source, tmp_path / "out", model="noisy", existing="skip", log=path, shard="1/2")
+
+
+def test_options_for_files_of_other_parts_are_no_error(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "in", 3)
+
+    write(source / "a.dcm", Sample("CR", shape=(16, 24)), np.zeros((1, 16, 24), np.uint16) + 7)
+    batches = [
+        denoise_files(source, tmp_path / "out", model="noisy", compression="rle", shard=f"{k}/9") for k in range(1, 10)
+    ]
+    assert sum(len(batch.jobs) for batch in batches) == 4
+
+
 def test_one_file_has_no_parts(tmp_path: Path) -> None:
     source = pictures(tmp_path / "in") / "000.png"
     with pytest.raises(UsageError, match="not of one file"):
         denoise_files(source, tmp_path / "out.png", model="noisy", shard="1/2")
+
+
+def test_a_part_has_no_report(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="whole folder"):
+        denoise_files(pictures(tmp_path / "in"), tmp_path / "out", model="noisy", shard="1/2", report="page.html")
 
 
 def test_records_in_parts_are_no_input_and_survive_nonsense(tmp_path: Path) -> None:

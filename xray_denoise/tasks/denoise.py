@@ -39,7 +39,7 @@ from xray_denoise.tasks.models import Device, Precision, load
 from xray_denoise.tasks.options import Existing, Options
 from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.remarks import Strength
-from xray_denoise.tasks.shard import Shard
+from xray_denoise.tasks.shard import Shard, name_below
 
 OnError = Literal["continue", "stop"]
 
@@ -268,9 +268,8 @@ def denoise_files(
         raise UsageError(f"a picture has 8 or 16 bits, not {bits}", hint="choose 8 or 16", option="bits")
     part = None if shard is None else Shard.of(shard)
     jobs, left_alone = plan_jobs(
-        given, target, noise_maps=save_noise_map, uncertainty=save_uncertainty, naming=Naming(file_format, suffix),
-        shard=part,
-    )  # fmt: skip
+        given, target, noise_maps=save_noise_map, uncertainty=save_uncertainty, naming=Naming(file_format, suffix)
+    )
     _refuse_useless_options(jobs, compression, private, bits)
     page = None if report is None else DenoiseReport(checked_path(report, "the report", "report"), jobs, existing,
                                                      names=report_names)  # fmt: skip
@@ -278,11 +277,13 @@ def denoise_files(
         raise UsageError("names are for a report, and none is asked for", hint="ask for one, or leave the names out",
                          option="report_names")  # fmt: skip
     outcomes = None if log is None else OutcomeLog(checked_path(log, "the log", "log"), jobs, existing)
-    folder = target.parent if [job.target for job in jobs] == [target] else target
+    folder = target if jobs[0].target != target else target.parent
     _refuse_one_file_twice(outcomes.target if outcomes else None, page.target if page else None, folder / MANIFEST_NAME)
     manifest = _manifest(folder, jobs, existing, always=folder == target, part=part.name if part else "")
     if page and not page.skipped:
         page.require()
+    if part is not None:  # only now: log, report and manifest must not be files of other parts either
+        jobs = _jobs_of_part(part, jobs, given, page, single=folder != target)
     loader = partial(load, device=device, precision=precision, tile=tile, batch_size=batch_size)
     machines = None
     if cluster is not None:
@@ -390,6 +391,22 @@ def _refuse_one_file_twice(log: Path | None, report: Path | None, record: Path) 
             raise UsageError(
                 f"{{path}} cannot be the {name} and the {other}", path=path, hint="choose another name", option=name
             )
+
+
+def _jobs_of_part(
+    part: Shard, jobs: list[Job], sources: list[AnyPath], page: DenoiseReport | None, *, single: bool
+) -> list[Job]:
+    """The jobs of a shard.
+
+    Raises:
+        UsageError: there is a single file, or a report is asked for.
+    """
+    if single:
+        raise UsageError("a shard is a part of a folder, not of one file", hint="leave it out", option="shard")
+    if page is not None:
+        raise UsageError("a report is of a whole folder", hint="leave the shard out", option="report")
+    inputs = [Path(path) for path in sources]
+    return [job for job in jobs if part.holds(name_below(job.source, inputs))]
 
 
 def _refuse_for_cluster(target: Path, folder: Path, page: DenoiseReport | None, part: Shard | None) -> None:

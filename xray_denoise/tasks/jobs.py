@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UsageError
 from xray_denoise.files.folders import true_path, walk
-from xray_denoise.tasks.shard import Shard
 
 AnyPath = str | os.PathLike[str]
 Format = Literal["png", "tiff", "dcm"]
@@ -96,7 +95,6 @@ def plan_jobs(
     noise_maps: bool = False,
     uncertainty: bool = False,
     naming: Naming | None = None,
-    shard: Shard | None = None,
 ) -> tuple[list[Job], list[LeftAlone]]:
     """Decide which file becomes which.
 
@@ -107,7 +105,6 @@ def plan_jobs(
         noise_maps: whether each result has its noise map beside it.
         uncertainty: whether it has its map of uncertainty.
         naming: names of results in a folder; by default those of the sources.
-        shard: the part of the plan that is wanted; None wants the whole.
 
     Returns:
         The jobs in a stable order, and what was found in folders and is left alone.
@@ -121,15 +118,11 @@ def plan_jobs(
     output = checked_path(output, "the output", "target")
     sources, left_alone = find_sources(given, output)
     if len(sources) == 1 and next(iter(sources)) in given and _names_a_file(output):
-        if shard is not None:
-            raise UsageError("a shard is of a folder, not of one file", hint="leave it out", option="shard")
         jobs = [_single(next(iter(sources)), output, naming)]
     else:
         _refuse_file(output)
         jobs = [Job(source, output / inside.with_name(naming.of(inside.name))) for source, inside in sources.items()]
     _refuse_collisions({job: [job.target, *job.maps(noise=noise_maps, uncertainty=uncertainty)] for job in jobs})
-    if shard is not None:
-        jobs = [job for job, inside in zip(jobs, sources.values(), strict=True) if shard.holds(inside)]
     return jobs, left_alone
 
 

@@ -1,9 +1,10 @@
 """`--shard K/N`: one of N parts of a plan, for queues that start a program N times."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from xray_denoise.errors import UsageError
 
@@ -40,3 +41,12 @@ class Shard:
         """
         digest = sha256(os.fsencode(name.as_posix())).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.number - 1
+
+
+def name_below(source: Path, inputs: Iterable[Path]) -> Path:
+    """The name of a file relative to the input folder in which it was found; of an input that is a file, its own."""
+    return next(
+        Path(source.name) if one == source else source.relative_to(one)
+        for one in inputs
+        if one == source or source.is_relative_to(one)
+    )
