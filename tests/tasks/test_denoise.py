@@ -119,7 +119,7 @@ def test_existing_results(tmp_path: Path) -> None:
     assert "exists already" in refused.error
     (foreign,) = run([source], target, existing="skip", manifest=Manifest(tmp_path))
     assert foreign.status == "failed"
-    assert "no unchanged result" in foreign.error
+    assert "not an unchanged result" in foreign.error
     assert (pixels(target) == 7).all()
     (written,) = run([source], target, existing="overwrite")
     assert written.status == "written"

@@ -47,8 +47,8 @@ def denoise(
         typer.Option(
             metavar="auto|0..1",
             rich_help_panel=NOISE,
-            help="Share of the predicted change that is made; 0 returns the input unchanged, auto takes less where "
-            "structure would go.",
+            help="Share of the predicted change that is made; 0 returns the input unchanged, auto lowers it where "
+            "structure would be removed.",
         ),
     ] = "1",
     eta: Annotated[
