@@ -158,6 +158,20 @@ def denoise(
     threads: Annotated[
         int | None, typer.Option(min=1, rich_help_panel=SPEED, help="CPU threads. Default: all cores.")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|HOST:PORT|local",
+            rich_help_panel=SPEED,
+            help="Denoise on a Ray cluster: the one of this machine, that of a head, or one of this machine alone.",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N", rich_help_panel=SPEED, help="Denoise one of N parts of the files, for a job array."
+        ),
+    ] = None,
 ) -> None:
     """Denoise radiographs; the originals are never touched."""
     from xray_denoise import denoise_files, denoisers
@@ -189,6 +203,8 @@ def denoise(
         tile=_tile(tile),
         batch_size=batch_size,
         threads=threads,
+        cluster=cluster,
+        shard=shard,
     )
     if report and batch.report is None:
         say(f"report: {one_line(report)} (exists and is left as it is)")
