@@ -191,7 +191,7 @@ def denoise(
         output,
         model=model,
         profile_or_level=_noise(eta, sigma, profile),
-        strength=_strength(strength),
+        strength=parsed_strength(strength),
         value_range=None if value_range == "auto" else pair(value_range, "--range", example="0,4095"),
         file_format=file_format,
         suffix=suffix,
@@ -238,7 +238,12 @@ def _noise(eta: float | None, sigma: float | None, profile: str | None) -> "Nois
         raise UsageError(str(error), hint="for example --eta 0.6 --sigma 10") from error
 
 
-def _strength(text: str) -> "Strength":
+def parsed_strength(text: str) -> "Strength":
+    """`auto` or a number.
+
+    Raises:
+        UsageError: it is neither.
+    """
     if text == "auto":
         return "auto"
     try:
