@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -133,6 +134,14 @@ def denoise(
     private: Annotated[
         Literal["keep", "drop"], typer.Option(rich_help_panel=FILES, help="Keep or drop private DICOM elements.")
     ] = "keep",
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            rich_help_panel=FILES,
+            help="Watch one folder, and denoise what comes into it, until SIGTERM or Ctrl-C.",
+        ),
+    ] = False,
     on_error: Annotated[
         Literal["continue", "stop"], typer.Option(rich_help_panel=FILES, help="What to do after a file that failed.")
     ] = "continue",
@@ -183,12 +192,13 @@ def denoise(
 ) -> None:
     """Denoise radiographs; the originals are never touched."""
     from xray_denoise import denoise_files, denoisers
-    from xray_denoise.tasks.jobs import expand_lists
+    from xray_denoise.cli.watch import watch_folder
+    from xray_denoise.tasks.jobs import Naming, expand_lists
 
     denoisers.keep_memory()
-    batch = denoise_files(
-        list(expand_lists(inputs, sys.stdin)),
-        output,
+    plan = partial(
+        denoise_files,
+        target=output,
         model=model,
         profile_or_level=_noise(eta, sigma, profile),
         strength=parsed_strength(strength),
@@ -199,7 +209,7 @@ def denoise(
         render=render,
         compression=compress,
         private=private,
-        existing=existing,
+        existing="skip" if watch and existing == "error" else existing,
         on_error=on_error,
         save_noise_map=save_noise_map,
         save_uncertainty=save_uncertainty,
@@ -213,6 +223,13 @@ def denoise(
         batch_size=batch_size,
         threads=threads,
     )
+    if watch:
+        if dry_run or report:
+            raise UsageError("--watch goes on without end", hint="leave out --dry-run and --report")
+        heard = partial(tell_outcome, numbered=True, as_json=as_json)
+        watch_folder(inputs, output, plan, Naming(file_format, suffix), heard)
+        return
+    batch = plan(list(expand_lists(inputs, sys.stdin)))
     if report and batch.report is None:
         say(f"report: {one_line(report)} (exists and is left as it is)")
     if _preview(batch, as_json=as_json) if dry_run else _run(batch, as_json=as_json):
@@ -303,7 +320,7 @@ def _run(batch: "Batch", *, as_json: bool) -> int:
     def count(outcome: "Outcome") -> None:
         counts[outcome.status] += 1
         advance(outcome.number)
-        _tell(outcome, batch, as_json=as_json)
+        tell_outcome(outcome, batch.device, numbered=total > 1, as_json=as_json)
 
     try:
         with libraries_muted(), counter("denoise", total) as advance:
@@ -335,12 +352,13 @@ def _sum_up(batch: "Batch", counts: dict[str, int]) -> None:
         say(", ".join(f"{count} {status}" for status, count in told.items()))
 
 
-def _tell(outcome: "Outcome", batch: "Batch", *, as_json: bool) -> None:
+def tell_outcome(outcome: "Outcome", device: str, *, numbered: bool, as_json: bool) -> None:
+    """Print what became of a file."""
     from xray_denoise.tasks import denoise_log
 
-    number = f"{outcome.number}: " if len(batch.jobs) > 1 else ""
+    number = f"{outcome.number}: " if numbered else ""
     if as_json:
-        give(json.dumps(denoise_log.record(outcome, batch.device)))
+        give(json.dumps(denoise_log.record(outcome, device)))
     if outcome.failure:
         complain_of(outcome.failure, number)
     elif not as_json:

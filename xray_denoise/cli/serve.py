@@ -1,16 +1,15 @@
 """`xray-denoise serve`."""
 
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xray_denoise.cli.app import give, guarded
 from xray_denoise.cli.completion import complete_model
+from xray_denoise.cli.signals import stopped_by_signals
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -124,20 +123,6 @@ def serve(
     if not run(options, _print, stop):
         sys.stdout.flush()
         os._exit(0)  # a thread is still at work, and nothing is lost by ending it
-
-
-def stopped_by_signals() -> threading.Event:
-    """Is set by SIGTERM and Ctrl-C; a second one ends the process at once."""
-    stop = threading.Event()
-
-    def ask(number: int, _: Any) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
-    return stop
 
 
 def _print(line: str) -> None:

@@ -117,12 +117,13 @@ def _sync(path: Path, flags: int) -> None:
         os.close(descriptor)
 
 
-def lock_folder(folder: Path, what: str) -> int | None:
+def lock_folder(folder: Path, what: str, name: str) -> int | None:
     """Keep other processes from working in a folder until this one ends, however it ends.
 
     Args:
-        folder: gets a file called `lock`.
-        what: of it, for the message.
+        folder: gets a file for it.
+        what: the folder is, for the message.
+        name: of that file.
 
     Returns:
         An open descriptor that holds the lock; None where there are no locks.
@@ -133,7 +134,7 @@ def lock_folder(folder: Path, what: str) -> int | None:
     """
     if fcntl is None:
         return None
-    path = folder / "lock"
+    path = folder / name
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

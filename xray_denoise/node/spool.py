@@ -107,7 +107,7 @@ class Spool:
             raise UnwritableFileError(
                 f"cannot make the folder {{path}}: {error.strerror}", path=folder, hint="choose another", option="spool"
             ) from error
-        self._lock = lock_folder(folder, "the spool")
+        self._lock = lock_folder(folder, "the spool", "lock")
         self._database = Database(folder / "spool.sqlite", SCHEMA)
         self._recover()
 
