@@ -38,24 +38,38 @@ class Database:
         self._lock = threading.RLock()
         try:
             self._connection = sqlite3.connect(path, PATIENCE, isolation_level=None, check_same_thread=False)
-            self._connection.row_factory = sqlite3.Row
-            for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "foreign_keys = ON"):
-                self._connection.execute(f"PRAGMA {pragma}")
-            (found,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if found not in (0, version):
+        except sqlite3.Error as error:
+            raise self._unwritable(error) from error
+        try:
+            self._open(schema, version)
+        except BaseException as error:
+            self._connection.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise self._unwritable(error) from error
+            if isinstance(error, sqlite3.DatabaseError):
                 raise CannotRunError(
-                    "{path} was made by another version", path=path, hint="empty it with that version, or take another"
-                )
-            self._connection.executescript(schema)
-            self._connection.execute(f"PRAGMA user_version = {version}")
-        except sqlite3.OperationalError as error:
-            raise UnwritableFileError(
-                f"cannot write {{path}}: {error}", path=path, hint="check the permissions of the folder and its disk"
-            ) from error
-        except sqlite3.DatabaseError as error:
+                    "{path} is damaged",
+                    path=path,
+                    hint="move the folder away and keep it: what is in it can be sent again",
+                ) from error
+            raise
+
+    def _open(self, schema: str, version: int) -> None:
+        self._connection.row_factory = sqlite3.Row
+        for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "foreign_keys = ON"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        (found,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if found not in (0, version):
             raise CannotRunError(
-                "{path} is damaged", path=path, hint="move the folder away, and keep it: what it holds can be recovered"
-            ) from error
+                "{path} was made by another version", path=self.path, hint="empty it with that one, or take another"
+            )
+        self._connection.executescript(schema)
+        self._connection.execute(f"PRAGMA user_version = {version}")
+
+    def _unwritable(self, error: sqlite3.Error) -> UnwritableFileError:
+        return UnwritableFileError(
+            f"cannot write {{path}}: {error}", path=self.path, hint="check the permissions of the folder and its disk"
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -143,6 +143,8 @@ class _Arrival(BytesIO):
         self.path = path
         self.failure = ""
         self.size = 0
+        self.is_over = False
+        """Whether there is no file any more that is ours."""
         self._head, self._refusal, self._most = head, refusal, most
         self._stream: BinaryIO | None = None
         self._digest = hashlib.sha256()
@@ -150,7 +152,7 @@ class _Arrival(BytesIO):
     def write(self, data: Any, /) -> int:
         self.size += len(data)
         if self.size > 2 * self._most:
-            raise ValueError("a data set without end")  # the association is aborted
+            raise _RudeError("an object without end")
         if not self.failure:
             self.failure = self._refusal(self.size)
         if not self.failure:
@@ -175,20 +177,23 @@ class _Arrival(BytesIO):
         if self._stream is None:
             raise OSError("nothing has arrived")
         stream, self._stream = self._stream, None
+        self.is_over = True
         stream.close()
         self._digest.update("\0".join(besides).encode())
         return self._digest.hexdigest()
 
     def discard(self) -> None:
         """Remove the file of an object that was not taken."""
+        self.is_over = True
         stream, self._stream = self._stream, None
         if stream is not None:
             with suppress(OSError):
                 stream.close()
             self.path.unlink(missing_ok=True)
 
-    def __del__(self) -> None:
-        self.discard()  # the connection was lost in the middle
+
+class _RudeError(Exception):
+    """A peer does what none may do; the association is aborted."""
 
 
 class _Messages(DIMSEServiceProvider):
@@ -199,14 +204,23 @@ class _Messages(DIMSEServiceProvider):
         self._receiver = receiver
 
     def receive_primitive(self, primitive: Any) -> None:
-        if self.message is None:
-            message = DIMSEMessage()
-            message.data_set = self._receiver.arrival(self.assoc, message)
-            self.message = message
-        super().receive_primitive(primitive)
-        waiting = self.message.encoded_command_set.tell() if self.message else 0
-        if waiting > MOST_COMMAND_BYTES or self.msg_queue.qsize() > MOST_MESSAGES:
-            raise ValueError("more than a peer may send before it is answered")  # the association is aborted
+        """Take a piece of a message, or abort the association."""
+        try:
+            if self.message is None:
+                message = DIMSEMessage()
+                message.data_set = self._receiver.arrival(self.assoc, message)
+                self.message = message
+            super().receive_primitive(primitive)
+            waiting = self.message.encoded_command_set.tell() if self.message else 0
+            if waiting > MOST_COMMAND_BYTES:
+                raise _RudeError("a command without end")
+            if self.msg_queue.qsize() > MOST_MESSAGES:
+                raise _RudeError("messages without waiting for answers")
+        except Exception as error:  # whatever pynetdicom raises for what is no valid message
+            reason = str(error) if isinstance(error, _RudeError) else "no valid message"
+            self._receiver.refuse(reason, str(self.assoc.requestor.address), calling_ae=_title(self.assoc))
+            self.message = None
+            self.dul.event_queue.put("Evt19")  # an unexpected PDU: the state machine aborts (PS3.8 table 9-10)
 
 
 class _Handler(RequestHandler):
@@ -238,6 +252,13 @@ class _Transport(AssociationSocket):
                 raise TimeoutError("a PDU takes too long")
         return received
 
+    def _shutdown_socket(self) -> None:
+        connection = self.socket
+        super()._shutdown_socket()
+        if connection is not None:  # which the above leaves open where the peer has closed it
+            with suppress(OSError):
+                connection.close()
+
 
 class _Server(AssociationServer):
     """Accepts connections; no peer can hold it up."""
@@ -261,12 +282,17 @@ class _Server(AssociationServer):
     def handle_error(self, _request: Any, client_address: Any) -> None:
         self.receiver.refuse("connection failed", str(client_address[0]))
 
+    def service_actions(self) -> None:
+        super().service_actions()
+        self.receiver.clear_away()
+
     def stop(self) -> None:
         """Accept no more, and end what is there: what was not answered is sent again by its sender."""
         TCPServer.shutdown(self)
         self.server_close()
         for association in self.active_associations:
             association.abort()
+        self.receiver.clear_away()
 
 
 class Receiver:
@@ -300,6 +326,7 @@ class Receiver:
         self._max_object_bytes, self._keep_free_bytes = max_object_bytes, keep_free_bytes
         self._by_sender = by_sender
         self._server: _Server | None = None
+        self._arriving: dict[_Arrival, Association] = {}
 
     def start(self, address: str, port: int, tls: ssl.SSLContext | None) -> int:
         """Listen; returns the port, which the system chooses for port 0.
@@ -339,8 +366,9 @@ class Receiver:
 
     def stop(self) -> None:
         """Stop listening."""
-        if self._server is not None:
-            self._server.stop()
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()
 
     def lets_in(self, address: str, connections: int) -> bool:
         """Whether a connection is taken up."""
@@ -368,7 +396,16 @@ class Receiver:
                 raise ValueError("no valid SOP Instance UID")
             return file_head(str(command.AffectedSOPClassUID), instance, context.transfer_syntax[0])
 
-        return _Arrival(self._spool.new_arrival(), head, self._refusal, self._max_object_bytes)
+        arrival = _Arrival(self._spool.new_arrival(), head, self._refusal, self._max_object_bytes)
+        self._arriving[arrival] = association
+        return arrival
+
+    def clear_away(self) -> None:
+        """Remove what has arrived in part on associations that have ended."""
+        for arrival, association in list(self._arriving.items()):
+            if arrival.is_over or not association.is_alive():
+                arrival.discard()
+                self._arriving.pop(arrival, None)
 
     def _refusal(self, size: int) -> str:
         if size > self._max_object_bytes:

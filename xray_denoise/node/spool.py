@@ -12,6 +12,7 @@ Names are random: nothing of a peer or a patient is in them.
 """
 
 import json
+import os
 import secrets
 import shutil
 import sqlite3
@@ -108,12 +109,20 @@ class Spool:
                 f"cannot make the folder {{path}}: {error.strerror}", path=folder, hint="choose another", option="spool"
             ) from error
         self._lock = lock_folder(folder, "the spool", "lock")
-        self._database = Database(folder / "spool.sqlite", SCHEMA)
-        self._recover()
+        try:
+            self._database = Database(folder / "spool.sqlite", SCHEMA)
+            self._recover()
+        except BaseException:
+            if self._lock is not None:
+                os.close(self._lock)
+            raise
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, and let others use the folder."""
         self._database.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     @property
     def free_bytes(self) -> int:
