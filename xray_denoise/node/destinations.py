@@ -75,7 +75,7 @@ def parse(text: str, ae_title: str) -> Destination:
     match = NODE.fullmatch(text)
     if match and 0 < int(match["port"]) < 65536:
         return Node(match["ae"].strip(), match["host"].strip("[]"), int(match["port"]), ae_title)
-    if not Path(text).is_dir():
+    if not text or not Path(text).is_dir():
         raise UsageError(
             f"'{text}' is neither AE@HOST:PORT, a URL, nor a folder",
             hint="for example PACS@10.0.0.5:104, https://pacs.example/dicom-web/studies, or a folder that is there",

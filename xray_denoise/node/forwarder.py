@@ -43,6 +43,8 @@ class Forwarder(threading.Thread):
                 self._wait(str(error))
             except (OSError, sqlite3.Error) as error:  # of our own disk
                 self._wait(f"the spool: {type(error).__name__}")
+            except Exception as error:  # a bug must not end this thread: the queue would grow unseen
+                self._wait(self._journal.tell_bug(error))
 
     def _present(self, deliveries: list[Delivery]) -> list[Delivery]:
         """Those whose files are there; somebody has taken the others away."""

@@ -6,8 +6,10 @@ JSON escapes them.
 """
 
 import json
+import traceback
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -25,6 +27,17 @@ class Journal:
     def __init__(self, emit: Callable[[str], None]) -> None:
         self._emit = emit
         self._lock = Lock()
+
+    def tell_bug(self, error: Exception) -> str:
+        """Tell of an exception that nobody expected: where it was raised, but none of its text, which may quote a file.
+
+        Returns:
+            The same in words.
+        """
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
+        self.tell("bug", kind=type(error).__name__, places=places)
+        return f"{type(error).__name__} at {places[-1]}"
 
     def tell(self, event: str, **facts: Any) -> None:
         """Tell an event; facts that are None are left out."""

@@ -3,7 +3,6 @@
 import sqlite3
 import threading
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -109,10 +108,8 @@ class Worker(threading.Thread):
             self._set_aside(waiting, error.kind, error.anonymous, treatment, error.hint)
         except (OSError, sqlite3.Error):
             raise
-        except Exception as error:  # a bug must cost this object only, and no text of it is told: it may quote the file
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            reason = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
-            self._set_aside(waiting, "bug", reason, treatment, "please report it")
+        except Exception as error:  # a bug must cost this object only
+            self._set_aside(waiting, "bug", self._journal.tell_bug(error), treatment, "please report it")
 
     def _denoise(self, waiting: Waiting, source: Path, treatment: Treatment) -> None:
         start = time.perf_counter()
