@@ -201,11 +201,12 @@ def test_connections_are_bounded_and_silent_ones_end(tmp_path: Path, monkeypatch
 
 
 def certificates(folder: Path) -> tuple[Path, Path]:
-    if not shutil.which("openssl"):
+    openssl = shutil.which("openssl")
+    if not openssl:
         pytest.skip("no openssl: install it")
     certificate, key = folder / "node.crt", folder / "node.key"
     subprocess.run(
-        [shutil.which("openssl") or "", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
          "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip

@@ -35,7 +35,7 @@ class Watch:
             folder, out, naming, lambda paths: denoise_files(paths, out, **arguments), self.stop, settle=settle
         )
         self.outcomes: list[Outcome]
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -122,7 +122,7 @@ def test_a_failure_is_told_once_and_a_full_disk_costs_time_only(
 ) -> None:
     monkeypatch.setattr(durable, "FIRST_PAUSE", 0.05)
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "broken.png").write_bytes(png(tmp_path / "x.png").read_bytes()[:60])
+    (tmp_path / "in" / "broken.png").write_bytes(png(tmp_path / "x.png").read_bytes()[:45])
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")

@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
+from xray_denoise.errors import CannotRunError, UnreadableFileError, UnwritableFileError, UsageError
 from xray_denoise.extras import require
 from xray_denoise.files.atomic import remove_abandoned
 from xray_denoise.files.folders import is_wanted, make_folder, true_path
@@ -107,29 +107,47 @@ class WatchedFolder:
 
     def outcomes(self) -> Iterator[Outcome]:
         """What became of each file, as it comes, until `stop` is set."""
-        from watchfiles import watch
-
-        step = min(STEP_SECONDS, self._settle)
-        changes = watch(
-            self.folder,
-            stop_event=self._stop,
-            debounce=200,
-            step=50,
-            rust_timeout=int(1000 * step),
-            yield_on_timeout=True,
-            raise_interrupt=False,
-        )
         with ExitStack() as at_the_end:
             at_the_end.callback(self._close)
-            self._look()
-            look = time.monotonic() + LOOK_SECONDS
-            for changed in changes:
-                self._consider(Path(path) for _, path in changed)
-                if time.monotonic() >= look:
-                    self._look()
+            look = 0.0
+            for changed in self._changes():
+                for path in changed:
+                    self._consider(_files_in(path) if path.is_dir() else [path])
+                if time.monotonic() >= look or self.folder in changed:
+                    self._consider(_files_in(self.folder))
                     look = time.monotonic() + LOOK_SECONDS
                 self._take_settled()
                 yield from self._denoised()
+
+    def _changes(self) -> Iterator[list[Path]]:
+        """What has changed, every now and then; the folder itself where that is not known.
+
+        Raises:
+            CannotRunError: the system watches no more folders.
+        """
+        from watchfiles import watch
+
+        step = int(1000 * min(STEP_SECONDS, self._settle))
+        while not self._stop.is_set():
+            try:
+                for changes in watch(
+                    self.folder,
+                    stop_event=self._stop,
+                    debounce=200,
+                    step=50,
+                    rust_timeout=step,
+                    yield_on_timeout=True,
+                    raise_interrupt=False,
+                ):
+                    yield [Path(path) for _, path in changes]
+            except OSError as error:
+                raise CannotRunError(
+                    f"the system cannot watch {{path}}: {error.strerror or type(error).__name__}",
+                    path=self.folder,
+                    hint="raise its limit, on Linux fs.inotify.max_user_watches",
+                ) from error
+            except RuntimeError:  # a name that is no text: it is found by looking at all of them
+                yield [self.folder]
 
     def _close(self) -> None:
         self._database.close()
@@ -137,9 +155,6 @@ class WatchedFolder:
             os.close(self._lock)
         if self.batch is not None and self.batch.log:
             self.batch.log.close()
-
-    def _look(self) -> None:
-        self._consider(Path(parent, name) for parent, _, names in os.walk(self.folder) for name in names)
 
     def _consider(self, paths: Iterable[Path]) -> None:
         """Have an eye on files that are not known as they are now."""
@@ -256,6 +271,10 @@ class WatchedFolder:
         if self.batch is not None and self.batch.log:
             self.batch.log.add(denoise_log.record(outcome, self.batch.device))
         return outcome
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    return (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
 
 
 def _one_result(other: Path, job: Job) -> UsageError:
