@@ -243,7 +243,7 @@ def test_a_folder_of_dicom_becomes_a_folder_of_pictures(here: Path) -> None:
 
 
 def test_names_of_models_are_completed() -> None:
-    from xray_denoise.cli.denoise import complete_model
+    from xray_denoise.cli.completion import complete_model
 
     assert complete_model("l") == ["lite"]
     assert "auto" in complete_model("")

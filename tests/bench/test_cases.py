@@ -1,14 +1,16 @@
 """What the benchmark measures and what it keeps: images, patches, and the lines of its log."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from PIL import Image
 
 from xray_denoise.bench import cases
 from xray_denoise.bench.cases import CleanImage, in_patches
 from xray_denoise.errors import UnreadableFileError
+from xray_denoise.radiograph import Radiograph
 
 
 def test_phantoms_are_whole_grey_levels_and_repeat() -> None:
@@ -20,37 +22,53 @@ def test_phantoms_are_whole_grey_levels_and_repeat() -> None:
         assert (image.grey == np.rint(image.grey)).all()
         assert 0 <= image.grey.min() < image.grey.max() <= 255
     assert first.sha256 != second.sha256
-    quick = next(cases.phantoms(size=300, quick=True))
-    assert quick.grey.shape == (cases.QUICK_SIZE, cases.QUICK_SIZE)
     assert next(cases.phantoms(size=256)).sha256 == first.sha256
 
 
-def test_radiographs_are_read_one_at_a_time_and_clipped() -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Nine pictures of 300x280 pixels that grow brighter downwards."""
+    grey = np.add.outer(np.arange(300), np.zeros(280)).clip(0, 255).astype(np.uint8)
+    for number in range(9):
+        Image.fromarray(grey).save(tmp_path / f"Doe_{number}.png")
+    return tmp_path
+
+
+def test_radiographs_are_read_one_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-
-    def grey(path: Path) -> NDArray[np.float32]:
-        read.append(path.name)
-        return np.linspace(-20, 300, 20 * 30, dtype=np.float32).reshape(20, 30)
-
-    found = cases.radiographs([Path("a.png"), Path("b.png")], grey)
-    image = next(found)
-    assert read == ["a.png"]
+    plain = cases.files.read
+    monkeypatch.setattr(cases.files, "read", lambda path: read.append(path.name) or plain(path))
+    found = cases.image_set(folder)
+    image = next(found.open())
+    assert (found.count, read) == (9, ["Doe_0.png"])
     assert image.name == "image 1", "the name of a file may name a patient"
-    assert (image.grey.min(), image.grey.max(), image.grey.shape) == (0, 255, (20, 30))
+    assert (image.grey.min(), image.grey.max(), image.grey.shape) == (0, 255, (300, 280))
 
 
-def test_quick_takes_the_centres_of_the_first() -> None:
-    grey = np.add.outer(np.arange(300), np.zeros(280)).clip(0, 255).astype(np.float32)
-    found = list(cases.radiographs([Path(f"{i}.png") for i in range(9)], lambda _: grey, quick=True))
+def test_radiographs_are_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = Radiograph.from_grey(np.linspace(0, 255, 600).reshape(20, 30), bits=8)
+    monkeypatch.setattr(cases.files, "read", lambda _: replace(outside, span=(50.0, 200.0)))
+    image = next(cases.radiographs([Path("a.png")]))
+    assert (image.grey.min(), image.grey.max()) == (0, 255)
+
+
+def test_quick_takes_the_centres_of_the_first(folder: Path) -> None:
+    whole, quick = cases.image_set(folder), cases.image_set(folder, quick=True)
+    assert quick.words == f"3 radiographs of {folder.name}, their centres of 256x256 pixels"
+    found = list(quick.open())
     assert [image.name for image in found] == ["image 1", "image 2", "image 3"]
-    assert found[0].grey.shape == (256, 256)
-    np.testing.assert_array_equal(found[0].grey, grey[22:278, 12:268])
-    assert CleanImage("small", grey[:24, :24]).centre(256).grey.shape == (24, 24)
+    np.testing.assert_array_equal(found[0].grey, next(whole.open()).grey[22:278, 12:268])
+    small = CleanImage("small", found[0].grey[:24, :24])
+    assert small.centre(256).grey.shape == (24, 24)
+    assert cases.image_set(None, quick=True).words == "3 built-in phantoms, their centres of 256x256 pixels"
 
 
-def test_an_image_too_small_for_ssim_is_refused() -> None:
-    with pytest.raises(UnreadableFileError, match="small"):
-        list(cases.radiographs([Path("a.png")], lambda _: np.zeros((10, 40), dtype=np.float32)))
+def test_an_image_too_small_for_ssim_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.zeros((10, 40), np.uint8)).save(path)
+    with pytest.raises(UnreadableFileError, match="too small") as caught:
+        list(cases.image_set(tmp_path).open())
+    assert caught.value.path == path
 
 
 def picture(size: int = 300, dark: int = 0) -> CleanImage:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xray_denoise.bench import cases, metrics, table
+from xray_denoise.bench import cases, detectors, metrics, table
 from xray_denoise.bench.cases import Case, CleanImage
 from xray_denoise.bench.detectors import CLEAN, DetectorTable, averaged
 from xray_denoise.bench.pivot import Results
@@ -23,6 +23,7 @@ from xray_denoise.errors import UnreadableFileError, UsageError
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.reports.curves import Panel
 from xray_denoise.reports.tables import Table
 
 BLUR = np.outer([1.0, 2.0, 1.0], [1.0, 2.0, 1.0]) / 6.0
@@ -126,8 +127,8 @@ def test_an_estimated_profile_is_compared_band_by_band() -> None:
     assert set(metrics.profile_errors(Denoised.of(PHANTOM.grey, PHANTOM.grey), case, PHANTOM.grey).values()) == {None}
 
 
-def shown(gains: Mapping[str, tuple[float, float]]) -> dict[str, Table]:
-    """The quick tables where two images have these gains in every cell, 1 dB less at a deviation of 4."""
+def made(gains: Mapping[str, tuple[float, float]]) -> Run:
+    """A quick run in which two images have these gains in every cell, 1 dB less at a deviation of 4."""
     records = []
     for title, both in gains.items():
         for image, gain in enumerate(both):
@@ -135,9 +136,25 @@ def shown(gains: Mapping[str, tuple[float, float]]) -> dict[str, Table]:
                 values = {"gain": gain - noise.endswith("4"), "shift": 0.125, "deviation_error": -3.0 * (image + 1)}
                 records.append(Record(title, f"image {image}", noise, values))
             records.append(Record(title, f"image {image}", CLEAN, {"exact_psnr": 60.0 + image}))
-    rows = [Row(title, "x", Noisy) for title in gains]
-    report = table.report(TABLES["detectors"], Run(Results.of(records), rows, images=2, quick=True), [])
-    return {table.title: table for table in report.tables}
+    return Run(Results.of(records), [Row(title, "x", Noisy) for title in gains], images=2, quick=True)
+
+
+def shown(gains: Mapping[str, tuple[float, float]]) -> dict[str, Table]:
+    """The tables of such a run."""
+    return {table.title: table for table in table.report(TABLES["detectors"], made(gains), []).tables}
+
+
+def test_the_plot_has_a_panel_for_each_spectrum_and_a_curve_for_each_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Panel] = []
+    monkeypatch.setattr(detectors, "panels", lambda some: drawn.extend(some) or b"")
+    assert TABLES["detectors"].plotted
+    TABLES["detectors"].plot(made({"noisy": (0.0, 0.0), "lite": (3.0, 5.0), "nlm": (1.0, 2.0)}))
+    assert [panel.title for panel in drawn] == ["white", "csi"]
+    for panel in drawn:
+        assert [line.label for line in panel.lines] == ["lite", "nlm"]
+        for line, gain in zip(panel.lines, (4.0, 1.5), strict=True):
+            np.testing.assert_array_equal(line.x, [1, 4])
+            np.testing.assert_allclose(line.y, [gain, gain - 1])
 
 
 def test_tables_show_means_over_images() -> None:

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from xray_denoise import denoisers, weights
-from xray_denoise.bench import harm
+from xray_denoise.bench import harm, harm_scenes
 from xray_denoise.bench.cases import Case, CleanImage
 from xray_denoise.bench.detectors import even
-from xray_denoise.bench.harm import Harm
+from xray_denoise.bench.harm_scenes import Harm
 from xray_denoise.bench.plan import plan
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.phantom.chest import chest_phantom
-from xray_denoise.physics.chain import detector_profile
+from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.physics.lesions import LESIONS, SIDE
 from xray_denoise.physics.observers import Scores
 
@@ -142,7 +142,7 @@ def test_the_observer_ranks_methods_as_it_should() -> None:
 
 def test_the_quick_table_has_every_measure() -> None:
     made = plan("harm", None, methods="noisy", quick=True)
-    assert {case.scene for case in made.cases()} == set(harm.SCENES)
+    assert {case.scene for case in made.cases()} == set(harm_scenes.SCENES)
     assert made.cases_per_row == 1 + 5 * 4
     with pytest.raises(UsageError, match="draws its own images"):
         plan("harm", Path(), methods="noisy")
@@ -158,7 +158,7 @@ def test_the_default_network_passes_through_every_scene() -> None:
         if record.noise == "white 8":
             break
     values = {name: value for one in done for name, value in one.values.items() if value is not None}
-    assert all(abs(values[f"shift {grey}"]) <= harm.SHIFTED for grey in harm.GREYS)
+    assert all(abs(values[f"shift {grey}"]) <= harm.SHIFTED for grey in harm_scenes.GREYS)
     assert values["kept disc"] > 0.75
     assert values["width 8"] < 2.3
     assert values["change"] < 0.5

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from xray_denoise import __version__
-from xray_denoise.bench.cases import SMALLEST, Case, CleanImage, at_levels
+from xray_denoise.bench.cases import SMALLEST, Case, CleanImage
 from xray_denoise.bench.metrics import level_errors
 from xray_denoise.bench.plan import measure
 from xray_denoise.bench.records import Log, Record
@@ -106,7 +106,7 @@ NOISY = row("noisy", Nothing())
 
 
 def cases(images: Sequence[CleanImage], levels: Sequence[NoiseLevel] = LEVELS) -> Iterator[Case]:
-    return (case for image in images for case in at_levels(image, levels))
+    return (case for image in images for case in (Case(image, level) for level in levels))
 
 
 def run(rows: Sequence[Row], log: Log | None = None, seed: int = 0) -> list[Record]:

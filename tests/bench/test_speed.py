@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.slow_methods import Knowing, Sleeper, fail
-from xray_denoise.bench import runtimes, speed
+from xray_denoise.bench import machine, speed
 from xray_denoise.bench.cases import MIDDLE, Case, CleanImage, ImageSet, resized
 from xray_denoise.bench.plan import Plan, plan
 from xray_denoise.bench.records import Log, Record
@@ -25,7 +25,6 @@ from xray_denoise.bench.speed import TimedRun
 from xray_denoise.bench.tables import TABLES
 from xray_denoise.cli import app
 from xray_denoise.denoisers import Runtime
-from xray_denoise.denoisers.engine import ENGINES, choose_engine
 from xray_denoise.errors import CannotRunError
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.reports import tables as layout
@@ -87,7 +86,7 @@ def test_rows_take_turns_and_a_slow_one_takes_its_time() -> None:
 
 
 def test_a_row_that_fails_is_reported_and_the_others_continue(tmp_path: Path) -> None:
-    made = planned([Row("broken", "broken", fail, engine="torch"), row("quick")], rounds=2)
+    made = planned([Row("broken", "broken", fail, precision="fp32"), row("quick")], rounds=2)
     path = tmp_path / "log.jsonl"
     done = list(made.measure(Log(path)))
     assert [(one.row, bool(one.failure)) for one in done] == [("broken", True), ("quick", False), ("quick", False)]
@@ -117,7 +116,7 @@ def test_a_network_counts_its_multiply_adds(tmp_path: Path) -> None:
     """One convolution of 3x3 over one channel: nine for each pixel."""
 
     made = WithNet(net=torch.nn.Conv2d(1, 1, 3, padding=1))
-    found = measured(Row("n", "n", lambda: made, engine="torch", precision="fp32"), tmp_path, warmup=0)
+    found = measured(Row("n", "n", lambda: made, precision="fp32"), tmp_path, warmup=0)
     assert found["multiply_adds"] == 9 * SMALL.grey.size
 
 
@@ -135,14 +134,14 @@ def test_ratios_are_taken_in_each_round_and_the_fastest_row_of_lite_is_one() -> 
 
 
 def test_the_share_is_of_the_highest_rate() -> None:
-    one = row("lite, torch fp32", name="lite", engine="torch", precision="fp32")
+    one = row("lite, fp32", name="lite", precision="fp32")
     made = planned([one], rounds=3)
-    done = records("lite, torch fp32", 2.0, 1.0, 3.0, multiply_adds=4e9)
+    done = records("lite, fp32", 2.0, 1.0, 3.0, multiply_adds=4e9)
     done = [
         replace(record, values={**record.values, "peak_rate": rate})
         for record, rate in zip(done, (3e9, 8e9, 5e9), strict=True)
     ]
-    assert values(made, done)["lite, torch fp32"]["of peak"] == pytest.approx(100 * (4e9 / 2.0) / 8e9)
+    assert values(made, done)["lite, fp32"]["of peak"] == pytest.approx(100 * (4e9 / 2.0) / 8e9)
     assert dict(made.report(done).facts)["peak"] == "multiply-adds a second: 8e9 in fp32"
 
 
@@ -215,70 +214,52 @@ def test_an_image_is_cut_or_mirrored_to_a_size(side: int) -> None:
         np.testing.assert_array_equal(found[40], found[39])
 
 
-def test_networks_stand_once_for_each_engine_and_classical_methods_once(folder: Path) -> None:
-    made = plan("speed", folder, methods="tv,lite,noisy", quick=True)
-    able = [engine for engine in ENGINES if engine != "auto" and engine not in missing_engines()]
-    rows_of_lite = [one for one in made.rows if one.name == "lite"]
-    assert [one.engine for one in rows_of_lite if one.precision == "fp32"] == able
-    assert [one.title for one in made.rows if not one.engine] == ["TV", "noisy"]
-    assert all(one.title == f"lite, {one.engine} {one.precision}" for one in rows_of_lite)
+def test_networks_stand_once_for_each_precision_and_classical_methods_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "native_bf16", lambda: True)
+    made = plan("speed", folder, methods="tv,lite,noisy", quick=True, runtime=Runtime("cpu"))
+    assert [(one.title, one.precision) for one in made.rows] == [
+        ("TV", ""), ("lite, fp32", "fp32"), ("lite, bf16", "bf16"), ("noisy", ""),
+    ]  # fmt: skip
     assert next(made.images.open()).grey.shape == (120, 140)
     assert made.repeat == 3
-
-
-def missing_engines() -> list[str]:
-    _, absent = runtimes.runtimes(Runtime(device="cpu"), every=True)
-    return [one.title.removeprefix("networks by ") for one in absent]
+    named = plan("speed", folder, methods="lite", runtime=Runtime("cpu", "bf16"))
+    assert [one.title for one in named.rows] == ["lite, bf16"]
 
 
 def test_the_defaults_are_those_of_the_page(folder: Path) -> None:
     everything = plan("speed", folder)
     names = list(dict.fromkeys(one.name for one in everything.rows))
-    wanted = ["noisy", "tv", "nlm", "bm3d", "gat-bm3d", "dncnn", "x-recnn", "x-bdcnn", "lite"]
+    wanted = ["noisy", "tv", "nlm", "bm3d", "gat-bm3d", "dncnn", "x-recnn", "x-bdcnn", "lite", "auto"]
     assert [name for name in wanted if name in names or "bm3d" in name] == wanted
     assert everything.repeat == 5
     quick = plan("speed", folder, quick=True)
     assert not any("bm3d" in one.name for one in quick.rows)
     assert quick.left_out[0].startswith("BM3D, GAT + BM3D (too slow")
     growth = plan("growth", folder)
-    assert [one.name for one in growth.rows] == ["x-bdcnn", "lite"]
-    cpu = torch.device("cpu")
-    assert [one.engine for one in growth.rows] == [choose_engine("auto", cpu, torch.float32), "torch"]
+    assert [one.name for one in growth.rows] == ["x-bdcnn", "lite", "auto"]
+    assert {one.precision for one in plan("growth", folder, runtime=Runtime("cpu")).rows} == {"fp32"}
     sides = [[case.side for case in growth.table.cases(SMALL, 0, quick)] for quick in (False, True)]
     assert (sides[0][0] ** 2, sides[0][-1] ** 2, sides[1][-1] ** 2) == (2**18, 2**26, 2**22)
-
-
-def test_an_engine_that_is_not_installed_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def choose(wanted: str, device: torch.device, dtype: torch.dtype, shrink: int) -> str:
-        if wanted == "openvino":
-            raise CannotRunError("no", hint="pip install it")
-        return "torch"
-
-    monkeypatch.setattr(runtimes, "choose_engine", choose)
-    made = plan("speed", folder, methods="lite", quick=True)
-    assert {one.engine for one in made.rows} == {"torch"}
-    assert [(one.title, one.hint) for one in made.absent] == [("networks by openvino", "pip install it")]
-    assert not plan("speed", folder, methods="tv", quick=True).absent, "nobody asks for it"
-    with pytest.raises(CannotRunError):
-        plan("speed", folder, methods="lite", quick=True, runtime=Runtime(engine="openvino"))
 
 
 @pytest.mark.parametrize(
     ("kind", "precisions"), [("cuda", ["fp32", "bf16", "fp16"]), ("cpu", ["fp32", "bf16"]), ("mps", ["fp32"])]
 )
 def test_precisions_that_make_sense(kind: str, precisions: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "native_bf16", lambda: True)
-    assert runtimes.native_precisions(torch.device(kind)) == precisions
+    monkeypatch.setattr(machine, "native_bf16", lambda: True)
+    assert machine.native_precisions(torch.device(kind)) == precisions
 
 
 def test_what_the_processor_says(tmp_path: Path) -> None:
     said = tmp_path / "cpuinfo"
     said.write_text("model name\t: A: Fast One\nflags\t\t: fpu avx512_bf16 avx2\n")
-    assert (runtimes.native_bf16(said), runtimes.processor(said)) == (True, "A: Fast One")
+    assert (machine.native_bf16(said), machine.processor(said)) == (True, "A: Fast One")
     said.write_text("flags\t\t: fpu avx512_bf16x\n")
-    assert not runtimes.native_bf16(said)
-    assert not runtimes.native_bf16(tmp_path / "absent")
-    assert runtimes.processor(tmp_path / "absent")
+    assert not machine.native_bf16(said)
+    assert not machine.native_bf16(tmp_path / "absent")
+    assert machine.processor(tmp_path / "absent")
 
 
 @pytest.fixture
@@ -297,20 +278,20 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
 
 
 def test_the_command_says_the_same_everywhere(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "native_bf16", lambda: False)  # else a processor made for it has more rows
+    monkeypatch.setattr(machine, "native_bf16", lambda: False)  # else a processor made for it has more rows
     monkeypatch.setattr(speed, "in_fresh_process", lambda run: run())  # other tests start processes
     monkeypatch.setattr(speed, "CPU_SIZES", (256, 64))
     targets = {name: tmp_path / f"speed.{name}" for name in ("csv", "md", "json", "html", "svg", "jsonl")}
     options = zip(("--csv", "--markdown", "--summary", "--report", "-o", "--log"), targets.values(), strict=True)
     status, out, err = invoke(
-        "--speed", "--quick", "--images", folder, "--methods", "noisy,lite", "--engine", "torch", "--repeat", 1,
+        "--speed", "--quick", "--images", folder, "--methods", "noisy,lite", "--repeat", 1,
         "--warmup", 0, "--threads", 1, *(part for pair in options for part in pair),
     )  # fmt: skip
     assert status == 0, err
-    assert "lite, torch fp32" in out
+    assert "lite, fp32" in out
     assert "Doe" not in out
     lines = [json.loads(line) for line in targets["jsonl"].read_text().splitlines()]
-    assert [line["row"] for line in lines] == ["noisy", "lite, torch fp32"]
+    assert [line["row"] for line in lines] == ["noisy", "lite, fp32"]
     for content in (json.loads(targets["json"].read_text())["values"], list(csv.DictReader(targets["csv"].open()))):
         found = {(one["method"], one["quantity"]): float(one["value"]) for one in content}
         for line in lines:
@@ -319,11 +300,11 @@ def test_the_command_says_the_same_everywhere(folder: Path, tmp_path: Path, monk
             assert found[line["row"], "Speed: PSNR, dB"] == line["values"]["psnr"]
         one = lines[1]["values"]
         lite = one["multiply_adds"] / one["seconds"] / one["peak_rate"]
-        assert found["lite, torch fp32", "Speed: of peak, %"] == pytest.approx(100 * lite)
-        assert found["lite, torch fp32", "Speed: to lite, times"] == 1
-    assert "| lite, torch fp32 |" in targets["md"].read_text()
+        assert found["lite, fp32", "Speed: of peak, %"] == pytest.approx(100 * lite)
+        assert found["lite, fp32", "Speed: to lite, times"] == 1
+    assert "| lite, fp32 |" in targets["md"].read_text()
     assert "PSNR by time" in targets["html"].read_text()
-    assert b"lite, torch fp32" in targets["svg"].read_bytes()
+    assert b"lite, fp32" in targets["svg"].read_bytes()
     assert lines[1]["values"]["psnr"] > lines[0]["values"]["psnr"] + 3
 
 
@@ -362,8 +343,6 @@ def test_what_cannot_work_is_told_before_anything_is_measured(
         (["--speed", "-o", "x.png"], 2, "SVG file"),
         (["--speed", "--methods", "vgg"], 2, "no model called"),
         (["--speed", "--methods", "estimate"], 2, "removes no noise"),
-        (["--speed", "--methods", "lite", "--engine", "abacus"], 2, "no engine"),
-        (["--speed", "--methods", "noisy", "--engine", "abacus"], 2, "no engine"),
         (["--speed", "--methods", "lite", "--device", "cuda:99"], 3, "no device"),
         (["--speed", "--methods", "noisy", "--log", there], 2, "exists"),
         (["--speed", "--csv", tmp_path / "absent" / "x.csv"], 1, "no folder"),
@@ -376,8 +355,8 @@ def test_what_cannot_work_is_told_before_anything_is_measured(
 
 def test_the_table_fits_a_hundred_columns() -> None:
     """The longest title and the longest numbers."""
-    title = "X-ReCNN (reconstructed), openvino fp32"
-    made = planned([row(title, name="lite", engine="openvino", precision="fp32")], rounds=3)
+    title = "X-ReCNN (reconstructed), fp32"
+    made = planned([row(title, name="lite", precision="fp32")], rounds=3)
     long = {"peak_memory": 9999.0, "device_memory": 9999.0, "psnr": 40.12, "multiply_adds": 1.234e11, "peak_rate": 1e9}
     done = records(title, 123.4, 0.000123, 4321.0, **long)
     console = Console(width=100, file=io.StringIO(), record=True, force_terminal=False)

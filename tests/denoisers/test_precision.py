@@ -9,7 +9,7 @@ from xray_denoise import denoisers, nets
 from xray_denoise.denoisers import Runtime
 from xray_denoise.denoisers.devices import choose_precision
 from xray_denoise.errors import XrayDenoiseError
-from xray_denoise.nets.profile_unet import ProfileUNet, noise_maps
+from xray_denoise.nets.profile_unet import ToldNet, noise_maps
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import NoiseLevel, add_noise
@@ -26,10 +26,10 @@ def test_16_bits_lose_next_to_nothing(name: str, size: int) -> None:
     level = NoiseLevel(0.6, 10.0)
     clean = chest_phantom(size, rng=np.random.default_rng(0))
     noisy = add_noise(clean, level, np.random.default_rng(1))
-    exact = psnr(denoisers.get(name, Runtime("cpu", engine="torch"))(noisy).image, clean)
+    exact = psnr(denoisers.get(name, Runtime("cpu"))(noisy).image, clean)
     assert exact > psnr(noisy, clean) + 8
     for precision, loss in (("fp16", 0.01), ("bf16", 0.05)) if name != "x-profile" else (("bf16", 0.01),):
-        found = denoisers.get(name, Runtime("cpu", precision, engine="torch"))(noisy)
+        found = denoisers.get(name, Runtime("cpu", precision))(noisy)
         assert 0 < abs(psnr(found.image, clean) - exact) < loss
         assert found.image.dtype == np.float32
 
@@ -48,7 +48,7 @@ def test_restored_images_have_32_bits_under_autocast() -> None:
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for name in nets.NETS:
             net = nets.build(name).eval()
-            if not isinstance(net, ProfileUNet):
+            if not isinstance(net, ToldNet):
                 assert net(noisy)[0].dtype == torch.float32, name
                 continue
             larger = torch.rand(1, 1, 16, 16)
@@ -59,7 +59,7 @@ def test_restored_images_have_32_bits_under_autocast() -> None:
 @pytest.mark.skipif(not HAS_CUDA, reason="needs a GPU")
 @pytest.mark.parametrize("name", ["x-bdcnn", "lite", "x-profile"])
 def test_a_gpu_gives_the_picture_of_the_cpu(name: str) -> None:
-    on_cpu, on_gpu = denoisers.get(name, Runtime("cpu", engine="torch")), denoisers.get(name, Runtime("cuda", "fp32"))
+    on_cpu, on_gpu = denoisers.get(name, Runtime("cpu")), denoisers.get(name, Runtime("cuda", "fp32"))
     for height in (64, 128):
         noisy = image(height, 100)
         expected, found = on_cpu(noisy), on_gpu(noisy)

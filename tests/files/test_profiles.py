@@ -8,7 +8,7 @@ import pytest
 
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
 from xray_denoise.files.profiles import read_profile, write_profile
-from xray_denoise.physics.chain import detector_profile
+from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.physics.profile import LONGEST_JSON
 
 

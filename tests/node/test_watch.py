@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +19,7 @@ from PIL import Image
 
 pytest.importorskip("watchfiles", reason="the extra serve is not installed")
 
-from tests.node.peers import until
+from tests.node.peers import started, until
 from tests.synthetic_dicom import Sample, write
 from xray_denoise import Outcome, denoise_files
 from xray_denoise.errors import CannotRunError, UsageError
@@ -32,7 +35,7 @@ class Watch:
         self.stop, self.outcomes = threading.Event(), []
         arguments = {"model": "noisy", "existing": "skip"} | options
         self.watched = WatchedFolder(
-            folder, out, naming, lambda paths: denoise_files(paths, out, **arguments), self.stop, settle=settle
+            folder, out, naming, lambda path: denoise_files(path, out, **arguments), self.stop, settle=settle
         )
         self.outcomes: list[Outcome]
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -186,6 +189,40 @@ def test_what_cannot_be_watched(tmp_path: Path) -> None:
             WatchedFolder(folder, out, Naming(), lambda _: None, stop)  # type: ignore[arg-type, return-value]
     with watch(tmp_path), pytest.raises(CannotRunError, match="another process works in"):
         Watch(tmp_path / "in", tmp_path / "out", Naming(), 0.1, {})
+
+
+def test_files_of_one_name_in_two_folders(tmp_path: Path) -> None:
+    png(tmp_path / "in" / "1" / "a.png")
+    png(tmp_path / "in" / "2" / "a.png")
+    with watch(tmp_path) as running:
+        until(lambda: len(running.outcomes) == 2)
+    assert running.told == [("1/a.png", "written"), ("2/a.png", "written")]
+
+
+def test_the_command_watches_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    png(tmp_path / "in" / "a.png")
+    command = [sys.executable, "-m", "xray_denoise", "denoise", "--watch", "in", "-o", "out", "--model", "noisy"]
+    with started(*command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        until(lambda: (tmp_path / "out" / "a.png").exists())
+        process.send_signal(signal.SIGTERM)
+        said, explained = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert said.startswith("1: in/a.png -> out/a.png (")
+    assert explained.splitlines()[0] == "watching in"
+    assert explained.splitlines()[-1] == "1 written, 0 skipped, 0 failed"
+
+
+@pytest.mark.parametrize("wrong", ["in other", "in --dry-run", "in --report x.html", "in --model drunet"])
+def test_what_goes_not_with_watching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    from typer.testing import CliRunner
+
+    from xray_denoise.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    result = CliRunner().invoke(app, ["denoise", "--watch", *wrong.split(), "-o", "out"])
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 2
 
 
 def test_odd_names(tmp_path: Path) -> None:

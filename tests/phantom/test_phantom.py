@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+from tests.phantom.figures import FIGURES, draw, figures, power_spectrum, table
 from xray_denoise.bench.cases import image_set
-from xray_denoise.bench.phantom_figures import FIGURES, figures
 from xray_denoise.phantom.chest import chest_phantom, to_bits
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(6)
 
-# Least and most of the 24 validation images: `python -m xray_denoise.bench.phantom_figures FOLDER`.
+# Least and most of the 24 validation images: `python -m tests.phantom.figures FOLDER`.
 SPREAD = {
     "mean grey level": (82.3, 174.9),
     "10 log10(255^2 / mean g^2), dB": (2.83, 7.68),
@@ -174,3 +174,18 @@ def test_bits_span_black_to_white_and_lose_half_a_step_at_most(bits: int) -> Non
 def test_other_bit_depths_are_refused(bits: int) -> None:
     with pytest.raises(ValueError, match="8 to 16 bits"):
         to_bits(np.zeros((2, 2)), bits)
+
+
+def test_the_figures_of_phantoms_are_tabled_and_drawn() -> None:
+    rng = np.random.default_rng(0)
+    sets = {"a": [rng.uniform(0, 255, (64, 64)).astype(np.float32) for _ in range(2)]}
+    text = table({"a": [(1.0, 2.0, -3.0, 4.0), (3.0, 2.0, -3.0, 4.0)]})
+    assert "| mean grey level | 1.00 .. 2.00 .. 3.00 (sd 1.00) |" in text
+    assert "\N{MINUS SIGN}3.00" in text
+    assert draw(sets).startswith(b"\x89PNG")
+
+
+def test_white_noise_has_a_flat_spectrum_of_its_variance() -> None:
+    """Rings of 8 cycles and more hold at least 40 coefficients."""
+    power = power_spectrum(np.random.default_rng(0).normal(0, 3.0, (256, 256)))[1]
+    assert power[8:].mean() == pytest.approx(9.0, rel=0.03)

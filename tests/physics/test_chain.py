@@ -12,7 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.spectra import band_errors, expected_periodogram, periodogram, variance_error
-from xray_denoise.physics.chain import DETECTORS, Chain, LookUpTable, detector, detector_profile, light_spread
+from xray_denoise.physics.chain import Chain, light_spread
+from xray_denoise.physics.detectors import DETECTORS, detector, detector_profile
+from xray_denoise.physics.lookup_table import LookUpTable
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.profile import NoiseProfile, band_means
 from xray_denoise.scale import MID_GREY

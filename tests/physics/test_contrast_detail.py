@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from xray_denoise.bench.harm import REPEATS
+from xray_denoise.bench.harm_scenes import REPEATS
 from xray_denoise.physics.contrast_detail import AT_THRESHOLD, CELL, ContrastDetail, right_choice, threshold
 from xray_denoise.physics.lesions import LESIONS, SIDE, disc
 

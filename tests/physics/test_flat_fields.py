@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xray_denoise.physics.chain import Chain, LookUpTable, light_spread
+from xray_denoise.physics.chain import Chain, light_spread
 from xray_denoise.physics.flat_fields import FieldSeries, FieldStatistics, unevenness
+from xray_denoise.physics.lookup_table import LookUpTable
 from xray_denoise.physics.photon_transfer import PhotonTransfer, fit
 
 Values = NDArray[np.float64]

@@ -45,8 +45,8 @@ def test_every_method_and_level_is_named() -> None:
 TIMED = (
     Timing("noisy", "", (0.0001, 0.0001, 0.0002), 22.4),
     Timing("TV", "", (0.2, 0.1, 0.3), 38.0),
-    Timing("$lite$, torch fp32", "torch fp32", (0.3, 0.2, 0.4), 40.0),
-    Timing("$lite$, openvino fp32", "openvino fp32", (0.1, 0.1, 0.1), 40.0),
+    Timing("$lite$, fp32", "fp32", (0.3, 0.2, 0.4), 40.0),
+    Timing("$lite$, bf16", "bf16", (0.1, 0.1, 0.1), 40.0),
     Timing("not measured", "", None),
 )
 GROWN = (
@@ -63,7 +63,7 @@ def history(floor: float = 0.009, scale: float = 0.2, exponent: float = 0.4) -> 
 
 def test_every_row_with_a_time_and_a_psnr_is_shown_or_named() -> None:
     shown = texts(plots.psnr_by_time(TIMED))
-    assert {"TV", "$lite$, torch fp32", "$lite$, openvino fp32", "not shown: noisy (22.4 dB)"} <= set(shown)
+    assert {"TV", "$lite$, fp32", "$lite$, bf16", "not shown: noisy (22.4 dB)"} <= set(shown)
     assert not {"noisy", "not measured"} & set(shown)
 
 

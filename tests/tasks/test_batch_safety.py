@@ -285,7 +285,7 @@ def test_a_source_that_changes_while_it_is_read_fails(tmp_path: Path, monkeypatc
 
 
 class Alone(Lower):
-    """Cannot be called twice at once, as an inference request of OpenVINO."""
+    """Cannot be called twice at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -472,7 +472,7 @@ def test_progress_is_told_tile_by_tile(tmp_path: Path) -> None:
         png(tmp_path / "in" / f"{name}.png")
         noise = np.random.default_rng(0).integers(60, 200, (700, 64), np.uint8)
         Image.fromarray(noise).save(tmp_path / "in" / f"{name}.png")
-    batch = denoise_files(tmp_path / "in", tmp_path / "out", model=load("lite", device="cpu", engine="torch", tile=320))
+    batch = denoise_files(tmp_path / "in", tmp_path / "out", model=load("lite", device="cpu", tile=320))
     heard: list[float] = []
     batch.on_progress = heard.append
     assert [outcome.status for outcome in batch] == ["written", "written"]

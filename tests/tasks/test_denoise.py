@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import xray_denoise as xd
 from xray_denoise import denoisers, files
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
@@ -56,7 +57,7 @@ def synth_dicom(path: Path) -> Path:
 
 def run(inputs: list[Path], output: Path, **changes: Any) -> list[Outcome]:
     jobs, _ = plan_jobs([str(path) for path in inputs], output)
-    return list(run_jobs(jobs, Options(Darker(), **changes)))
+    return list(run_jobs(jobs, Options(**{"denoiser": Darker(), **changes})))
 
 
 def pixels(path: Path) -> NDArray[Any]:
@@ -269,6 +270,46 @@ def test_many_frames_go_through_one_by_one(tmp_path: Path) -> None:
     with Image.open(Job(tmp_path, tmp_path / "out.tif").noise_map) as maps:
         assert maps.n_frames == 9
         assert (np.asarray(maps) == 7).all()
+
+
+class OfScenes(Darker):
+    """Finds noise in several frames; notes what it is shown and told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[list[int]] = []
+        self.told: list[Any] = []
+
+    def noise_of_scene(self, frames: Any) -> Any:
+        self.shown.append([round(float(frame.mean())) for frame in frames])
+        return NoiseLevel(1.5, 2)
+
+    def __call__(self, noisy: NDArray[np.floating], level: Any = None) -> Denoised:
+        self.told.append(level)
+        return super().__call__(noisy, level)
+
+
+def test_the_noise_of_a_run_of_frames_is_found_once_from_the_first_ones(tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((8, 9), 20 * page + 20, np.uint8)) for page in range(9)]
+    pages[0].save(tmp_path / "in.tif", save_all=True, append_images=pages[1:])
+    png(tmp_path / "one.png")
+    for given, shown, told in ((None, [[20, 40, 60, 80]], NoiseLevel(1.5, 2)), (LEVEL, [], LEVEL)):
+        denoiser = OfScenes()
+        (outcome,) = run(
+            [tmp_path / "in.tif"], tmp_path / "out.tif", denoiser=denoiser, noise=given, existing="overwrite"
+        )
+        assert outcome.noise == told
+        assert denoiser.shown == shown
+        assert denoiser.told == [told] * 9
+        stack = np.stack([np.asarray(page) for page in pages])
+        arrays = OfScenes()
+        found = xd.denoise(stack, model=arrays, profile_or_level=given)
+        assert (arrays.shown, arrays.told) == (denoiser.shown, denoiser.told)
+        assert found.noises == (told,) * 9
+    alone = OfScenes()
+    run([tmp_path / "one.png"], tmp_path / "two.png", denoiser=alone)
+    assert alone.told == [None]
+    assert not alone.shown
 
 
 def test_description_names_what_changes_pixels() -> None:

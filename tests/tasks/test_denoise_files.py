@@ -90,7 +90,6 @@ def test_log_and_report_are_two_files(study: Path, tmp_path: Path) -> None:
         ("compression", "zip", "none, rle, jpegls, j2k"),
         ("private", "maybe", "keep, drop"),
         ("precision", "fp64", "auto, fp32, bf16, fp16"),
-        ("engine", "foo", "auto, torch, openvino"),
     ],
 )
 def test_what_is_no_choice_is_refused_before_anything_is_written(
@@ -147,7 +146,7 @@ def test_a_picture_without_an_ending_stays_one(study: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("precision", "bf16"), ("engine", "openvino"), ("tile", 512), ("batch_size", 4), ("device", "cuda")],
+    [("precision", "bf16"), ("tile", 512), ("batch_size", 4), ("device", "cuda")],
 )
 def test_options_of_networks_are_refused_where_there_is_none(option: str, value: str | int) -> None:
     given: dict[str, Any] = {option: value}
@@ -156,9 +155,7 @@ def test_options_of_networks_are_refused_where_there_is_none(option: str, value:
     assert caught.value.option == option
 
 
-def test_an_unknown_engine_and_an_empty_pass_are_refused() -> None:
-    for option, value in (("engine", "foo"), ("batch_size", 0)):
-        given: dict[str, Any] = {option: value}
-        with pytest.raises(UsageError) as caught:
-            xd.load("x-profile", **given)
-        assert caught.value.option == option
+def test_an_empty_pass_is_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        xd.load("x-profile", batch_size=0)
+    assert caught.value.option == "batch_size"

@@ -40,7 +40,7 @@ def test_the_file_denoises_as_we_do(tmp_path: Path) -> None:
     assert noisy.min() < 0
     assert noisy.max() > 255
     image, noise = run(exported.path, noisy[None, None])
-    ours = denoisers.get("lite", Runtime("cpu", engine="torch"))(noisy)
+    ours = denoisers.get("lite", Runtime("cpu"))(noisy)
     assert abs(image[0, 0] - ours.image).max() < task.PARITY
     assert abs(image[0, 0] - noisy).max() > 10, "it does remove noise"
     assert noise.shape == image.shape

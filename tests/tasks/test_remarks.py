@@ -16,7 +16,7 @@ import xray_denoise as xd
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.phantom.chest import chest_phantom
-from xray_denoise.physics.chain import detector_profile
+from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.tasks.jobs import MANIFEST_NAME
 from xray_denoise.tasks.remarks import MOST_SHARE, NUMBERS, Strength, remarks_on

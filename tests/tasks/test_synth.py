@@ -11,7 +11,7 @@ from PIL import Image
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
 from xray_denoise.files.profiles import read_profile, write_profile
-from xray_denoise.physics.chain import DETECTORS, detector_profile
+from xray_denoise.physics.detectors import DETECTORS, detector_profile
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph

@@ -63,5 +63,7 @@ def test_networks_that_are_told_the_noise_are_told_the_truth() -> None:
     assert found.parts == pytest.approx(expected, abs=1e-9)
     assert found.psnr == pytest.approx(np.mean(list(expected.values())), abs=1e-9)
     assert found.level_error is None
+    for part, options in (("val_weak", {"strong": False}), ("val_strong", {"weak": False})):
+        assert ValidationSet.told(IMAGES, seed=3, **options)(net).parts == {part: found.parts[part]}
     blind = ValidationSet.blind(IMAGES, seed=3)(net)
     assert blind.level_error is None, "the level is estimated by no network here"

@@ -6,7 +6,8 @@ as the paper does, those of a `NoiseProfile` are not.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -125,35 +126,25 @@ def _generator(text: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()))
 
 
-def at_levels(image: CleanImage, levels: Sequence[NoiseLevel] = TABLE_2) -> Iterator[Case]:
-    """The whole image at every one of `levels`."""
-    return (Case(image, level) for level in levels)
-
-
 def in_patches(image: CleanImage, seed: int, count: int = PATCHES) -> Iterator[Case]:
-    """`count` patches of an image, at places and with noise levels that the seed, the image and its number decide.
+    """`count` patches of an image; seed, image and number decide place and noise level of each.
 
     Raises:
         UnreadableFileError: the image is smaller than a patch.
     """
-    return (_patch(image, seed, number) for number in range(count))
-
-
-def _patch(image: CleanImage, seed: int, number: int) -> Case:
-    height, width = image.grey.shape
-    if min(height, width) < PATCH_SIZE:
-        raise UnreadableFileError(
-            f"{image.name} has {height}x{width} pixels, too few for Table I",
-            hint=f"leave out images smaller than {PATCH_SIZE}x{PATCH_SIZE} pixels",
-        )
-    rng = _generator(f"patch {number} of {image.sha256} with seed {seed}")
-    level = NoiseLevel(float(rng.uniform(*PATCH_ETA)), float(rng.uniform(*PATCH_SIGMA)))
-    for _ in range(TRIES):
-        top, left = (int(rng.integers(side - PATCH_SIZE + 1)) for side in (height, width))
-        grey = image.grey[top : top + PATCH_SIZE, left : left + PATCH_SIZE]
-        if grey.mean() >= DARKEST_PATCH:
-            break
-    return Case(CleanImage(image.name, grey), level)
+    if min(image.grey.shape) < PATCH_SIZE:
+        size = "x".join(map(str, image.grey.shape))
+        hint = f"leave out images smaller than {PATCH_SIZE}x{PATCH_SIZE} pixels"
+        raise UnreadableFileError(f"{image.name} has {size} pixels, too few for Table I", hint=hint)
+    for number in range(count):
+        rng = _generator(f"patch {number} of {image.sha256} with seed {seed}")
+        level = NoiseLevel(float(rng.uniform(*PATCH_ETA)), float(rng.uniform(*PATCH_SIGMA)))
+        for _ in range(TRIES):
+            top, left = (int(rng.integers(side - PATCH_SIZE + 1)) for side in image.grey.shape)
+            grey = image.grey[top : top + PATCH_SIZE, left : left + PATCH_SIZE]
+            if grey.mean() >= DARKEST_PATCH:
+                break
+        yield Case(CleanImage(image.name, grey), level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,45 +157,40 @@ class ImageSet:
 
 
 def image_set(folder: Path | None, *, quick: bool = False) -> ImageSet:
-    """The radiographs below a folder, or the built-in phantoms where it is None.
+    """The radiographs below a folder, or the built-in phantoms where it is None; of few the centres where `quick`.
 
     Raises:
         UsageError: it is no folder, or holds no radiograph.
         UnreadableFileError: when an image cannot be read or is smaller than `SMALLEST`.
     """
+    paths = [] if folder is None else radiographs_in(folder)
+    count = min(len(paths) if folder else IMAGES, QUICK_IMAGES if quick else sys.maxsize)
+    words = f"{count} radiograph{'s' * (count > 1)} of {folder.name}" if folder else f"{count} built-in phantoms"
     cut = f", their centres of {QUICK_SIZE}x{QUICK_SIZE} pixels" if quick else ""
-    if folder is None:
-        count = QUICK_IMAGES if quick else IMAGES
-        return ImageSet(f"{count} built-in phantoms{cut}", count, lambda: phantoms(quick=quick))
-    paths = radiographs_in(folder)[: QUICK_IMAGES if quick else None]
-    words = f"{len(paths)} radiograph{'s' * (len(paths) > 1)} of {folder.name}{cut}"
-    return ImageSet(words, len(paths), lambda: radiographs(paths, lambda path: files.read(path).grey, quick=quick))
+
+    def images() -> Iterator[CleanImage]:
+        for image in islice(radiographs(paths) if folder else phantoms(), count):
+            yield image.centre(QUICK_SIZE) if quick else image
+
+    return ImageSet(words + cut, count, images)
 
 
-def phantoms(size: int = 1024, *, quick: bool = False) -> Iterator[CleanImage]:
-    """Draw the built-in images of `size` pixels a side, rounded to whole grey levels; `quick`: a few, their centres."""
-    for number in range(QUICK_IMAGES if quick else IMAGES):
+def phantoms(size: int = 1024) -> Iterator[CleanImage]:
+    """The built-in images of `size` pixels a side, rounded to whole grey levels."""
+    for number in range(IMAGES):
         grey = np.rint(chest_phantom(size, rng=np.random.default_rng(number)))
-        image = CleanImage(f"phantom {number}", grey.clip(0, GREY_MAX).astype(np.float32))
-        yield image.centre(QUICK_SIZE) if quick else image
+        yield CleanImage(f"phantom {number}", grey.clip(0, GREY_MAX).astype(np.float32))
 
 
-def radiographs(
-    paths: Sequence[Path], read: Callable[[Path], NDArray[np.float32]], *, quick: bool = False
-) -> Iterator[CleanImage]:
-    """Read images one at a time, clipped to [0, 255]; they are called image 1, image 2, ...
-
-    Args:
-        paths: the files.
-        read: `read(path)` gives the grey levels of a file.
-        quick: the first `QUICK_IMAGES`, their centres.
+def radiographs(paths: Iterable[Path]) -> Iterator[CleanImage]:
+    """The grey levels of files, clipped to [0, 255]; the images are called image 1, image 2, ...
 
     Raises:
-        UnreadableFileError: an image is smaller than `SMALLEST`.
+        UnreadableFileError: a file cannot be read, or its image is smaller than `SMALLEST`.
     """
-    for number, path in enumerate(islice(paths, QUICK_IMAGES if quick else None), start=1):
-        image = CleanImage(f"image {number}", np.asarray(read(path), dtype=np.float32).clip(0, GREY_MAX))
+    for number, path in enumerate(paths, start=1):
+        image = CleanImage(f"image {number}", files.read(path).grey.clip(0, GREY_MAX))
         if min(image.grey.shape) < SMALLEST:
             hint = f"leave it out: the window of SSIM has {SMALLEST}x{SMALLEST} pixels"
-            raise UnreadableFileError(f"{path} is too small to measure", hint=hint)
-        yield image.centre(QUICK_SIZE) if quick else image
+            raise UnreadableFileError("{path} is too small to measure", path=path, hint=hint)
+        yield image

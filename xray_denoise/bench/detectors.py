@@ -7,6 +7,7 @@ because radiographs hold noise themselves. By default the deviation d is the sam
 says what the spectrum alone does; with `own_curve` it is the detector's own curve through the deviation at mid-grey.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,17 +22,20 @@ from xray_denoise.bench.metrics import BANDS_FOUND, METRICS
 from xray_denoise.bench.pivot import mean
 from xray_denoise.bench.table import Run, TableSpec
 from xray_denoise.denoisers import AUTO
-from xray_denoise.physics.chain import detector_profile
+from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.reports.curves import Line, Panel, panels
+from xray_denoise.reports.page import Plot
 from xray_denoise.reports.tables import Column, Row, Table
 from xray_denoise.scale import MID_GREY
 
 DEVIATIONS, QUICK_DEVIATIONS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), (1.0, 4.0)
 """Standard deviations of the noise at mid-grey, grey levels."""
 SPECTRA, QUICK_SPECTRA = ("white", "selenium", "csi", "processed"), ("white", "csi")
-"""Detectors of `physics.chain` whose noise is drawn."""
+"""Those of `physics.detectors` whose noise is drawn."""
 COMPARED = (1.0, 8.0)
 """Lowest and highest deviation at which methods are compared with the reference."""
+NOISY = registry.title("noisy")
 CLEAN = "clean"
 """Label of the case without noise."""
 REFERENCE = "bm3d" + registry.ORACLE
@@ -43,6 +47,7 @@ the deviation alone."""
 class DetectorTable(TableSpec):
     """Gains of each spectrum, the same against the reference, then shift, estimates, and what has no noise."""
 
+    plotted = "PSNR gain by deviation of the noise"
     metrics = ("gain", "shift", "deviation_error", *BANDS_FOUND, "exact_psnr", "seconds")
 
     whole: bool = False
@@ -102,6 +107,22 @@ class DetectorTable(TableSpec):
                 tables.append(Table(shown.title, text, tuple(map(_column, deviations)), found, shown.digits))
         text = self._text("exact_psnr")
         return [*tables, run.pivot("exact_psnr", [[CLEAN]], [_column(0.0)], "PSNR without noise, dB", text)]
+
+    def plot(self, run: Run) -> Plot:
+        """Mean gain against deviation, a panel for each spectrum."""
+        known = [(name, deviation) for name, deviation, _ in self.noises(run.quick)]
+        shown = []
+        for spectrum in dict.fromkeys(name for name, _ in known):
+            deviations = [deviation for name, deviation in known if name == spectrum]
+            labels = [[_label(spectrum, one)] for one in deviations]
+            gains = {row.title: run.results.means(row.title, "gain", labels).values for row in run.rows}
+            lines = tuple(
+                Line(title, np.array(deviations), np.array([math.nan if one is None else one for one in values]))
+                for title, values in gains.items()
+                if title != NOISY
+            )
+            shown.append(Panel(spectrum, "deviation of the noise, grey levels", "PSNR gain, dB", lines, log_x=True))
+        return Plot(self.plotted, panels(shown))
 
     def _means(self, run: Run, metric: str, title: str, spectra: Sequence[str], deviations: Sequence[float]) -> Table:
         groups = [[_label(name, one) for name in spectra] for one in deviations]

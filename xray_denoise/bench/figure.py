@@ -141,16 +141,10 @@ def plan(
     seed: int = 0,
     runtime: Runtime | None = None,
 ) -> FigurePlan:
-    """Choose what is drawn.
+    """Choose what is drawn: one of `FIGURES` of the first image of a folder, or of a phantom.
 
-    Args:
-        folder: of clean images, the first is taken; None takes a phantom.
-        target: the file to be made; its suffix tells its type.
-        kind: one of `FIGURES`.
-        methods: rows, separated by commas; None takes a few that are installed, or the default model of `denoise`.
-        quick: only the middle of the image.
-        seed: of the noise.
-        runtime: how networks run.
+    The suffix of `target` is the file type. `methods` are rows, separated by commas; None takes a few that are
+    installed, or the default model of `denoise`. A `quick` figure shows the middle of the image.
 
     Raises:
         UsageError: no such figure; there is no target, or not of a type that can be drawn; a row or the folder is no

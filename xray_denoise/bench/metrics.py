@@ -34,18 +34,15 @@ def image_quality(denoised: Denoised, case: Case, _noisy: NDArray[np.float32]) -
 def level_errors(denoised: Denoised, case: Case, _noisy: NDArray[np.float32]) -> Values:
     """The estimated noise level, and how far it lies above the true one."""
     found, true = denoised.level or as_level(denoised.profile), case.noise
-    names = ("eta", "sigma", "inverse_eta_error", "sigma_error", "total_error")
     if found is None or not isinstance(true, NoiseLevel):
-        return dict.fromkeys(names)
-    middle = GREY_MAX / 2
-    total = 100 * (found.effective_sigma(middle) / true.effective_sigma(middle) - 1)
-    return dict(
-        zip(
-            names,
-            (found.eta, found.sigma, 100 * (true.eta / found.eta - 1), found.sigma - true.sigma, total),
-            strict=True,
-        )
-    )
+        return dict.fromkeys(("eta", "sigma", "inverse_eta_error", "sigma_error", "total_error"))
+    return {
+        "eta": found.eta,
+        "sigma": found.sigma,
+        "inverse_eta_error": 100 * (true.eta / found.eta - 1),
+        "sigma_error": found.sigma - true.sigma,
+        "total_error": 100 * (found.effective_sigma(GREY_MAX / 2) / true.effective_sigma(GREY_MAX / 2) - 1),
+    }
 
 
 BANDS_FOUND = ("band_1_error", "band_2_error", "band_3_error", "band_4_error")

@@ -26,10 +26,6 @@ class Cells:
     spreads: tuple[float | None, ...] = ()
     margins: tuple[float | None, ...] = ()
 
-    def __add__(self, other: "Cells") -> "Cells":
-        """Those of `other` to the right of these."""
-        return Cells(self.values + other.values, self.spreads + other.spreads, self.margins + other.margins)
-
 
 @dataclass(slots=True)
 class Results:
@@ -68,11 +64,7 @@ class Results:
     def differences(self, row: str, reference: str, metric: str, noises: Sequence[str] | None = None) -> list[float]:
         """How far a row lies above another, image by image, over the cases that both have.
 
-        Args:
-            row: the row.
-            reference: the other one.
-            metric: of both.
-            noises: labels, all of which an image must have; None takes the cases that there are.
+        An image must have all of `noises`; None takes the cases that there are.
         """
         one, other = self.values(row, metric, noises), self.values(reference, metric, noises)
         both = {where: value - other[where] for where, value in one.items() if where in other}

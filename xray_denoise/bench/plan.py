@@ -147,19 +147,11 @@ def plan(
     repeat: int | None = None,
     threads: int | None = None,
 ) -> Plan:
-    """Choose the rows and the images of a table.
+    """Choose the rows and the images of a table, one of `TABLES`; see `Plan`.
 
-    Args:
-        name: one of `TABLES`.
-        folder: of the clean images; None takes the phantoms.
-        methods: rows, separated by commas, or `all`; None takes those that the table has by default.
-        quick: crops of few images with few cases; without the slowest methods unless they are named one by one.
-        seed: of the noise.
-        runtime: how networks run.
-        profile: file of a noise profile, one more spectrum of a table of detector noise.
-        warmup: calls before the clock starts.
-        repeat: calls or rounds of each record; None chooses.
-        threads: of networks that are timed in processes of their own; None takes all cores.
+    `folder` holds clean images, None takes the phantoms. `methods` are rows, separated by commas, or `all`; None takes
+    those of the table. A `quick` plan has crops of few images with few cases, and no slow methods unless they are
+    named. `profile` is the file of a noise profile, one more spectrum in a table of detector noise.
 
     Raises:
         UsageError: no such table; a row, the folder or the profile is no good.
@@ -210,17 +202,10 @@ def measure(
     work: Work | None = None,
     what: str = "",
 ) -> Iterator[Record]:
-    """Measure every row on every case, case by case: one record each, from the log where it has one.
+    """Measure `metrics` of every row on every case, case by case: one record each, from the log where it has one.
 
-    Args:
-        rows: what is measured.
-        cases: may be a generator, only one is held.
-        metrics: names in `METRICS`.
-        log: keeps the records.
-        seed: of the noise.
-        work: runs a row on a case; None does so in this process.
-        what: decides the values besides row, case and seed. Where it is said, a row that fails is recorded once and not
-            tried again; otherwise its error ends the run.
+    `work` runs a row on a case; None does so in this process. `what` decides the values besides row, case and seed;
+    where it is given, a row that fails is recorded once and not tried again, otherwise its error ends the run.
     """
     if len({row.title for row in rows}) < len(rows):
         raise ValueError("two rows have one title")
@@ -255,7 +240,7 @@ def best_network(rows: Sequence[Row], report: Report) -> Row:
 def versions(rows: Iterable[Row] = ()) -> str:
     """Name the versions that results depend on: of what is loaded, and of what `rows` in other processes load."""
     loaded: list[str] = [name for name in ("torch", "bm3d") if name in sys.modules]
-    loaded += [row.engine or ("bm3d" if row.name.endswith("bm3d") else "numpy") for row in rows]
+    loaded += [("torch" if row.precision else "") or ("bm3d" if row.name.endswith("bm3d") else "numpy") for row in rows]
     found = [f"xray-denoise {xray_denoise.__version__}", f"Python {platform.python_version()}"]
     for name in dict.fromkeys(["numpy", "scikit-image", *loaded]):
         with suppress(PackageNotFoundError):

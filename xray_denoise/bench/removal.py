@@ -20,6 +20,7 @@ from xray_denoise.denoisers import Denoiser
 from xray_denoise.physics.evenness import PERCENTILES, shares_removed, still_scene
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Column, Row, Table
+from xray_denoise.tasks.batch import READ_AHEAD
 
 MOST_FRAMES = 32
 """Of a run, its first ones."""
@@ -43,9 +44,12 @@ def real_files(denoise: Denoiser, paths: Sequence[Path]) -> Table:
     rows = []
     for number, path in enumerate(paths, start=1):
         shares, before, after = [], [], []
-        for radiograph in islice(files.read_frames(path), MOST_FRAMES):
+        radiographs = list(islice(files.read_frames(path), MOST_FRAMES))
+        opening = [radiograph.grey for radiograph in radiographs[:READ_AHEAD]]
+        noise = denoise.noise_of_scene(opening) if len(opening) > 1 else None
+        for radiograph in radiographs:
             before.append(radiograph.grey)
-            after.append(denoise(before[-1]).image)
+            after.append(denoise(before[-1], noise).image)
             padding = radiograph.padding
             shares.append(shares_removed(before[-1], after[-1], None if padding is None else ~padding))
         pooled = np.concatenate(shares)

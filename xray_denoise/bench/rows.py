@@ -63,7 +63,7 @@ KNOWN = (
     Known("x-bdcnn-short", "X-BDCNN, short training", (NETWORKS,)),
     Known("x-bdcnn", "X-BDCNN", (PAPER, NETWORKS, SPEED, GROWTH, FIGURE)),
     Known("lite", "lite", (NETWORKS, SPEED, GROWTH)),
-    Known(AUTO, "default of denoise", (PAPER,), ()),
+    Known(AUTO, "default of denoise", (PAPER, SPEED, GROWTH), ()),
     Known(ESTIMATOR, "classical estimator", rows=()),
 )
 """Every method that tables know, in the order of their rows."""
@@ -74,15 +74,13 @@ class Row:
     """One row of a table: a method, by the `name` that `--model` takes, and how it is run.
 
     `make` loads it, and can be pickled, so that another process can call it. An `oracle` is given the true noise. A
-    network whose speed is measured has an `engine` (torch or openvino), a `precision` (fp32, bf16 or fp16), and the
-    hash of its `weights`.
+    network whose speed is measured has a `precision` (fp32, bf16 or fp16) and the hash of its `weights`.
     """
 
     title: str
     name: str
     make: Callable[[], Denoiser]
     oracle: bool = False
-    engine: str = ""
     precision: str = ""
     weights: str = ""
 
@@ -108,14 +106,9 @@ class Row:
     @property
     def identity(self) -> str:
         """Equal for rows whose results are interchangeable; what runs in another process is not loaded here."""
-        if self.engine:
+        if self.precision:
             return f"{self.title} {self.weights}"
         return f"{self.denoiser.name}, {'oracle' if self.oracle else 'blind'}, {self.fingerprint}"
-
-    @property
-    def runtime(self) -> str:
-        """Engine and precision of a network whose speed is measured."""
-        return f"{self.engine} {self.precision}".strip()
 
     @property
     def is_network(self) -> bool:
@@ -179,11 +172,7 @@ def is_slow(row: str) -> bool:
 
 
 def named(text: str, *, estimator: bool = False) -> list[str]:
-    """The rows of `A,B+level`, or every row for `all`.
-
-    Args:
-        text: what the user wrote.
-        estimator: whether the classical noise estimator makes sense as a row.
+    """The rows of `A,B+level`, or every row for `all`; with `estimator`, the classical noise estimator may be one.
 
     Raises:
         UsageError: a row is named twice, or removes no noise.

@@ -9,7 +9,6 @@ Ratios of times are taken within each round and then their median; shares are of
 import math
 import os
 import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,23 +16,31 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise import denoisers, weights
+from xray_denoise import denoisers
 from xray_denoise.bench import rows as registry
 from xray_denoise.bench.cases import MIDDLE, Case, CleanImage, ImageSet, image_set
-from xray_denoise.bench.fresh_process import in_fresh_process, peak_memory
+from xray_denoise.bench.fresh_process import in_fresh_process
+from xray_denoise.bench.machine import device_name, precisions, processor
 from xray_denoise.bench.metrics import SECONDS
 from xray_denoise.bench.rows import Absent, Row
-from xray_denoise.bench.runtimes import device_name, processor, runtimes
 from xray_denoise.bench.table import Run, TableSpec, Work
+from xray_denoise.bench.timed_run import (
+    CLEAN,
+    DEVICE_MEMORY,
+    MEMORY,
+    MULTIPLY_ADDS,
+    NOISY,
+    PEAK_RATE,
+    PIXELS,
+    TimedRun,
+)
 from xray_denoise.denoisers import Denoiser, Runtime
-from xray_denoise.denoisers.devices import PRECISIONS, choose_device
-from xray_denoise.nets import NETS
-from xray_denoise.physics.metrics import psnr
+from xray_denoise.denoisers.devices import choose_device
 from xray_denoise.reports import plots
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.page import Plot
@@ -41,7 +48,6 @@ from xray_denoise.reports.tables import Column, Table
 
 if TYPE_CHECKING:
     from xray_denoise.bench.plan import Plan
-    from xray_denoise.denoisers.windowed import NetworkDenoiser
 
 SIDES = (512, 1024, 2048, 4096, 8192)
 """Sides of the images of `--growth`, pixels: 0.25 to 64 times 2^20 pixels."""
@@ -51,19 +57,6 @@ REFERENCE = "lite"
 """The method whose fastest row the times of the others are compared with."""
 COMPARED = ("lite", "x-bdcnn", "gat-bm3d")
 """Methods whose times a note compares, each by its fastest row."""
-LONG_ENOUGH, MOST_CALLS = 0.5, 100
-"""A method is called again until this many seconds are over, at most so often."""
-CPU_SIZES, GPU_SIZES, PEAK_REPEAT = (2048, 256), (8192, 1024), 5
-"""Side of the matrices and of the image that the machine's rate is measured on, and how often."""
-SMALL = 64
-"""Side of the corner that a classical method is warmed up on, pixels."""
-MEMORY, DEVICE_MEMORY = "peak_memory", "device_memory"
-"""Values of a record: the most MiB that the process had resident, and that it had allocated on a CUDA device."""
-PIXELS, MULTIPLY_ADDS, PEAK_RATE = "pixels", "multiply_adds", "peak_rate"
-"""Values of a record: of the image; multiply-adds of one call (convolutions only, every pixel counted once); and those
-that the machine reaches in a second in the same precision."""
-NOISY, CLEAN = "noisy.npy", "clean.npy"
-"""Files of float32 arrays (H, W), grey levels."""
 RESIDENT = "the most that the process had resident, all of it."
 PEAK = "of peak: multiply-adds of the convolutions, as a share of the highest rate measured in this run."
 
@@ -124,11 +117,10 @@ class SpeedTable(TableSpec):
         return registry.is_slow(row)
 
     def ready(self, rows: Sequence[str], runtime: Runtime, threads: int | None) -> tuple[list[Row], list[Absent]]:
-        """A network has a row for each engine and precision or, for growth, one; see `TableSpec`."""
-        _, lacking = runtimes(runtime, every=not self.growth)  # what was asked for must be possible, whatever the rows
-        loaded, absent = registry.make(rows, Runtime("cpu", engine="torch"))  # to find out whether they can be
-        found = [row for one in loaded for row in _by_runtime(one, runtime, threads, every=not self.growth)]
-        return found, [*absent, *(lacking if any(row.engine for row in found) else [])]
+        """A network has a row for each precision or, for growth, one; see `TableSpec`."""
+        able = precisions(runtime, every=not self.growth)  # what was asked for must be possible, whatever the rows
+        loaded, absent = registry.make(rows, Runtime("cpu"))  # to find out whether they can be
+        return [row for one in loaded for row in _timed_rows(one, runtime, able, threads)], absent
 
     def facts(self, plan: "Plan", run: Run) -> Sequence[tuple[str, str]]:
         """See `TableSpec`."""
@@ -164,10 +156,7 @@ class SpeedTable(TableSpec):
         if self.growth:
             return Plot(self.plotted, plots.time_by_pixels(self._growths(run)))
         timings = [
-            plots.Timing(
-                row.title, f"{row.engine} {row.precision}".strip(), _seconds(run, row), _most(run, row, "psnr")
-            )
-            for row in run.rows
+            plots.Timing(row.title, row.precision, _seconds(run, row), _most(run, row, "psnr")) for row in run.rows
         ]
         return Plot(self.plotted, plots.psnr_by_time(timings))
 
@@ -287,17 +276,14 @@ def machine(plan: "Plan") -> str:
     return f"{processor()}, {os.cpu_count()} cores; networks on {device_name(device)}{threads}"
 
 
-def _by_runtime(row: Row, runtime: Runtime, threads: int | None, *, every: bool) -> list[Row]:
-    """One row for each engine and precision that a network is timed with, without what was loaded."""
+def _timed_rows(row: Row, runtime: Runtime, able: Sequence[str], threads: int | None) -> list[Row]:
+    """One row for each precision that a network is timed in, without what was loaded."""
     if not row.is_network:
         return [replace(row)]
-    card = weights.find(row.name) if row.name.endswith(".safetensors") or row.name in weights.names() else None
-    able, _ = runtimes(runtime, every=every, shrink=getattr(NETS[card.net], "shrink", 1) if card else 1)
-    found = []
-    for one in able:
-        made = partial(_network, row.name, one, threads)
-        timed = Row("", row.name, made, row.oracle, one.engine, one.precision, card.sha256 if card else "")
-        found.append(replace(timed, title=f"{row.title}, {timed.runtime}"))
+    sha256, found = row.denoiser.weights_sha256, []
+    for precision in able:
+        made = partial(_network, row.name, replace(runtime, precision=precision), threads)
+        found.append(Row(f"{row.title}, {precision}", row.name, made, row.oracle, precision, sha256))
     return found
 
 
@@ -307,72 +293,6 @@ def _network(name: str, runtime: Runtime, threads: int | None) -> Denoiser:
         denoisers.set_threads(threads)
     denoisers.keep_memory()
     return denoisers.get(name, runtime)
-
-
-@dataclass(frozen=True, slots=True)
-class TimedRun:
-    """One row in one process, which finds `NOISY` and `CLEAN` in `folder`.
-
-    There are `warmup` calls before the clock starts: of a network on the image, or on one window where it is cut into
-    several, of a classical method on a corner of it. PSNR and the rate of the machine are measured where the image is
-    `whole`, and has not been brought to another size.
-    """
-
-    row: Row
-    folder: Path
-    warmup: int = 1
-    whole: bool = True
-
-    def __call__(self) -> dict[str, float | None]:
-        """Measure; to be called in a fresh process."""
-        noisy = np.load(self.folder / NOISY)
-        denoiser = self.row.denoiser
-        network = cast("NetworkDenoiser", denoiser) if self.row.is_network else None
-        height, width = network.window_for(noisy.shape) if network else (SMALL, SMALL)
-        # never so large that it would decide the peak of memory
-        for _ in range(self.warmup):
-            self.row(noisy[:height, :width], MIDDLE)
-        seconds, image = _timed(lambda: self.row(noisy, MIDDLE).image)
-        values: dict[str, float | None] = {SECONDS: seconds, MEMORY: peak_memory(), PIXELS: noisy.size}
-        values["psnr"] = psnr(image, np.load(self.folder / CLEAN)) if self.whole else None
-        if denoiser.device.startswith("cuda"):
-            import torch
-
-            values[DEVICE_MEMORY] = torch.cuda.max_memory_allocated(denoiser.device) / 2**20
-        if network and self.whole:
-            from xray_denoise.nets.cost import multiply_adds_per_pixel
-
-            values[MULTIPLY_ADDS] = multiply_adds_per_pixel(network.net) * noisy.size
-            values[PEAK_RATE] = peak_rate(denoiser.device, self.row.precision or "fp32")
-        return values
-
-
-def peak_rate(device: str, precision: str) -> float:
-    """Multiply-adds a second that a machine reaches: torch's product of matrices or convolution, the faster one."""
-    import torch
-
-    from xray_denoise.training.throughput import convolution_rate, matrix_rate
-
-    place, dtype = torch.device(device), PRECISIONS[precision]
-    matrix, image = CPU_SIZES if place.type == "cpu" else GPU_SIZES
-    rates = (
-        matrix_rate(place, dtype, size=matrix, repeat=PEAK_REPEAT),
-        convolution_rate(place, dtype, size=image, repeat=PEAK_REPEAT),
-    )
-    return max(rates) / 2
-
-
-def _timed(call: Callable[[], NDArray[np.float32]]) -> tuple[float, NDArray[np.float32]]:
-    """The median time of calls in seconds, one at least, and the last result."""
-    durations: list[float] = []
-    first = time.perf_counter()
-    while True:
-        start = time.perf_counter()
-        image = call()
-        end = time.perf_counter()
-        durations.append(end - start)
-        if end - first >= LONG_ENOUGH or len(durations) == MOST_CALLS:
-            return statistics.median(durations), image
 
 
 def power_law(points: Sequence[tuple[float, float]]) -> tuple[float | None, float | None]:

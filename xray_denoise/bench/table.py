@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -70,13 +71,8 @@ class Run:
     ) -> Table:
         """One metric of every row: the mean over the noises of each group, and its standard deviation over images.
 
-        Args:
-            metric: a name of `METRICS`, which has the title and the definition where there are none here.
-            groups: the labels of the noises behind each column.
-            columns: as many.
-            title: of the table.
-            text: its definition.
-            printed: rows of the paper by the name of the method; see `beside`.
+        There is a column for each of `groups`. `METRICS` has the title and the definition where none are given;
+        `printed` are rows of the paper by the name of the method (see `beside`).
         """
         ours = {row: self.results.means(row.title, metric, groups) for row in self.rows}
         shown = METRICS[metric]
@@ -92,18 +88,17 @@ class Run:
             cells = [self.results.gaps(row.title, reference, metric, groups) for metric in metrics]
             known = [one for one in cells if one is not None]
             if len(known) == len(cells):
-                joined = sum(known, Cells())
-                found.append(layout.Row(row.title, joined.values, margins=joined.margins))
+                values, margins = (
+                    tuple(chain.from_iterable(part))
+                    for part in zip(*((one.values, one.margins) for one in known), strict=True)
+                )
+                found.append(layout.Row(row.title, values, margins=margins))
         text = (
             f"The method's value minus that of X-BDCNN on the same noisy images: mean over n = {self.images} images ± "
             "half of its 95 % interval, t s / sqrt(n), which covers 0 where the two cannot be told apart. What belongs "
             "to one image is averaged first."
         )
         return [Table(title, text, tuple(columns), tuple(found), 2)] if found else []
-
-    def not_installed(self, columns: int) -> tuple[layout.Row, ...]:
-        """Empty rows for the methods that lack a package."""
-        return tuple(layout.Row(f"{row.title}: not installed", (None,) * columns) for row in self.absent)
 
 
 def beside(ours: Mapping[Row, Cells], printed: Mapping[str, layout.Row]) -> list[layout.Row]:

@@ -54,7 +54,7 @@ class Table2(TableSpec):
     def cases(self, image: CleanImage, seed: int, quick: bool) -> Iterable[Case]:
         """The image at every level."""
         del seed
-        return cases.at_levels(image, _levels(quick))
+        return (Case(image, level) for level in _levels(quick))
 
     def layout(self, run: Run) -> list[Table]:
         """A table for each metric."""
@@ -65,7 +65,6 @@ class Table2(TableSpec):
         first, *others = (
             run.pivot(name, groups, columns, printed=_quoted(paper.table_2(name, cells))) for name in SHOWN
         )
-        first = replace(first, rows=first.rows + run.not_installed(len(columns)))
         return [first, *run.gaps("Difference to X-BDCNN, PSNR, dB", ("psnr",), groups, columns), *others]
 
     def plot(self, run: Run) -> Plot:
@@ -107,8 +106,7 @@ class Table1(TableSpec):
             "levels in the mean are left out. In parentheses: standard deviation over the patches. Seconds: of one "
             "patch."
         )
-        found = (*beside(ours, printed), *run.not_installed(len(order)))
-        means = Table("Means over patches", text, tuple(map(_column, order)), found, 2)
+        means = Table("Means over patches", text, tuple(map(_column, order)), tuple(beside(ours, printed)), 2)
         return [means, *run.gaps("Difference to X-BDCNN", COMPARED, [None], tuple(map(_column, COMPARED)))]
 
 

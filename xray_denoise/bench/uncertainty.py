@@ -24,7 +24,7 @@ from xray_denoise.errors import UsageError
 from xray_denoise.files.atomic import write_bytes
 from xray_denoise.files.folders import radiographs_in
 from xray_denoise.phantom.chest import chest_phantom
-from xray_denoise.physics.chain import detector_profile
+from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.physics.uncertainty import Scored, UncertaintyTable, gradient, scored
 from xray_denoise.reports import tables as layout

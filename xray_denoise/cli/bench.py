@@ -44,13 +44,13 @@ def bench(
     quick: Annotated[bool, _what("Crops of three images: at most two minutes.", "--quick")] = False,
     table: Annotated[str | None, _what(TABLE, metavar="NAME")] = None,
     figure: Annotated[str | None, _what(FIGURE, metavar="NAME")] = None,
-    speed: Annotated[bool, _what("Time and memory on one image, by every engine and precision.", "--speed")] = False,
+    speed: Annotated[bool, _what("Time and memory on one image, in every native precision.", "--speed")] = False,
     growth: Annotated[bool, _what("Time and memory from 0.25 to 64 megapixels (--quick: 4).", "--growth")] = False,
     profile: Annotated[Path | None, _what(PROFILE)] = None,
     output: Annotated[
         Path | None,
         _output(
-            "File for --figure (PNG, SVG), or for the plot of table 2, harm, --speed or --growth (SVG).",
+            "File for --figure (PNG, SVG), or for the plot of table 2, detectors, harm, --speed or --growth (SVG).",
             "--output",
             "-o",
         ),
@@ -67,7 +67,6 @@ def bench(
     ] = "error",
     device: Annotated[str, _network("auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], _network("Arithmetic.")] = "auto",
-    engine: Annotated[str, _network("What runs networks on a CPU: auto, torch or openvino.")] = "auto",
     threads: Annotated[int | None, _network("CPU threads. Default: all cores.", min=1)] = None,
     seed: Annotated[int, _detail("Of the noise.", min=0)] = 0,
     repeat: Annotated[int | None, _detail(REPEAT, min=1)] = None,
@@ -91,7 +90,7 @@ def bench(
     _check_targets([output, report, *files.values()], existing)
     if report:
         page.require()
-    runtime = denoisers.Runtime(device, precision, engine=engine)
+    runtime = denoisers.Runtime(device, precision)
     chosen: dict[str, Any] = {"methods": methods, "quick": quick, "seed": seed, "runtime": runtime}
     if name not in ("speed", "growth"):
         if threads:

@@ -1,32 +1,17 @@
 """`xray-denoise denoise`."""
 
-import json
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import (
-    complain_of,
-    counter,
-    explain,
-    give,
-    guarded,
-    libraries_muted,
-    one_line,
-    pair,
-    say,
-    tell,
-)
+from xray_denoise.cli.app import guarded, one_line, pair, say
 from xray_denoise.cli.completion import complete_model
-from xray_denoise.cli.results import name_left_alone
+from xray_denoise.cli.outcomes import preview, run
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from xray_denoise import Batch, Outcome
     from xray_denoise.physics.profile import Noise
     from xray_denoise.tasks.remarks import Strength
 
@@ -177,13 +162,6 @@ def denoise(
         Literal["auto", "fp32", "bf16", "fp16"],
         typer.Option(rich_help_panel=SPEED, help="Arithmetic of the network."),
     ] = "auto",
-    engine: Annotated[
-        Literal["auto", "torch", "openvino"],
-        typer.Option(
-            rich_help_panel=SPEED,
-            help="What runs the network on a CPU; auto takes OpenVINO where installed, not for lite in fp32.",
-        ),
-    ] = "auto",
     tile: Annotated[str, typer.Option(rich_help_panel=SPEED, help="Side of the tiles in pixels, or auto.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, rich_help_panel=SPEED, help="Tiles per pass.")] = 1,
     threads: Annotated[
@@ -191,7 +169,7 @@ def denoise(
     ] = None,
 ) -> None:
     """Denoise radiographs; the originals are never touched."""
-    from xray_denoise import denoise_files, denoisers
+    from xray_denoise import denoise_files, denoisers, load
     from xray_denoise.cli.watch import watch_folder
     from xray_denoise.tasks.jobs import Naming, expand_lists
 
@@ -218,7 +196,6 @@ def denoise(
         log=log,
         device=device,
         precision=precision,
-        engine=engine,
         tile=_tile(tile),
         batch_size=batch_size,
         threads=threads,
@@ -226,13 +203,13 @@ def denoise(
     if watch:
         if dry_run or report:
             raise UsageError("--watch goes on without end", hint="leave out --dry-run and --report")
-        heard = partial(tell_outcome, numbered=True, as_json=as_json)
-        watch_folder(inputs, output, plan, Naming(file_format, suffix), heard)
+        loaded = load(model, device=device, precision=precision, tile=_tile(tile), batch_size=batch_size)
+        watch_folder(inputs, output, partial(plan, model=loaded), Naming(file_format, suffix), as_json=as_json)
         return
     batch = plan(list(expand_lists(inputs, sys.stdin)))
     if report and batch.report is None:
         say(f"report: {one_line(report)} (exists and is left as it is)")
-    if _preview(batch, as_json=as_json) if dry_run else _run(batch, as_json=as_json):
+    if preview(batch, as_json=as_json) if dry_run else run(batch, as_json=as_json):
         raise typer.Exit(1)
 
 
@@ -277,101 +254,3 @@ def _tile(text: str) -> int | None:
     if not (text.isdecimal() and int(text)):
         raise UsageError(f"--tile takes auto or a number of pixels, got '{text}'", hint="for example --tile 512")
     return int(text)
-
-
-def _preview(batch: "Batch", *, as_json: bool) -> int:
-    """Print what would be done with each file; returns how many would fail."""
-    failures = 0
-    for number, planned in enumerate(batch.preview(), 1):
-        job, failure = planned.job, planned.failure
-        failures += failure is not None
-        if as_json:
-            record = {
-                "number": number,
-                "source": str(job.source),
-                "target": str(job.target),
-                "action": planned.action,
-                "error": str(failure) if failure else None,
-                "error_kind": failure.kind if failure else None,
-                "hint": failure.hint if failure else None,
-            }
-            typer.echo(json.dumps(record))
-        else:
-            why = f" ({failure})" if failure else ""
-            typer.echo(one_line(f"{planned.action:<7} {job.source} -> {job.target}{why}"))
-    for found in batch.left_alone:
-        if as_json:
-            typer.echo(json.dumps({"source": str(found.path), "action": "leave", "reason": found.reason}))
-        else:
-            typer.echo(one_line(f"leave   {found.path} ({found.reason})"))
-    for what, path in (("report", batch.report and batch.report.target), ("log", batch.log and batch.log.target)):
-        if path:
-            say(f"{what}: {one_line(str(path))}")
-    return failures
-
-
-def _run(batch: "Batch", *, as_json: bool) -> int:
-    """Denoise and report every file, and print the counts; returns how many failed."""
-    say(f"denoising with {batch.model} on {batch.device}")
-    explain(f"settings: {batch.settings}")
-    counts = {"written": 0, "skipped": 0, "failed": 0}
-    total = len(batch.jobs)
-
-    def count(outcome: "Outcome") -> None:
-        counts[outcome.status] += 1
-        advance(outcome.number)
-        tell_outcome(outcome, batch.device, numbered=total > 1, as_json=as_json)
-
-    try:
-        with libraries_muted(), counter("denoise", total) as advance:
-            batch.on_progress = advance
-            _exhaust(batch, count)
-    finally:
-        _sum_up(batch, counts)
-    if batch.report:
-        say(f"report: {one_line(str(batch.report.target))}")
-    return counts["failed"]
-
-
-def _exhaust(batch: "Batch", heard: "Callable[[Outcome], None]") -> None:
-    """Report every outcome; after Ctrl-C also those of files that were being written."""
-    try:
-        for outcome in batch:
-            heard(outcome)
-    except KeyboardInterrupt:
-        for outcome in batch.interrupted():
-            heard(outcome)
-        raise
-
-
-def _sum_up(batch: "Batch", counts: dict[str, int]) -> None:
-    name_left_alone(batch.left_alone)
-    left = len(batch.jobs) - sum(counts.values())
-    if len(batch.jobs) > 1:
-        told = {**counts, **({"not begun": left} if left else {})}
-        say(", ".join(f"{count} {status}" for status, count in told.items()))
-
-
-def tell_outcome(outcome: "Outcome", device: str, *, numbered: bool, as_json: bool) -> None:
-    """Print what became of a file."""
-    from xray_denoise.tasks import denoise_log
-
-    number = f"{outcome.number}: " if numbered else ""
-    if as_json:
-        give(json.dumps(denoise_log.record(outcome, device)))
-    if outcome.failure:
-        complain_of(outcome.failure, number)
-    elif not as_json:
-        tell(f"{number}{one_line(f'{outcome.source} -> {outcome.target}')} ({_summary(outcome)})")
-    for note in outcome.notes:
-        say(f"note: {number}{one_line(str(outcome.source))}: {note}")
-
-
-def _summary(outcome: "Outcome") -> str:
-    """What was found and removed, in a few words."""
-    from xray_denoise.tasks import noise_words
-
-    if outcome.status == "skipped":
-        return "skipped: up to date"
-    found = "" if outcome.noise is None else f"noise {noise_words.deviation_at_mid_grey(outcome.noise):.2g}, "
-    return f"{found}removed {outcome.removed_grey or 0.0:.2g} grey levels"

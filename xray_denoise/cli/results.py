@@ -1,4 +1,4 @@
-"""What commands share: ignored files, times in words, and the records and tables of benchmarks."""
+"""What commands print in the same way: times in words, questions, records and tables of benchmarks."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from xray_denoise.cli.app import console, explain, give, one_line, progress, say
+from xray_denoise.cli.app import console, give, progress, say
 
 if TYPE_CHECKING:
     from xray_denoise.bench.records import Record
     from xray_denoise.reports.tables import Report
-    from xray_denoise.tasks.jobs import LeftAlone
 
-NAMED = 10
-"""Ignored files that are named without -v."""
 WIDTH = 100
 """Columns of the tables where the output is no terminal."""
 
@@ -71,18 +68,6 @@ def collected(
             raise
         say("interrupted: the table shows what was measured" + (f"; --resume continues {log}" if log else ""))
     return done
-
-
-def name_left_alone(left_alone: "list[LeftAlone]") -> None:
-    """Name the files in input folders that are no radiographs."""
-    if not left_alone:
-        return
-    count = len(left_alone)
-    say(f"ignored in the input folders: {count} file{'s' if count > 1 else ''}")
-    for number, found in enumerate(left_alone):
-        (say if number < NAMED else explain)(f"  {one_line(str(found.path))} ({found.reason})")
-    if count > NAMED:
-        say(f"  and {count - NAMED} more: -v names all of them")
 
 
 def confirmed(question: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from xray_denoise.cli.app import complain_of, give, guarded, one_line, pair, say
-from xray_denoise.cli.results import name_left_alone
+from xray_denoise.cli.outcomes import name_left_alone
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _level(eta: str | None, sigma: str | None) -> "Noise":
 
 
 def _detector(name: str | None, deviation: float | None, eta: str | None, sigma: str | None) -> "Noise":
-    from xray_denoise.physics.chain import DETECTORS, STRONGEST
+    from xray_denoise.physics.detectors import DETECTORS, STRONGEST
     from xray_denoise.tasks.synth import DetectorNoise, profile_noise
 
     if name is None:

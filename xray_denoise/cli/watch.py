@@ -5,29 +5,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xray_denoise.cli.app import libraries_muted, one_line, say
+from xray_denoise.cli.outcomes import tell_outcome
 from xray_denoise.cli.signals import stopped_by_signals
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
-    from xray_denoise import Batch, Outcome
+    from xray_denoise import Batch
     from xray_denoise.tasks.jobs import Naming
 
 
 def watch_folder(
     inputs: list[str],
     output: str,
-    plan: "Callable[[list[Path]], Batch]",
+    plan: "Callable[[Path], Batch]",
     naming: "Naming",
-    tell: "Callable[[Outcome, str], None]",
+    *,
+    as_json: bool,
 ) -> None:
     """Watch a folder until a signal.
 
     Args:
         inputs: the folder.
         output: folder of the results.
-        plan: plans the run for files.
+        plan: plans the run for a file.
         naming: of the results.
-        tell: is given every outcome, and where it was denoised.
+        as_json: print outcomes as JSON.
 
     Raises:
         UsageError: it is not one folder.
@@ -44,5 +46,6 @@ def watch_folder(
     with libraries_muted():
         for outcome in watched.outcomes():
             counts[outcome.status] += 1
-            tell(outcome, watched.batch.device if watched.batch else "")
+            device = watched.batch.device if watched.batch else ""
+            tell_outcome(outcome, device, numbered=True, as_json=as_json)
     say(", ".join(f"{count} {status}" for status, count in counts.items()))

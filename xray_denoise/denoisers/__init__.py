@@ -43,8 +43,6 @@ class Runtime:
     """Side of a window, pixels; None chooses."""
     batch_size: int = 1
     """Windows per forward pass."""
-    engine: str = "auto"
-    """auto, torch or openvino."""
 
 
 def names() -> list[str]:

@@ -1,6 +1,7 @@
 """What every denoiser is: noisy grey levels in, what is removed from them out."""
 
 import abc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -83,6 +84,14 @@ class Denoiser(abc.ABC):
             UsageError: it cannot.
         """
 
+    def noise_of_scene(self, frames: Sequence[NDArray[np.floating]]) -> Noise | None:  # noqa: ARG002
+        """The noise of frames of one scene, where several tell the method more of it than each alone; else None.
+
+        Args:
+            frames: (H, W) each, grey levels, in the order in which they were taken.
+        """
+        return None
+
     @property
     def weights_sha256(self) -> str:
         """SHA-256 of the weights, hexadecimal; empty for a method without."""
@@ -95,7 +104,7 @@ class Denoiser(abc.ABC):
 
     @property
     def arithmetic(self) -> str:
-        """The precision that it computes in, and by what engine if that is not the usual one: both round."""
+        """The precision that it computes in."""
         return "fp32"
 
     @property

@@ -1,6 +1,6 @@
 """Networks that estimate the noise level themselves, or do without."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from xray_denoise.denoisers import progress
 from xray_denoise.denoisers.base import Denoised
-from xray_denoise.denoisers.engine import Backend, OpenVino
 from xray_denoise.denoisers.pixels import (
     apply_correction,
     noise_deviation,
@@ -30,15 +29,6 @@ from xray_denoise.physics.profile import Noise, as_level
 @dataclass(slots=True)
 class BlindDenoiser(NetworkDenoiser):
     """A blind network; give one that works with noise levels the true one and it is non-blind."""
-
-    _backend: Backend = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        NetworkDenoiser.__post_init__(self)
-        if self.engine == "openvino":
-            self._backend = OpenVino(self.net, self.dtype, torch.get_num_threads())
-        else:
-            self._backend = cast(Backend, self.net)
 
     @property
     def settings(self) -> str:
@@ -109,6 +99,6 @@ class BlindDenoiser(NetworkDenoiser):
         """One forward pass: the denoised windows, and the levels that were given or estimated."""
         if isinstance(self.net, BlindNet) and given is not None:
             levels = given.expand(len(noisy), -1, -1, -1)
-            return self._backend.restore(noisy, levels), levels
-        restored, estimated = self._backend(noisy)
+            return self.net.restore(noisy, levels), levels
+        restored, estimated = self.net(noisy)
         return restored, estimated

@@ -6,12 +6,10 @@ from xray_denoise import weights
 from xray_denoise.denoisers import Runtime
 from xray_denoise.denoisers.blind import BlindDenoiser
 from xray_denoise.denoisers.devices import choose_device, choose_precision
-from xray_denoise.denoisers.engine import choose_engine
 from xray_denoise.denoisers.told import ToldDenoiser
 from xray_denoise.denoisers.windowed import NetworkDenoiser
-from xray_denoise.errors import UsageError
 from xray_denoise.nets.blind import DenoisingNet
-from xray_denoise.nets.profile_unet import ProfileUNet
+from xray_denoise.nets.profile_unet import ToldNet
 
 
 def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
@@ -23,7 +21,7 @@ def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
     """
     device = choose_device(runtime.device)
     net = weights.load(card)
-    dtype = choose_precision(runtime.precision, device, bf16=isinstance(net, ProfileUNet))
+    dtype = choose_precision(runtime.precision, device, bf16=isinstance(net, ToldNet))
     if device.type == "cuda" and dtype == torch.float32:
         torch.backends.cudnn.allow_tf32 = False  # fp32 means 32 bits
     return kind_of(net)(
@@ -34,7 +32,6 @@ def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
         dtype,
         runtime.tile,
         batch_size=runtime.batch_size,
-        engine=engine_for(net, runtime.engine, device, dtype),
         training=card.training,
         calibration=card.calibration,
     )
@@ -42,18 +39,4 @@ def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
 
 def kind_of(net: DenoisingNet) -> type[NetworkDenoiser]:
     """The class that runs networks like this one, trained or being trained."""
-    return ToldDenoiser if isinstance(net, ProfileUNet) else BlindDenoiser
-
-
-def engine_for(net: DenoisingNet, wanted: str, device: torch.device, dtype: torch.dtype = torch.float32) -> str:
-    """What runs a network: see `choose_engine`.
-
-    Raises:
-        UsageError: it cannot be run by the engine that is asked for.
-        CannotRunError: that engine is not installed.
-    """
-    if not isinstance(net, ProfileUNet):
-        return choose_engine(wanted, device, dtype, net.shrink)
-    if wanted == "openvino":
-        raise UsageError("this network runs by PyTorch only", hint="let the engine be chosen", option="engine")
-    return choose_engine("torch" if wanted == "auto" else wanted, device, dtype)
+    return ToldDenoiser if isinstance(net, ToldNet) else BlindDenoiser

@@ -46,8 +46,6 @@ class NetworkDenoiser(Denoiser):
     """Pixels around what is kept; -1 means the network's radius, with which tiles change nothing."""
     batch_size: int = 1
     """Windows per forward pass."""
-    engine: str = "torch"
-    """What runs the network: `torch` or `openvino`."""
     training: str = ""
     calibration: Calibration | None = None
     """Of the level that is reported; None reports it as it is estimated."""
@@ -61,8 +59,7 @@ class NetworkDenoiser(Denoiser):
                 hint=f"use {self._smallest_tile} pixels or more, or let the image decide",
                 option="tile",
             )
-        if self.engine == "torch":
-            self.net = self.net.to(self.where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net = self.net.to(self.where, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def device(self) -> str:
@@ -71,9 +68,8 @@ class NetworkDenoiser(Denoiser):
 
     @property
     def arithmetic(self) -> str:
-        """See `Denoiser`; the precision is one of `PRECISIONS`, the engine is told if it is not torch."""
-        precision = next(name for name, dtype in PRECISIONS.items() if dtype == self.dtype)
-        return precision if self.engine == "torch" else f"{precision} by {self.engine}"
+        """See `Denoiser`; one of `PRECISIONS`."""
+        return next(name for name, dtype in PRECISIONS.items() if dtype == self.dtype)
 
     @property
     def settings(self) -> str:
@@ -139,7 +135,7 @@ class NetworkDenoiser(Denoiser):
         return joined.to(self.where, non_blocking=True).contiguous(memory_format=torch.channels_last)
 
     def _arithmetic(self) -> AbstractContextManager[object]:
-        if self.dtype == torch.float32 or self.engine == "openvino":
+        if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.where.type, self.dtype)
 

@@ -7,6 +7,7 @@ from typing import Any
 from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.nets.dncnn import DnCNN
 from xray_denoise.nets.lite import Lite
+from xray_denoise.nets.profile_pair import ProfilePair
 from xray_denoise.nets.profile_unet import ProfileUNet
 from xray_denoise.nets.skidnet import SkiDNet
 from xray_denoise.nets.xbdcnn import XBDCNN, WithoutLevels, cbdnet
@@ -21,6 +22,7 @@ NETS: Mapping[str, Callable[..., DenoisingNet]] = {
     "skidnet": SkiDNet,
     "lite": Lite,
     "profile-unet": ProfileUNet,
+    "profile-pair": ProfilePair,
 }
 """Every architecture by the name that cards and `train --net` use."""
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from xray_denoise.nets.blind import DenoisingNet
+from xray_denoise.nets.profile_unet import BANDS, ToldNet
 
 
 def parameters(net: nn.Module) -> int:
@@ -16,7 +17,8 @@ def parameters(net: nn.Module) -> int:
 def multiply_adds_per_pixel(net: DenoisingNet, size: int = 64) -> float:
     """Multiply-adds of the convolutions of one forward pass, per pixel of the image.
 
-    Counted on a `size` x `size` image (a multiple of the stride), zero padding counted as if it were image.
+    Counted on a `size` x `size` image (a multiple of the stride), zero padding counted as if it were image. A network
+    that is told the noise is told of none.
     """
     total = 0
 
@@ -33,7 +35,8 @@ def multiply_adds_per_pixel(net: DenoisingNet, size: int = 64) -> float:
     try:
         with torch.no_grad():
             device = next(net.parameters()).device
-            net(torch.zeros(1, 1, size, size, device=device))
+            maps = [torch.zeros(1, 1 + BANDS, size, size, device=device)] if isinstance(net, ToldNet) else []
+            net(torch.zeros(1, 1, size, size, device=device), *maps)
     finally:
         for hook in hooks:
             hook.remove()

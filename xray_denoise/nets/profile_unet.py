@@ -1,5 +1,7 @@
 """A light U-Net that is told the noise of an image: its deviation at every pixel and the powers of its spectrum."""
 
+import abc
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,7 +54,22 @@ def noise_maps(noisy: Tensor, variance: Tensor, powers: Tensor) -> Tensor:
     return torch.cat([deviation, powers.log()[:, :, None, None].expand(-1, -1, *noisy.shape[2:])], dim=1)
 
 
-class ProfileUNet(DenoisingNet):
+class ToldNet(DenoisingNet):
+    """A network that is told the noise of an image."""
+
+    @abc.abstractmethod
+    def forward(self, noisy: Tensor, maps: Tensor, deviation: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        """(B, 1, H, W), grey level / 255, and its `noise_maps` -> the denoised images, (B, 1, H, W), in 32 bits.
+
+        Args:
+            noisy: images, or windows of them.
+            maps: of the same windows.
+            deviation: (B,), root mean square of the standard deviation over the whole images, in units of 255, where
+                `noisy` are windows; None takes that of `maps`.
+        """
+
+
+class ProfileUNet(ToldNet):
     """Remove noise of a given deviation and spectrum.
 
     The image less its local mean, in units of the noise, is rearranged into four sub-images of half the size; a U-Net
@@ -84,15 +101,15 @@ class ProfileUNet(DenoisingNet):
         )  # of the sub-images: convolutions, and the eight-pixel blocks of the pooling
         self.radius = -(-(2 * seen + 1 + BOX // 2) // self.stride) * self.stride
 
-    def forward(self, noisy: Tensor, maps: Tensor) -> Tensor:  # type: ignore[override]
-        """(B, 1, H, W), grey level / 255, and its `noise_maps` -> the denoised images, (B, 1, H, W), in 32 bits."""
-        deviation = maps[:, :1].clamp_min(FLOOR)
+    def forward(self, noisy: Tensor, maps: Tensor, deviation: Tensor | None = None) -> Tensor:  # type: ignore[override] # noqa: ARG002
+        """See `ToldNet`; all images are treated alike, whatever their `deviation`."""
+        local = maps[:, :1].clamp_min(FLOOR)
         with torch.autocast(noisy.device.type, enabled=False):
             mean = local_mean(noisy)
             known = torch.cat(
                 [
-                    F.pixel_unshuffle((noisy - mean) / (4 * deviation), 2),
-                    F.avg_pool2d(torch.cat([mean, deviation.log() / 4 + 1, maps[:, 1:] / 2], dim=1), 2),
+                    F.pixel_unshuffle((noisy - mean) / (4 * local), 2),
+                    F.avg_pool2d(torch.cat([mean, local.log() / 4 + 1, maps[:, 1:] / 2], dim=1), 2),
                 ],
                 dim=1,
             )
@@ -105,4 +122,4 @@ class ProfileUNet(DenoisingNet):
         for enlarge, layers in zip(self.enlarge, self.up, strict=True):
             features = layers(enlarge(features) + kept.pop())
         correction = F.pixel_shuffle(self.correction(features), 2)
-        return noisy + correction.float() * deviation
+        return noisy + correction.float() * local

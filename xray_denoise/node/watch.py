@@ -63,7 +63,7 @@ class WatchedFolder:
         folder: is watched, to its bottom.
         output: folder of the results; is made where it is not there, and is not watched.
         naming: of the results.
-        plan: plans a run for files; it is called once, with the first of them.
+        plan: plans a run for a file; it is called once, with the first one, and says what is done to all.
         stop: ends the watching; what is being denoised is finished.
         settle: seconds for which a file must not change.
 
@@ -78,7 +78,7 @@ class WatchedFolder:
         folder: Path,
         output: Path,
         naming: Naming,
-        plan: Callable[[list[Path]], Batch],
+        plan: Callable[[Path], Batch],
         stop: threading.Event,
         *,
         settle: float = SETTLE_SECONDS,
@@ -222,7 +222,7 @@ class WatchedFolder:
 
     def _planned(self, begun: list[_Begun]) -> Batch:
         if self.batch is None:
-            self.batch = self._plan([one.job.source for one in begun])
+            self.batch = self._plan(begun[0].job.source)
             if self.batch.log:
                 self.batch.log.open()
         remove_abandoned(one.job.target.parent for one in begun)

@@ -4,11 +4,14 @@
     Hann window of unit energy, FFT, |.|^2              power P(row, column), folded to one quadrant
     mean over rings of frequency                        P_j of `RINGS`; for white noise of variance v it is v
 
+Of two frames of one scene the blocks of their difference over sqrt(2) are taken, so that what does not move cancels.
+
 A stationary normal noise gives P_j = v S_j chi^2(n) / n, S_j being its spectrum and n the degrees of freedom of the
 ring, which the overlap of neighbouring frequencies under the window lowers (`Rings.freedom`).
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -64,12 +67,13 @@ class BlockSpectra:
     """The same at the bright end, inf if it does not."""
 
 
-def block_spectra(image: Values, most_blocks: int = MOST_BLOCKS) -> BlockSpectra:
+def block_spectra(image: Values, most_blocks: int = MOST_BLOCKS, other: Values | None = None) -> BlockSpectra:
     """Spectra of the blocks of an image that are neither padding nor saturated.
 
     Args:
         image: (H, W), finite grey levels.
         most_blocks: more are thinned out evenly.
+        other: (H, W), another frame of the same scene, where there is one.
 
     Returns:
         Their spectra; there are none (B = 0) in an image smaller than a block.
@@ -78,9 +82,23 @@ def block_spectra(image: Values, most_blocks: int = MOST_BLOCKS) -> BlockSpectra
     count = [max(length // (SIDE // 2) - 1, 0) for length in image.shape]
     side = SIDE if count[0] * count[1] >= FEW else SMALL_SIDE
     rings = rings_of(side)
-    blocks = _blocks(image, side, low, high, most_blocks)
-    mean = blocks.mean(axis=(1, 2))
-    return BlockSpectra(rings, mean, _power(blocks - mean[:, None, None]), low, high)
+    frames = [image] if other is None else [image, other]
+    blocks = _blocks(frames, side, low, high, most_blocks)
+    mean = np.mean(blocks, axis=(0, 2, 3))
+    noise = blocks[0] if other is None else (blocks[0] - blocks[1]) / np.sqrt(2)
+    return BlockSpectra(rings, mean, _power(noise - noise.mean(axis=(1, 2))[:, None, None]), low, high)
+
+
+def joined(spectra: Sequence[BlockSpectra]) -> BlockSpectra:
+    """The blocks of several images of one size as if they were of one image."""
+    lows, highs = ([getattr(one, end) for one in spectra] for end in ("low", "high"))
+    return BlockSpectra(
+        spectra[0].rings,
+        np.concatenate([one.mean for one in spectra]),
+        np.concatenate([one.power for one in spectra]),
+        max(lows),
+        min(highs),
+    )
 
 
 @cache
@@ -130,20 +148,25 @@ def _is_spike(image: Values, end: float, following: float) -> bool:
     return at_end >= max(SPIKE_PIXELS, SPIKE * at_following)
 
 
-def _blocks(image: Values, side: int, low: float, high: float, most: int) -> Values:
-    """(B, side, side), the blocks that hold what can be measured, half overlapping or thinned out."""
-    if min(image.shape) < side:
-        return np.zeros((0, side, side))
+def _blocks(frames: Sequence[Values], side: int, low: float, high: float, most: int) -> Values:
+    """(F, B, side, side), the blocks of frames that hold what can be measured, half overlapping or thinned out."""
+    shape = frames[0].shape
+    if min(shape) < side:
+        return np.zeros((len(frames), 0, side, side))
     step = side / 2
-    whole = np.prod([(length - side) // step + 1 for length in image.shape])
+    whole = np.prod([(length - side) // step + 1 for length in shape])
     step *= max(np.sqrt(whole / most), 1.0)
-    rows, columns = (_starts(length, side, step) for length in image.shape)
-    view = np.lib.stride_tricks.sliding_window_view(image, (side, side))
-    blocks = view[np.ix_(rows, columns)].reshape(-1, side, side)
-    cells = blocks.reshape(-1, side // CELL, CELL, side // CELL, CELL)
-    constant = (cells.max(axis=(2, 4)) == cells.min(axis=(2, 4))).any(axis=(1, 2))
-    saturated = ((blocks <= low) | (blocks >= high)).mean(axis=(1, 2))
-    return np.asarray(blocks[~constant & (saturated <= MOST_SATURATED)])
+    rows, columns = (_starts(length, side, step) for length in shape)
+    found, kept = [], np.True_
+    for image in frames:
+        view = np.lib.stride_tricks.sliding_window_view(image, (side, side))
+        blocks = view[np.ix_(rows, columns)].reshape(-1, side, side)
+        cells = blocks.reshape(-1, side // CELL, CELL, side // CELL, CELL)
+        constant = (cells.max(axis=(2, 4)) == cells.min(axis=(2, 4))).any(axis=(1, 2))
+        saturated = ((blocks <= low) | (blocks >= high)).mean(axis=(1, 2))
+        kept = kept & ~constant & (saturated <= MOST_SATURATED)
+        found.append(blocks)
+    return np.array([blocks[kept] for blocks in found])
 
 
 def _starts(length: int, side: int, step: float) -> NDArray[np.intp]:

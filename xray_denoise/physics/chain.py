@@ -25,16 +25,15 @@ References:
 """
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_denoise.physics.lookup_table import LookUpTable
 from xray_denoise.physics.profile import NoiseProfile, Values, kernel_of
 from xray_denoise.scale import GREY_MAX, MID_GREY
-
-Curve = Literal["raw", "square root", "logarithm"]
 
 PROFILE_KNOTS = 35
 """Grey levels at which a computed profile knows its deviation: every 7.5, mid-grey among them."""
@@ -46,86 +45,6 @@ WIDEST_MASK = 10.0
 """Largest deviation of the Gaussian of an edge enhancement, pixels."""
 MOST_PHOTONS = 1e18
 """Above it numpy draws no Poisson numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class LookUpTable:
-    """How linear exposure becomes grey level: a compression, then a tone curve.
-
-        raw            u = s / full
-        square root    u = sqrt(s / full)
-        logarithm      u = 1 + ln(s / full) / latitude
-        negative       u becomes 1 - u: much exposure is dark, as radiographs are shown
-        tone curve     g = 255 (L(c (u - 1/2)) - L(-c / 2)) / (L(c / 2) - L(-c / 2)),  L(x) = 1 / (1 + exp(-x))
-
-    The table ends at grey levels 0 and 255; exposures outside saturate.
-
-    Raises:
-        ValueError: a number is out of range.
-    """
-
-    curve: Curve = "raw"
-    negative: bool = False
-    latitude: float = 3.0
-    """Range of the logarithm: ln of the ratio of the largest to the smallest exposure, > 0, at most 12."""
-    contrast: float = 0.0
-    """Steepness c of the sigmoid tone curve, 0 (a straight line) to 12."""
-    full: float = 16383.0
-    """Largest linear exposure, DN, > 0."""
-
-    def __post_init__(self) -> None:
-        if self.curve not in ("raw", "square root", "logarithm"):
-            raise ValueError(f"a look-up table is raw, square root or logarithm, not {self.curve!r}")
-        if not (0 < self.latitude <= 12 and 0 <= self.contrast <= 12 and 0 < self.full < math.inf):
-            raise ValueError("a look-up table needs a latitude in (0, 12], a contrast in [0, 12] and a positive range")
-
-    def grey(self, exposure: NDArray[np.floating]) -> Values:
-        """T(s): grey levels 0..255 of linear exposures, DN (any real number), same shape."""
-        share = np.clip(np.asarray(exposure, dtype=np.float64) / self.full, 0.0, 1.0)
-        if self.curve == "square root":
-            share = np.sqrt(share)
-        elif self.curve == "logarithm":
-            share = 1 + np.log(np.maximum(share, math.exp(-self.latitude))) / self.latitude
-        shown = 1 - share if self.negative else share
-        if self.contrast:
-            shown = 0.5 + (_logistic(self.contrast * (shown - 0.5)) - 0.5) / self._height
-        return np.asarray(GREY_MAX * np.clip(shown, 0.0, 1.0))
-
-    def exposure(self, grey: NDArray[np.floating]) -> Values:
-        """T^-1(g): linear exposures, DN, of grey levels 0..255, same shape."""
-        shown = np.clip(np.asarray(grey, dtype=np.float64) / GREY_MAX, 0.0, 1.0)
-        if self.contrast:
-            level = 0.5 + (shown - 0.5) * self._height
-            shown = 0.5 + np.log(level / (1 - level)) / self.contrast
-        share = 1 - shown if self.negative else shown
-        if self.curve == "square root":
-            share = share**2
-        elif self.curve == "logarithm":
-            share = np.exp((share - 1) * self.latitude)
-        return np.asarray(self.full * share)
-
-    def slope(self, exposure: NDArray[np.floating]) -> Values:
-        """|T'(s)|, grey levels per DN, at exposures above 0, same shape; saturation is not counted."""
-        share = np.asarray(exposure, dtype=np.float64) / self.full
-        if self.curve == "raw":
-            steepness = np.ones_like(share)
-        elif self.curve == "square root":
-            steepness, share = 0.5 / np.sqrt(share), np.sqrt(share)
-        else:
-            steepness, share = 1 / (self.latitude * share), 1 + np.log(share) / self.latitude
-        if self.contrast:  # the sigmoid is symmetric, so the sign of a negative does not matter
-            level = _logistic(self.contrast * (share - 0.5))
-            steepness = steepness * self.contrast * level * (1 - level) / self._height
-        return np.asarray(steepness * GREY_MAX / self.full)
-
-    @property
-    def _height(self) -> float:
-        """What the sigmoid spans between both ends of the table."""
-        return math.tanh(self.contrast / 4)
-
-
-def _logistic(argument: Values) -> Values:
-    return np.asarray(1 / (1 + np.exp(-argument)))
 
 
 def light_spread(core: float, tail: float = 0.0, reach: float = 5.0, ratio: float = 1.0) -> Values:
@@ -146,7 +65,8 @@ def light_spread(core: float, tail: float = 0.0, reach: float = 5.0, ratio: floa
     return np.asarray((1 - tail) * near / near.sum() + tail * far / far.sum())
 
 
-def _point() -> Values:
+def point() -> Values:
+    """A spread that leaves an image as it is."""
     return np.ones((1, 1))
 
 
@@ -158,16 +78,16 @@ class Chain:
         ValueError: a number is out of range, or a spread is no spread.
     """
 
-    table: LookUpTable = LookUpTable()
+    table: LookUpTable = field(default_factory=LookUpTable)
     gain: float = 1.0
     """K, DN per photon, >= 0; 0 means no quantum noise."""
-    spread: Values = field(default_factory=_point)
+    spread: Values = field(default_factory=point)
     """h, (S, T), odd sides, >= 0: the light of one photon over the pixels; scaled to sum to 1."""
     electronics: float = 0.0
     """e, standard deviation of the electronic noise, DN, >= 0; always white."""
     structure: float = 0.0
     """p, standard deviation of the fixed pattern relative to the exposure, 0..1."""
-    grain: Values = field(default_factory=_point)
+    grain: Values = field(default_factory=point)
     """(S, T), odd sides, >= 0: what the white pattern is blurred with, any scale."""
     pattern_seed: int = 0
     """Of the fixed pattern: detectors of one seed have one pattern, at each image size."""
@@ -256,7 +176,7 @@ class Chain:
         slope = self.table.slope(np.maximum(signal, np.sqrt(parts.sum(axis=0))).clip(self.table.full * 1e-9))
         deviation = slope * np.sqrt(np.tensordot(self.energies(), parts, axes=1))
         power = np.tensordot(self.variances(self.table.exposure(np.array(spectrum_at))), self._powers(), axes=1)
-        profile = NoiseProfile(grey, deviation, kernel_of(power) if power.any() else _point())
+        profile = NoiseProfile(grey, deviation, kernel_of(power) if power.any() else point())
         return profile if self.bits is None else profile.rounded(self.bits, spectrum_at)
 
     def energies(self) -> Values:
@@ -266,7 +186,7 @@ class Chain:
     def _powers(self) -> Values:
         """(3, N, N), power spectra in the finished image of quantum, electronic and structural noise of variance 1."""
         side = SPECTRUM_SIDE
-        shapes = [self.spread / _norm(self.spread), _point(), self.grain / _norm(self.grain)]
+        shapes = [self.spread / _norm(self.spread), point(), self.grain / _norm(self.grain)]
         mask = np.abs(np.fft.fft2(self._mask(), (side, side))) ** 2
         powers = np.stack([np.abs(np.fft.fft2(shape, (side, side))) ** 2 * mask for shape in shapes])
         return powers if self.resampling == 1 else np.stack([_resampled(power, self.resampling) for power in powers])
@@ -274,7 +194,7 @@ class Chain:
     def _mask(self) -> Values:
         """The kernel of the edge enhancement, (S, S)."""
         if not self.sharpening:
-            return _point()
+            return point()
         half = math.ceil(4 * self.sharpening_width)
         line = np.exp(-(np.arange(-half, half + 1) ** 2) / (2 * self.sharpening_width**2))
         kernel = -self.sharpening * np.outer(line, line) / line.sum() ** 2
@@ -383,108 +303,3 @@ def _resampled(power: Values, factor: float) -> Values:
     within = slice(first, first + 2 * most + 1)
     covariance[within, within] = (transfer @ power @ transfer.T).real / side**2
     return np.asarray(np.fft.fft2(np.fft.ifftshift(covariance)).real.clip(0))
-
-
-@dataclass(frozen=True, slots=True)
-class _Detector:
-    """What does not depend on the dose; shares are of the variance in linear exposure at mid-grey."""
-
-    table: LookUpTable
-    core: float
-    """Of the scintillator, pixels; 0 means that it spreads no light."""
-    tail: float = 0.0
-    reach: float = 5.0
-    ratio: float = 1.0
-    electronic: float = 0.0
-    structural: float = 0.0
-    grain: float = 0.0
-    """Deviation of the Gaussian that shapes the fixed pattern, pixels."""
-    sharpening: float = 0.0
-    sharpening_width: float = 2.0
-
-
-MOST_STRUCTURE = 0.015
-"""Amplitude of the fixed pattern of a named detector, at most; stronger noise is the quanta's."""
-STRONGEST = 50.0
-"""Largest deviation at mid-grey that a named detector is made for, grey levels."""
-
-_DETECTORS = {
-    "white": _Detector(LookUpTable("raw"), core=0.0, electronic=0.3),
-    "selenium": _Detector(LookUpTable("raw", negative=True), core=0.45, electronic=0.1),
-    "csi": _Detector(
-        LookUpTable("logarithm", negative=True, latitude=3.0, contrast=3.0),
-        core=0.55,
-        tail=0.7,
-        reach=4.0,
-        ratio=1.1,
-        electronic=0.1,
-    ),
-    "cr": _Detector(
-        LookUpTable("logarithm", negative=True, latitude=3.5),
-        core=0.65,
-        ratio=1.2,
-        electronic=0.05,
-        structural=0.25,
-        grain=1.0,
-    ),
-    "processed": _Detector(
-        LookUpTable("logarithm", negative=True, latitude=4.0, contrast=4.0),
-        core=0.7,
-        tail=0.1,
-        electronic=0.05,
-        structural=0.1,
-        grain=1.0,
-        sharpening=1.5,
-        sharpening_width=2.5,
-    ),
-}
-DETECTORS = tuple(_DETECTORS)
-"""Names of the detectors that `detector` makes."""
-
-
-def detector(name: str, deviation: float, *, bits: int | None = None) -> Chain:
-    """A named detector at the exposure that leads to a wanted noise.
-
-    Args:
-        name: one of `DETECTORS`; docs/noise.md has their figures.
-        deviation: standard deviation of the noise at mid-grey before rounding, to first order, grey levels, 0..50.
-        bits: what the result is rounded to, 8..16; None leaves it as it is.
-
-    Raises:
-        ValueError: no such detector, or a deviation out of range.
-    """
-    if name not in _DETECTORS:
-        raise ValueError(f"no detector is called {name!r}; choose one of {', '.join(DETECTORS)}")
-    if not 0 <= deviation <= STRONGEST:
-        raise ValueError(f"the deviation at mid-grey is 0 to {STRONGEST:g} grey levels, got {deviation}")
-    made = _DETECTORS[name]
-    unit = Chain(
-        table=made.table,
-        spread=light_spread(made.core, made.tail, made.reach, made.ratio) if made.core else _point(),
-        grain=light_spread(made.grain) if made.grain else _point(),
-        sharpening=made.sharpening,
-        sharpening_width=made.sharpening_width,
-        bits=bits,
-    )
-    signal = float(made.table.exposure(np.array(MID_GREY)))
-    energies = unit.energies()
-    wanted = (deviation / float(made.table.slope(np.array(signal)))) ** 2
-    shares = np.array([1 - made.electronic - made.structural, made.electronic, made.structural])
-    _, electronic, structural = shares * wanted / float(shares @ energies)
-    structure = min(math.sqrt(structural) / signal, MOST_STRUCTURE)
-    quantum = (wanted - electronic * energies[1] - (structure * signal) ** 2 * energies[2]) / energies[0]
-    return replace(
-        unit,
-        gain=float(quantum) / signal / float((unit.spread**2).sum()),
-        electronics=math.sqrt(electronic),
-        structure=structure,
-    )
-
-
-def detector_profile(name: str, deviation: float) -> NoiseProfile:
-    """The noise of a named detector whose deviation at mid-grey is `deviation` grey levels, not rounded.
-
-    Raises:
-        ValueError: no such detector, or a deviation out of range.
-    """
-    return detector(name, deviation).profile()

@@ -23,19 +23,24 @@ the spectrum decides alone, as far as no plausible detector has it.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.block_spectra import MOST_BLOCKS, BlockSpectra, Rings, block_spectra, rings_of
+from xray_denoise.physics.block_spectra import MOST_BLOCKS, BlockSpectra, Rings, block_spectra, joined, rings_of
 from xray_denoise.physics.estimate import Saturation, estimate_level
 from xray_denoise.physics.profile import LARGEST_LEVEL, NoiseProfile, kernel_of
 from xray_denoise.scale import GREY_MAX
 
 Values = NDArray[np.float64]
 
+COARSE, CHANGED = 32, 0.5
+"""Side of the blocks whose means tell whether two frames show the same, pixels, and how much these means may differ:
+standard deviation of their differences relative to that of themselves."""
 FEWEST_BLOCKS = 20
 """With fewer the estimate is the one of `estimate_level`."""
 CLASSES, CLASS_BLOCKS = 12, 60
@@ -91,17 +96,61 @@ def estimate_profile(image: NDArray[np.floating], most_blocks: int = MOST_BLOCKS
         The profile, with a kernel of at most 31x31 pixels and never larger than the image, and the confidence.
     """
     grey = np.asarray(image, dtype=np.float64)
-    spectra = block_spectra(grey, most_blocks)
+    return _estimate(block_spectra(grey, most_blocks), grey.shape) or _too_little(grey)
+
+
+def estimate_scene_profile(
+    frames: Sequence[NDArray[np.floating]], most_blocks: int = MOST_BLOCKS
+) -> ProfileEstimate | None:
+    """Estimate the noise of the frames of one scene from what changes between them.
+
+    Structure that stays where it is cancels in the difference of two frames, so that it cannot be taken for noise. What
+    moves is kept out of the estimate as structure is by `estimate_profile`. A fixed pattern of the detector cancels
+    too.
+
+    Args:
+        frames: at least two, (H, W) each and alike, finite grey levels, in the order in which they were taken.
+        most_blocks: of all frames together that are looked at.
+
+    Returns:
+        The profile as `estimate_profile` gives it; None where the frames show different things, differ in size, or are
+        too small.
+    """
+    greys = [np.asarray(frame, dtype=np.float64) for frame in frames]
+    pairs = [(one, two) for one, two in pairwise(greys) if _is_one_scene(one, two)]
+    if len(pairs) < len(greys) - 1 or not pairs:
+        return None
+    spectra = [block_spectra(one, most_blocks // len(pairs), two) for one, two in pairs]
+    return _estimate(joined(spectra), greys[0].shape, alike=True)
+
+
+def _is_one_scene(one: Values, two: Values) -> bool:
+    """Whether two frames show the same: their coarse structure differs less than it varies within them."""
+    if one.shape != two.shape or min(one.shape) < COARSE:
+        return False
+    rows, columns = (length // COARSE for length in one.shape)
+    coarse = [
+        frame[: rows * COARSE, : columns * COARSE].reshape(rows, COARSE, columns, COARSE).mean(axis=(1, 3))
+        for frame in (one, two)
+    ]
+    return bool((coarse[0] - coarse[1]).std() <= CHANGED * min(frame.std() for frame in coarse))
+
+
+def _estimate(spectra: BlockSpectra, shape: tuple[int, ...], *, alike: bool = False) -> ProfileEstimate | None:
+    """The profile that blocks of images of a shape tell of; None where they are too few or have no power.
+
+    With `alike` all that the blocks have in common is noise.
+    """
     if len(spectra.mean) < FEWEST_BLOCKS:
-        return _too_little(grey)
+        return None
     fit = _fit(spectra)
     if fit is None:
-        return _too_little(grey)
-    spectrum, share = _separate(fit, spectra.rings)
+        return None
+    spectrum, share = (fit.spectrum, 1.0) if alike else _separate(fit, spectra.rings)
     power = _plane(spectrum, fit.angular * share, spectra.rings)
     level = power.mean()
     greys, deviation = _unsaturated(fit.grey, np.sqrt(np.exp(fit.level) * level), spectra)
-    side = min(KERNEL_SIDE, *(length - 1 + length % 2 for length in grey.shape))
+    side = min(KERNEL_SIDE, *(length - 1 + length % 2 for length in shape))
     profile = NoiseProfile(greys, deviation, _trimmed(kernel_of(power / level, side)))
     return ProfileEstimate(profile, share)
 

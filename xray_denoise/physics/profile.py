@@ -5,8 +5,8 @@
 g is the noise-free image and f the exposure in grey levels (0..255 spans the image); d is the standard deviation of
 the noise. To first order this describes any finished radiograph: look-up tables bend d, and scintillators, sharpening
 and resampling shape the spectrum. `NoiseLevel` is the special case of white noise whose variance is a line;
-`xray_denoise.physics.chain` computes the profile of a detector. One spectrum stands for all grey levels. Saturation at
-0 and 255 is not part of a profile.
+`physics.detectors` computes the profile of a detector. One spectrum stands for all grey levels. Saturation at 0 and 255
+is not part of a profile.
 """
 
 import json

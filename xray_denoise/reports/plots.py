@@ -31,7 +31,7 @@ Triple = tuple[float, float, float]
 
 
 class Timing(NamedTuple):
-    """One method on one image; `runtime` is the engine and precision of a network, which end its title."""
+    """One method on one image; `runtime` is the precision of a network, which ends its title."""
 
     title: str
     runtime: str
@@ -98,7 +98,7 @@ def psnr_by_level(table: Table) -> bytes:
 def psnr_by_time(found: Sequence[Timing]) -> bytes:
     """PSNR of every row that has one against its median time, with a bar from fastest to slowest, as SVG.
 
-    A method has one colour and marker, filled in another way for each engine and precision. What lies `FAR_BELOW` all
+    A method has one colour and marker, filled in another way for each precision. What lies `FAR_BELOW` all
     others is named above the plot.
     """
     known = {one.title: one for one in found if one.seconds and one.psnr is not None and math.isfinite(one.psnr)}

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from xray_denoise import nets
-from xray_denoise.denoisers.network import engine_for, kind_of
+from xray_denoise.denoisers.network import kind_of
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import metrics
@@ -43,7 +43,7 @@ def appraised(
     if held_out:
         head["val_psnr"] = round(ValidationSet.blind(held_out, seed)(net).psnr, 3)
         if isinstance(noise, DetectorRange):
-            told = ValidationSet.told(held_out, seed, noise.deviation)(net)
+            told = ValidationSet.told(held_out, seed)(net)
             head |= {name: round(value, 3) for name, value in told.parts.items()}
         elif isinstance(net, BlindNet):
             head |= levels_of(net, held_out, noise, seed)
@@ -69,7 +69,7 @@ def levels_of(net: BlindNet, images: GreyImages, noise: NoiseRange | WideRange, 
     """
     rng = np.random.default_rng((seed, 1))
     device = next(net.parameters()).device
-    denoiser = kind_of(net)(nets.copy_of(net).eval(), where=device, engine=engine_for(net, "auto", device))
+    denoiser = kind_of(net)(nets.copy_of(net).eval(), where=device)
     estimated, true = [], []
     for image in images:
         clean = image[middle(image.shape, CALIBRATION_SIZE)]

@@ -21,6 +21,7 @@ from xray_denoise.physics.noise_estimate import estimate_profile as _profile_of
 from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.radiograph import checked_range
 from xray_denoise.scale import GREY_MAX
+from xray_denoise.tasks.batch import READ_AHEAD
 from xray_denoise.tasks.models import load
 from xray_denoise.tasks.remarks import Strength, check_strength, remarks_on
 
@@ -67,7 +68,7 @@ def denoise(
             uint16, whatever the values. Give (0, 4095) for 12 bits in 16, and (0, 1) for floats from 0 to 1.
         model: a name of `models()`, "auto", a .safetensors file with its card beside it, or what `load` gave.
         profile_or_level: the noise where it is known, over grey levels (0..255 over the value range); None has it
-            estimated from each image.
+            estimated from each image, and from the first ones of a stack if they show one scene.
         strength: share of the predicted change that is made, 0..1; 0 gives the input back bit by bit, and "auto"
             takes less than 1 where structure would be removed (docs/notes.md).
         device: "auto", "cpu", "cuda", "cuda:N" or "mps"; not for a model that is loaded.
@@ -103,9 +104,12 @@ def denoise(
         model = load(model, device=device)
     model.require(profile_or_level)
     stack = values if values.ndim == 3 else values[None]
+    told = profile_or_level
+    if told is None and len(stack) > 1:
+        told = model.noise_of_scene([_grey(one, span) for one in stack[:READ_AHEAD]])
     result, noises, removed, strengths = np.empty_like(stack), [], [], []
     for index, one in enumerate(stack):
-        changed, noise, used = _denoised(one, span, model, profile_or_level, strength)
+        changed, noise, used = _denoised(one, span, model, told, strength, given=profile_or_level)
         result[index] = changed
         noises.append(noise)
         strengths.append(used)
@@ -172,10 +176,16 @@ def estimate_profile(image: ArrayLike, *, value_range: tuple[float, float] | Non
 
 
 def _denoised(
-    values: NDArray[Any], span: tuple[float, float], denoiser: Denoiser, given: Noise | None, strength: Strength
+    values: NDArray[Any],
+    span: tuple[float, float],
+    denoiser: Denoiser,
+    told: Noise | None,
+    strength: Strength,
+    *,
+    given: Noise | None,
 ) -> tuple[NDArray[Any], Noise | None, float]:
     """One image, denoised in its own values, its noise, and the strength that was used."""
-    found = denoiser(_grey(values, span), given)
+    found = denoiser(_grey(values, span), told)
     if not np.isfinite(found.removed).all():
         raise XrayDenoiseError(
             f"'{denoiser.name}' produced NaN or infinity for this image",

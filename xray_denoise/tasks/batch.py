@@ -185,13 +185,23 @@ def _denoise(job: Job, reading: Future[_Source], writer: Pool) -> Future[Outcome
 
 def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
     denoiser, noise = source.options.denoiser, source.options.noise
+    opening = list(islice(source.frames, READ_AHEAD))
+    if noise is None and len(opening) > 1:
+        noise = denoiser.noise_of_scene([radiograph.grey for radiograph in opening])
     listener = None if source.options.on_progress is None else partial(source.options.on_progress, job)
-    for radiograph in source.frames:
+    for radiograph in _released(opening, source.frames):
         start = time.perf_counter()
         with progress.listening(listener):
             result = denoiser(radiograph.grey, noise)
         listener = None
         yield _Denoised(radiograph, result, time.perf_counter() - start)
+
+
+def _released(opening: list[Radiograph], others: Iterator[Radiograph]) -> Iterator[Radiograph]:
+    """All frames of a file; none is held on to."""
+    while opening:
+        yield opening.pop(0)
+    yield from others
 
 
 def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:

@@ -24,8 +24,8 @@ from xray_denoise.training.presets import SYSTEMS
 from xray_denoise.training.validation import Validation
 
 FILE_NAME = "best.pt"
-TOLD = "profile-unet"
-"""The architecture that is told the noise, and trained on that of detectors only."""
+TOLD = ("profile-unet", "profile-pair")
+"""The architectures that are told the noise, and trained on that of detectors only."""
 
 
 def system_of(card: weights.Card) -> str:
@@ -53,7 +53,7 @@ def noise_of(net: str, card: weights.Card | None) -> NoiseRange | WideRange | De
         net: architecture.
         card: of the model that it begins with; None begins afresh.
     """
-    if net == TOLD:
+    if net in TOLD:
         return DetectorRange()
     if card is None:
         return NoiseRange()

@@ -33,7 +33,7 @@ from xray_denoise.tasks.jobs import (
     plan_jobs,
 )
 from xray_denoise.tasks.manifest import Manifest
-from xray_denoise.tasks.models import Device, Engine, Precision, load
+from xray_denoise.tasks.models import Device, Precision, load
 from xray_denoise.tasks.options import Existing, Options
 from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.remarks import Strength
@@ -174,7 +174,6 @@ def denoise_files(
     log: AnyPath | None = None,
     device: Device = "auto",
     precision: Precision = "auto",
-    engine: Engine = "auto",
     tile: int | None = None,
     batch_size: int = 1,
     threads: int | None = None,
@@ -210,10 +209,9 @@ def denoise_files(
         report: HTML page with the images before and after.
         report_names: name the files on that page; names may tell who a patient is.
         log: file of JSON lines with every outcome (docs/api.md lists the fields).
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; ignored, like precision, engine, tile and batch_size, where
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; ignored, like precision, tile and batch_size, where
             the model is loaded already.
         precision: arithmetic of the network: "auto", "fp32", "bf16" or "fp16".
-        engine: what runs the network on a CPU: "auto", "torch" or "openvino".
         tile: side of the tiles in pixels; None chooses it by the image.
         batch_size: tiles in a pass.
         threads: CPU threads of this process; None leaves them as they are.
@@ -245,7 +243,6 @@ def denoise_files(
         ("existing", existing, Existing),
         ("on_error", on_error, OnError),
         ("precision", precision, Precision),
-        ("engine", engine, Engine),
     ):
         check_choice(option, value, choices)
     if bits not in (None, 8, 16):
@@ -268,7 +265,7 @@ def denoise_files(
     if threads is not None:
         denoisers.set_threads(threads)
     if isinstance(model, str | os.PathLike):
-        model = load(model, device=device, precision=precision, engine=engine, tile=tile, batch_size=batch_size)
+        model = load(model, device=device, precision=precision, tile=tile, batch_size=batch_size)
     table = None
     if save_uncertainty:
         beside = weights.uncertainty_path(weights.folder() / f"{model.name}.safetensors")

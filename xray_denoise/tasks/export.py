@@ -20,7 +20,7 @@ from xray_denoise.extras import require
 from xray_denoise.files.atomic import write_bytes
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.nets.level_encoding import noise_variance
-from xray_denoise.nets.profile_unet import BANDS, ProfileUNet, noise_maps
+from xray_denoise.nets.profile_unet import BANDS, ToldNet, noise_maps
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.profile import KNOTS
@@ -76,7 +76,7 @@ class InGreyLevels(nn.Module):
 class ToldInGreyLevels(nn.Module):
     """A network that is told the noise, as others use it; grey levels in and out."""
 
-    def __init__(self, net: ProfileUNet) -> None:
+    def __init__(self, net: ToldNet) -> None:
         super().__init__()
         self.net = net
 
@@ -102,7 +102,7 @@ def export(model: str, target: Path) -> Exported:
         raise UnwritableFileError("{path} exists already", path=target, hint="choose another name", option="target")
     card = weights.find(model)
     net = weights.load(card)
-    shown = (ToldInGreyLevels(net) if isinstance(net, ProfileUNet) else InGreyLevels(net)).eval()
+    shown = (ToldInGreyLevels(net) if isinstance(net, ToldNet) else InGreyLevels(net)).eval()
     content = _onnx(shown, net.stride, card)
     difference = _difference(content, shown)
     if not difference <= PARITY:

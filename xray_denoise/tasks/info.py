@@ -20,7 +20,6 @@ PACKAGES = (
     "pytorch-msssim",
     "matplotlib",
     "bm3d",
-    "openvino",
     "imagecodecs",
     "pyjpegls",
     "pylibjpeg-openjpeg",

@@ -10,7 +10,6 @@ from xray_denoise.extras import require
 
 Device = str
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Engine = Literal["auto", "torch", "openvino"]
 
 
 def models() -> list[str]:
@@ -29,7 +28,6 @@ def load(
     *,
     device: Device = "auto",
     precision: Precision = "auto",
-    engine: Engine = "auto",
     tile: int | None = None,
     batch_size: int = 1,
 ) -> Denoiser:
@@ -39,7 +37,6 @@ def load(
         name_or_path: a name of `models()`, "auto", or a .safetensors file with its card beside it.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps"; there is no silent fallback.
         precision: arithmetic of the network: "auto", "fp32", "bf16" or "fp16".
-        engine: what runs the network on a CPU: "auto", "torch" or "openvino".
         tile: side of the tiles in pixels; None chooses it by the image.
         batch_size: tiles in a pass.
 
@@ -64,15 +61,13 @@ def load(
         raise UsageError(f"a pass takes at least one tile, not {batch_size}", hint="for example 4", option="batch_size")
     if denoisers.missing(name):
         require(denoisers.BM3D, denoisers.BM3D, f"'{name}'")
-    denoiser = denoisers.get(name, Runtime(device, precision, tile, batch_size, engine))
+    denoiser = denoisers.get(name, Runtime(device, precision, tile, batch_size))
     if not denoiser.weights_sha256:
-        _refuse_for_classical(denoiser.name, device, precision, engine, tile, batch_size)
+        _refuse_for_classical(denoiser.name, device, precision, tile, batch_size)
     return denoiser
 
 
-def _refuse_for_classical(
-    name: str, device: Device, precision: Precision, engine: Engine, tile: int | None, batch_size: int
-) -> None:
+def _refuse_for_classical(name: str, device: Device, precision: Precision, tile: int | None, batch_size: int) -> None:
     """Refuse what only a network can follow; a classical method computes in 32 bits or more, the image as a whole."""
     if device not in ("auto", "cpu"):
         raise UsageError(
@@ -80,7 +75,6 @@ def _refuse_for_classical(
         )
     given = {
         "precision": precision not in ("auto", "fp32"),
-        "engine": engine != "auto",
         "tile": tile is not None,
         "batch_size": batch_size != 1,
     }

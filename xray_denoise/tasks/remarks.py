@@ -37,7 +37,7 @@ MOST_SHARE = 1.25
 COLOURED, SURE = 2.0, 0.5
 """Decibels that the power of a band may differ from what the model was told, and the confidence that it takes."""
 SILENT = -9.0
-"""Power of the highest band, dB relative to white noise, below which no detector of `physics.chain` comes."""
+"""Power of the highest band, dB relative to white noise, below which no detector of `physics.detectors` comes."""
 
 
 @dataclass(frozen=True, slots=True)

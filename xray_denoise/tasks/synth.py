@@ -25,7 +25,7 @@ from xray_denoise.errors import (
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.profiles import read_profile, write_profile
 from xray_denoise.phantom.chest import chest_phantom
-from xray_denoise.physics import chain, metrics
+from xray_denoise.physics import detectors, metrics
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
@@ -81,13 +81,13 @@ class DetectorNoise:
     """The noise of a named detector."""
 
     name: str
-    """One of `physics.chain.DETECTORS`."""
+    """One of `physics.detectors.DETECTORS`."""
     deviation: float
     """At mid-grey and before rounding, grey levels, 0..50."""
 
     def draw(self, clean: Grey, seed: Seed) -> Drawn:
         """Draw an exposure of `clean`."""
-        detector = chain.detector(self.name, self.deviation)
+        detector = detectors.detector(self.name, self.deviation)
         noisy = detector.expose(clean.clip(0, GREY_MAX), np.random.default_rng(seed))
         return _drawn(noisy, self.name, self.deviation, detector.profile())
 

@@ -22,7 +22,6 @@ from lightning_fabric import Fabric
 
 from xray_denoise import __version__, nets, weights
 from xray_denoise.denoisers.devices import choose_device, has_fast_bf16
-from xray_denoise.denoisers.engine import OpenVino, choose_engine
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.files.atomic import write_bytes
 from xray_denoise.files.folders import make_folder
@@ -153,18 +152,18 @@ def check(plan: Plan) -> None:
             hint="resume it, or choose another folder",
             option="resume",
         )
-    if (plan.net == TOLD) != isinstance(plan.schedule.noise, DetectorRange):
-        told = "trained on the noise of detectors" if plan.net == TOLD else "not told the noise of a detector"
+    if (plan.net in TOLD) != isinstance(plan.schedule.noise, DetectorRange):
+        told = "trained on the noise of detectors" if plan.net in TOLD else "not told the noise of a detector"
         raise UsageError(f"a {plan.net} is {told}", hint="choose the noise that suits the network", option="noise")
     if plan.init:
         check_base(weights.find(plan.init), plan.system, plan.level)
     if plan.teacher:
-        if plan.net == TOLD:
+        if plan.net in TOLD:
             raise UsageError(
                 f"a {plan.net} is trained without a teacher", hint="leave the teacher out", option="teacher"
             )
         teacher = weights.find(plan.teacher)
-        if teacher.net == TOLD:
+        if teacher.net in TOLD:
             raise UsageError(
                 f"'{teacher.name}' must be told the noise, so it cannot be a teacher",
                 hint="choose a model that estimates the noise, or does without",
@@ -253,7 +252,7 @@ def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet:
             hint="hold out larger images",
             option="val",
         )
-    return ValidationSet.told(held_out[:TOLD_IMAGES], plan.seed, noise.deviation)
+    return ValidationSet.told(held_out[:TOLD_IMAGES], plan.seed, weak=noise.paper < 1, strong=noise.paper > 0)
 
 
 def is_finished(plan: Plan) -> bool:
@@ -335,11 +334,12 @@ def _fabric(plan: Plan) -> Fabric:
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", plan.devices))  # torchrun has started them already
     nodes = int(os.environ["WORLD_SIZE"]) // processes if "LOCAL_WORLD_SIZE" in os.environ else 1
     one = [device.index] if device.type == "cuda" and device.index is not None else 1
+    strategy = "ddp_find_unused_parameters_true" if plan.net == "profile-pair" else "ddp"  # a patch needs one of a pair
     return Fabric(
         accelerator=device.type,
         devices=processes if processes > 1 else one,
         num_nodes=nodes,
-        strategy="ddp" if processes * nodes > 1 else "auto",
+        strategy=strategy if processes * nodes > 1 else "auto",
         precision=names[precision],  # type: ignore[arg-type]
     )
 
@@ -362,11 +362,8 @@ def _source(images: GreyImages, plan: Plan, device: torch.device, teacher: weigh
 
 
 def _answers(teacher: weights.Card, device: torch.device) -> Teacher:
-    """The teacher, by the engine that `auto` takes for it on `device`."""
-    net = weights.load(teacher)
-    if choose_engine("auto", device, torch.float32, net.shrink) == "openvino":
-        return OpenVino(net, torch.float32, torch.get_num_threads())
-    return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    """The teacher on `device`."""
+    return weights.load(teacher).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _write_history(rows: Sequence[Row], run: Path) -> None:

@@ -136,6 +136,11 @@ def curves(draw: Draw) -> tuple[Tensor, Tensor]:
     return found, white
 
 
+WHITE, SELENIUM, SCINTILLATOR = 0.15, 0.25, 0.65
+"""Shares of the patches with these spectra, each with those before it; the others are processed. Correlated noise is
+the more common in radiographs, and the harder to learn."""
+
+
 def spectra(draw: Draw, side: int) -> Tensor:
     """Power of the correlated part at each frequency, relative to white: (B, side, side // 2 + 1), layout of rfft2."""
     device = draw.generator.device
@@ -149,19 +154,19 @@ def spectra(draw: Draw, side: int) -> Tensor:
         return values[:, None, None]
 
     weak = column(draw.uniform(0.1, 0.45))
-    width = torch.where(kind < 0.4, weak, column(draw.uniform(0.4, 1.3)))
+    width = torch.where(kind < SELENIUM, weak, column(draw.uniform(0.4, 1.3)))
     core = (-2 * (math.pi * width * frequency).square()).exp()
-    tail = torch.where(kind < 0.4, 0.0, column(draw.uniform(0, 0.5)) * column(draw.share(0.7)))
+    tail = torch.where(kind < SELENIUM, 0.0, column(draw.uniform(0, 0.5)) * column(draw.share(0.7)))
     length = column(draw.uniform(1, 5))
     transfer = (1 - tail) * core + tail * (-2 * math.pi * length * frequency).exp()
-    processed = kind >= 0.8
+    processed = kind >= SCINTILLATOR
     gain = column(draw.uniform(0.7, 3)) * column(draw.share(0.8))
     edge = column(draw.uniform(0.6, 3))
     sharpened = transfer * (1 + gain * (1 - (-2 * (math.pi * edge * frequency).square()).exp()))
     scale = column(draw.uniform(0.4, 1.5))
     resampled = torch.where(scale > 1, sharpened * torch.sinc(frequency * scale).square(), sharpened)
     transfer = torch.where(processed, resampled, transfer)
-    power = torch.where(kind < 0.25, torch.ones_like(transfer), transfer.square())
+    power = torch.where(kind < WHITE, torch.ones_like(transfer), transfer.square())
     return power / _mean_power(power, side)
 
 

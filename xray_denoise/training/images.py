@@ -33,11 +33,21 @@ def training_images(data: Path, validation: Path | None) -> tuple[GreyImages, Gr
     """
     paths = radiographs_in(data)
     if validation is not None:
-        return _read_all(paths), _read_all(_one_each(radiographs_in(validation)))
+        return _read_all(paths), held_out_images(validation)
     patients = sorted({_patient(path) for path in paths})
     held = set(patients[::HELD_OUT]) if len(patients) > 1 else set()
     train = [path for path in paths if _patient(path) not in held]
     return _read_all(train), _read_all(_one_each([path for path in paths if _patient(path) in held]))
+
+
+def held_out_images(folder: Path) -> GreyImages:
+    """Images of a folder to judge a network by, at most `JUDGED` of them.
+
+    Raises:
+        UsageError: the folder is missing or holds no radiograph.
+        UnreadableFileError: an image cannot be read.
+    """
+    return _read_all(_one_each(radiographs_in(folder)))
 
 
 def digest(images: GreyImages) -> str:

@@ -99,5 +99,6 @@ SYSTEMS: Mapping[str, System] = {
     "skidnet": System("skidnet"),
     "lite": System("lite", ssim=True, levels=True),
     "profile-unet": System("profile-unet"),
+    "profile-pair": System("profile-pair"),
 }
 """Everything that `train` knows, by the name that it takes."""

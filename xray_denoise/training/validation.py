@@ -13,7 +13,7 @@ from xray_denoise.physics import metrics
 from xray_denoise.physics.framing import middle
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.profile import Noise, NoiseProfile
-from xray_denoise.scale import GREY_MAX, MID_GREY
+from xray_denoise.scale import MID_GREY
 from xray_denoise.training.patches import NoiseRange, WideRange
 
 LEVELS = (NoiseLevel(0.4, 15), NoiseLevel(0.6, 10), NoiseLevel(0.8, 5))
@@ -72,7 +72,7 @@ class ValidationSet:
 
     @classmethod
     def told(
-        cls, images: Sequence[NDArray[np.uint8]], seed: int = 0, deviation: tuple[float, float] = (0.0, GREY_MAX)
+        cls, images: Sequence[NDArray[np.uint8]], seed: int = 0, *, weak: bool = True, strong: bool = True
     ) -> Self:
         """Images averaged 2x2 under weak noise of detectors, and their middles under that of the paper.
 
@@ -81,23 +81,22 @@ class ValidationSet:
         Args:
             images: (H, W), 8-bit grey, with sides of at least `SMALLEST`.
             seed: of the noise.
-            deviation: at mid-grey, grey levels, lowest and highest that the network is for; what it is not for is left
-                out.
+            weak: whether there are images under the noise of detectors.
+            strong: whether there are images under the noise of the paper.
         """
-        weak_too, strong_too = deviation[0] <= WEAKEST, deviation[1] >= LEVELS[-1].deviation_at(MID_GREY)
         cases = []
         for index, image in enumerate(images):
             rng = np.random.default_rng((seed, index))
             height, width = (side // 32 * 32 for side in image.shape)
             halves = image[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3), dtype=np.float32)
             std, kernel = DETECTOR_NOISES[index % len(DETECTOR_NOISES)]
-            weak = NoiseProfile(np.array([0.0]), np.array([std]), kernel)
-            weak_noise = weak.draw(halves, rng)
-            if weak_too or not strong_too:
-                cases.append(Case(halves, halves + weak_noise, weak, "val_weak"))
+            profile = NoiseProfile(np.array([0.0]), np.array([std]), kernel)
+            noise = profile.draw(halves, rng)
+            if weak:
+                cases.append(Case(halves, halves + noise, profile, "val_weak"))
             level = LEVELS[index % len(LEVELS)]
             shown = image[middle((height, width), MIDDLE, 16)].astype(np.float32)
-            if strong_too:
+            if strong:
                 cases.append(Case(shown, add_noise(shown, level, rng), level, "val_strong"))
         return cls(tuple(cases))
 
@@ -156,5 +155,3 @@ DETECTOR_NOISES = (
 )
 """Weak noise of detectors to validate on, white, blurred, sharpened and white: standard deviation in grey levels,
 kernel; the images take turns."""
-WEAKEST = max(std for std, _ in DETECTOR_NOISES)
-"""The highest of these deviations, grey levels: a network that begins above it is judged under strong noise only."""

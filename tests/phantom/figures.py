@@ -1,6 +1,6 @@
 """How near phantoms come to radiographs: the table of docs/phantom.md, and its figure.
 
-    python -m xray_denoise.bench.phantom_figures FOLDER [--phantoms 24] [-o FIGURE.png]
+    python -m tests.phantom.figures FOLDER [--phantoms 24] [-o FIGURE.png]
 
 FOLDER holds clean radiographs. Only their spectra and figures are written.
 """
