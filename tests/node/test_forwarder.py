@@ -6,8 +6,9 @@ import os
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def test_a_destination_that_is_down_gets_everything_later(tmp_path: Path) -> Non
     assert len(set(received)) == len(received) == 3
 
 
-@pytest.mark.parametrize("status", [0xC000, 0xA900, 0xA700, 0x0122])
+@pytest.mark.parametrize("status", [0xC000, 0xA700])
 def test_what_is_refused_is_brought_again(tmp_path: Path, status: int) -> None:
     port, received = free_port(), []
     with pacs(port, [status, 0, status], received), node(tmp_path / "spool", f"PACS@{HERE}:{port}") as running:
@@ -105,7 +106,7 @@ def test_what_is_refused_is_brought_again(tmp_path: Path, status: int) -> None:
     assert len(set(received)) == len(received) == 3
 
 
-@pytest.mark.parametrize("status", [0x0111, 0xB000, 0xB006, 0xB007])
+@pytest.mark.parametrize("status", [0x0111, 0xB007])
 def test_what_is_there_already_or_stored_with_a_warning_has_arrived(tmp_path: Path, status: int) -> None:
     port = free_port()
     with pacs(port, [status], []), node(tmp_path / "spool", f"PACS@{HERE}:{port}") as running:
@@ -275,6 +276,7 @@ class RudePeer(threading.Thread):
         self.port = self.listener.getsockname()[1]
         self._behind, self._limit, self._close = behind, limit, close
         self.connections = 0
+        self.ended = threading.Event()
         self.start()
 
     def run(self) -> None:
@@ -297,12 +299,14 @@ class RudePeer(threading.Thread):
                 passed += len(data)
                 if passed > limit:
                     if not self._close:
-                        threading.Event().wait(30)
+                        self.ended.wait(30)
                     break
                 target.sendall(data)
         except OSError:
             pass
         for one in (source, target):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
             one.close()
 
 
@@ -322,6 +326,7 @@ def test_a_peer_that_ends_in_the_middle(
             assert send(running.port, objects(tmp_path / "in", 2)) == [0] * 2
             everything_is_delivered(running, 2)
             assert running.told("not delivered")
+        peer.ended.set()
         peer.listener.close()
     assert len(set(received)) == 2
 
@@ -415,7 +420,7 @@ def orthanc(tmp_path: Path) -> "Iterator[Orthanc]":
 class Orthanc:
     """A PACS; `start` and `stop` it as often as you like."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: object) -> None:
         self.program = shutil.which("Orthanc", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
         plugins = [Path("/usr/share/orthanc/plugins"), Path("/usr/lib/orthanc")]
         found = [path for place in plugins for path in place.glob("libOrthancDicomWeb.so*")]
@@ -431,6 +436,7 @@ class Orthanc:
                     "Plugins": [str(found[0])], "DicomPort": self.dicom, "DicomAet": "ORTHANC", "HttpPort": self.http,
                     "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "HttpServerEnabled": True,
                     "DicomWeb": {"Enable": True, "Root": "/dicom-web/"}, "DicomAlwaysAllowStore": True,
+                    **options,
                 }
             )
         )  # fmt: skip
@@ -484,3 +490,23 @@ def test_orthanc_gets_results_by_both_ways(tmp_path: Path, orthanc: Orthanc, mon
         f"1.2.3.4.9.{number}" for number in (1, 2, 3)
     }
     assert {one["StudyInstanceUID"] for one in found} == {"1.2.3.4.2"}
+
+
+def test_orthanc_routes_by_the_script_of_the_recipe(tmp_path: Path) -> None:
+    """A radiograph that is sent to Orthanc comes back denoised, once; other images stay where they are."""
+    page = (Path(__file__).parents[2] / "docs" / "recipes" / "orthanc.md").read_text(encoding="utf-8")
+    (script := tmp_path / "denoise.lua").write_text(page.split("```lua\n")[1].split("```")[0])
+    port = free_port()
+    routes = {"DicomModalities": {"denoise": ["XRAYDENOISE", HERE, port]}, "LuaScripts": [str(script)]}
+    with (
+        Orthanc(tmp_path / "orthanc", **routes) as archive,
+        node(tmp_path / "spool", f"ORTHANC@{HERE}:{archive.dicom}", port=port, allow=[f"ORTHANC@{HERE}"]) as running,
+    ):
+        assert send(archive.dicom, objects(tmp_path / "in", 2)) == [0] * 2
+        other = objects(tmp_path / "in", 1, modality="OT", first=8)
+        assert send(archive.dicom, other, sop_class=CLASSES["OT"]) == [0]
+        everything_is_delivered(running, 2)
+        time.sleep(1)
+        assert len(running.told("received")) == 2
+        found = [archive.get(f"/instances/{name}/simplified-tags") for name in archive.get("/instances")]
+        assert sorted(tags["ImageType"].partition("\\")[0] for tags in found) == ["DERIVED"] * 2 + ["ORIGINAL"] * 3

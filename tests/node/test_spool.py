@@ -2,8 +2,7 @@
 
 import os
 import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,23 +74,12 @@ def abandon(box: Spool) -> None:
     box.close()
 
 
-@pytest.fixture
-def in_memory(tmp_path: Path) -> Iterator[Path]:
-    """A folder where nothing waits for a disk, if the system has one."""
-    shared = Path("/dev", "shm")
-    if not (shared.is_dir() and os.access(shared, os.W_OK)):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=shared) as folder:
-        yield Path(folder)
-
-
-def test_killed_before_any_step_everything_arrives(in_memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_before_any_step_everything_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four objects, one of them sent twice; killed at step 0, 1, 2 ... of all that touches the disk, then restarted."""
     accomplice = Accomplice(monkeypatch)
     step, finished = 0, False
     while not finished:
-        folder, answered, brought = in_memory / str(step), set(), []
+        folder, answered, brought = tmp_path / str(step), set(), []
         box = Spool(folder, "s")
         accomplice.left, accomplice.dead = step, False
         try:

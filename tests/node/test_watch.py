@@ -203,7 +203,7 @@ def test_the_command_watches_until_it_is_told_to_stop(tmp_path: Path) -> None:
     png(tmp_path / "in" / "a.png")
     command = [sys.executable, "-m", "xray_denoise", "denoise", "--watch", "in", "-o", "out", "--model", "noisy"]
     with started(*command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        until(lambda: (tmp_path / "out" / "a.png").exists())
+        until((tmp_path / "out" / "a.png").exists)
         process.send_signal(signal.SIGTERM)
         said, explained = process.communicate(timeout=30)
     assert process.returncode == 0
@@ -220,7 +220,7 @@ def test_what_goes_not_with_watching(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
-    result = CliRunner().invoke(app, ["denoise", "--watch", *wrong.split(), "-o", "out"])
+    result = CliRunner().invoke(app, ["denoise", "--watch", "--model", "noisy", *wrong.split(), "-o", "out"])
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 2
 

@@ -29,6 +29,7 @@ SLOWEST = 50_000
 """Bytes a second of the slowest peer."""
 DUPLICATE = 0x0111
 """*Duplicate SOP Instance*: the destination has it already."""
+NOT_TAKEN = "the destination takes no objects of this class and transfer syntax"
 OUT_OF_RESOURCES = range(0xA700, 0xA800)
 TAKEN = (0x0000, DUPLICATE, 0xB000, 0xB006, 0xB007)
 """Stored, be it with elements coerced or dropped, or in doubt of the class (PS3.4 table B.2-1)."""
@@ -199,6 +200,9 @@ class Node(Destination):
         """Store objects in one association."""
         heads = [_file_meta(delivery.path) for delivery in deliveries]
         association = self._associated(deliveries, heads)
+        if not association.is_established:
+            yield from ((delivery, NOT_TAKEN) for delivery in deliveries)
+            return
         try:
             for delivery, (sop_class, syntax) in zip(deliveries, heads, strict=True):
                 yield delivery, self._store(association, delivery.path, sop_class, syntax)
@@ -224,7 +228,8 @@ class Node(Destination):
             )
         except OSError as error:
             raise DownError(error.strerror or "the host is not known") from error
-        if not association.is_established:
+        none_is_taken = association.rejected_contexts and not association.accepted_contexts
+        if not association.is_established and not none_is_taken:
             raise DownError("the association was rejected" if association.is_rejected else "no association")
         return association
 
@@ -238,7 +243,7 @@ class Node(Destination):
         if (sop_class, syntax) not in accepted:
             fallback = _fallback(syntax)
             if (sop_class, fallback) not in accepted:
-                return "the destination takes no objects of this class and transfer syntax"
+                return NOT_TAKEN
             content = dcmread(path)
         if not association.is_established:
             raise DownError("the association was ended")
