@@ -1,10 +1,13 @@
-"""What all tests of the node need. pynetdicom leaves sockets of its senders to the garbage collector, which warns."""
+"""What all tests of the node need."""
 
+import importlib
 import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,10 +32,18 @@ def signals_as_they_were() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(__file__.rpartition("/")[0]):
-            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <(socket|ssl):ResourceWarning"))
-            item.add_marker(
-                pytest.mark.filterwarnings("ignore:.*(socket|ssl).*:pytest.PytestUnraisableExceptionWarning")
-            )
+@pytest.fixture(autouse=True)
+def sockets_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pynetdicom does not close a connection that its peer has closed first; Python does, and warns."""
+    transport = importlib.import_module("pynetdicom.transport") if find_spec("pynetdicom") else None
+    if transport is None:
+        return
+    shut = transport.AssociationSocket._shutdown_socket
+
+    def shut_and_close(self: Any) -> None:
+        connection = self.socket
+        shut(self)
+        if connection is not None:
+            connection.close()
+
+    monkeypatch.setattr(transport.AssociationSocket, "_shutdown_socket", shut_and_close)

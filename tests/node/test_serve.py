@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.node.peers import assert_nothing_of_the_patient, names, node, objects, send, until
+from xray_denoise.errors import CannotRunError
 
 HERE = "127.0.0.1"
 
@@ -102,6 +103,19 @@ def test_sigterm_finishes_what_is_under_way(tmp_path: Path) -> None:
         running.start()
         until(lambda: len(names(out)) == 5)
         assert len(running.told("denoised")) == 5, "nothing was denoised twice"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_node_whose_worker_dies_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not take objects for ever and do nothing with them."""
+
+    def die(_: object) -> None:
+        raise ZeroDivisionError
+
+    with node(tmp_path / "spool", tmp_path) as running:
+        monkeypatch.setattr("xray_denoise.node.spool.Spool.begin", die)
+        failure = until(lambda: running.failure)
+    assert isinstance(failure, CannotRunError)
 
 
 def test_figures_for_prometheus(tmp_path: Path) -> None:

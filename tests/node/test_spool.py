@@ -1,6 +1,5 @@
 """The spool loses nothing and makes nothing twice, whenever the process dies."""
 
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path

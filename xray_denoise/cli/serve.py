@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,6 +92,7 @@ def serve(
     """Receive DICOM images, denoise them and forward the results, until SIGTERM or Ctrl-C. The log goes to stdout."""
     from xray_denoise import denoisers
     from xray_denoise.cli.denoise import parsed_strength
+    from xray_denoise.node.journal import Journal
     from xray_denoise.node.service import NodeOptions
     from xray_denoise.node.service import serve as run
     from xray_denoise.tasks.jobs import checked_path
@@ -120,6 +122,7 @@ def serve(
     if threads is not None:
         denoisers.set_threads(threads)
     stop = stopped_by_signals()
+    threading.excepthook = lambda args: Journal(_print).tell_bug(args.exc_value or args.exc_type())
     if not run(options, _print, stop):
         sys.stdout.flush()
         os._exit(0)  # a thread is still at work, and nothing is lost by ending it

@@ -28,7 +28,7 @@ class Journal:
         self._emit = emit
         self._lock = Lock()
 
-    def tell_bug(self, error: Exception) -> str:
+    def tell_bug(self, error: BaseException) -> str:
         """Tell of an exception that nobody expected: where it was raised, but none of its text, which may quote a file.
 
         Returns:
@@ -37,7 +37,7 @@ class Journal:
         frames = traceback.extract_tb(error.__traceback__)
         places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
         self.tell("bug", kind=type(error).__name__, places=places)
-        return f"{type(error).__name__} at {places[-1]}"
+        return f"{type(error).__name__} at {places[-1] if places else '?'}"
 
     def tell(self, event: str, **facts: Any) -> None:
         """Tell an event; facts that are None are left out."""

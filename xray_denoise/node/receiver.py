@@ -202,6 +202,7 @@ class _Messages(DIMSEServiceProvider):
     def __init__(self, assoc: Association, receiver: "Receiver") -> None:
         super().__init__(assoc)
         self._receiver = receiver
+        self._is_ended = False
 
     def receive_primitive(self, primitive: Any) -> None:
         """Take a piece of a message, or abort the association."""
@@ -220,7 +221,15 @@ class _Messages(DIMSEServiceProvider):
             reason = str(error) if isinstance(error, _RudeError) else "no valid message"
             self._receiver.refuse(reason, str(self.assoc.requestor.address), calling_ae=_title(self.assoc))
             self.message = None
+            self._is_ended = True
+            while not self.dul.to_provider_queue.empty():  # answers, which the state machine takes for errors now
+                self.dul.to_provider_queue.get_nowait()
             self.dul.event_queue.put("Evt19")  # an unexpected PDU: the state machine aborts (PS3.8 table 9-10)
+
+    def send_msg(self, primitive: Any, context_id: int) -> None:
+        """Send an answer, unless the association is being aborted."""
+        if not self._is_ended:
+            super().send_msg(primitive, context_id)
 
 
 class _Handler(RequestHandler):

@@ -2,17 +2,18 @@
 
 import hashlib
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xray_denoise import __version__
 from xray_denoise.denoisers import AUTO, Denoiser
-from xray_denoise.errors import UsageError
+from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.extras import require
 from xray_denoise.node.journal import Journal
 from xray_denoise.node.rules import Rules, Treatment, read_rules
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 30.0
 """For what is being denoised or sent when the node is told to stop; what takes longer waits for the next start."""
+LOOK_SECONDS = 1.0
+"""Between two looks whether all threads are alive: a node that takes objects and does nothing with them must end."""
 FORGET_SECONDS = 3600.0
 """Between two looks for what can be forgotten."""
 
@@ -83,7 +86,7 @@ def serve(options: NodeOptions, emit: Callable[[str], None], stop: threading.Eve
 
     Raises:
         UsageError: the options or the rules contradict themselves.
-        CannotRunError: a package, a model, or a port is missing, or the spool is in use.
+        CannotRunError: a package, a model, or a port is missing, the spool is in use, or a thread has died.
     """
     for package in ("pynetdicom", "dicomweb_client", "prometheus_client"):
         require(package, "serve", "a DICOM node")
@@ -148,9 +151,15 @@ def serve(options: NodeOptions, emit: Callable[[str], None], stop: threading.Eve
         threads = [worker, *(Forwarder(place, spool, journal, metrics, stop) for place in places)]
         for thread in threads:
             thread.start()
-        while not stop.wait(FORGET_SECONDS):
-            spool.forget()
+        forget = time.monotonic() + FORGET_SECONDS
+        while not stop.wait(LOOK_SECONDS) and all(thread.is_alive() for thread in threads):
+            if time.monotonic() >= forget:
+                forget += FORGET_SECONDS
+                with suppress(sqlite3.Error):  # the disk is full; there is time
+                    spool.forget()
         listener.stop()
+        if not stop.is_set():
+            raise CannotRunError("a thread of the node has died", hint="its log tells why; start it again")
         return _ended(threads, worker, spool, journal)
 
 
