@@ -25,7 +25,8 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossl
 from pynetdicom import AE, _config, evt  # noqa: E402
 
 from xray_denoise.node import destinations  # noqa: E402
-from xray_denoise.node.destinations import Folder, Node, Web  # noqa: E402
+from xray_denoise.node.destinations import DownError, Folder, Node, Web  # noqa: E402
+from xray_denoise.node.spool import Delivery  # noqa: E402
 
 HERE = "127.0.0.1"
 __all__ = ["storescp"]
@@ -329,6 +330,26 @@ def test_a_peer_that_ends_in_the_middle(
         peer.ended.set()
         peer.listener.close()
     assert len(set(received)) == 2
+
+
+def test_an_association_that_ends_between_two_objects_is_noticed(tmp_path: Path) -> None:
+    """Without waiting for an answer that cannot come, minutes long."""
+    port, received = free_port(), []
+    (path,) = objects(tmp_path / "in", 1)
+    delivery = Delivery(1, 1, "x", path, 0)
+    place = Node("PACS", HERE, port, "ME")
+    with pacs(port, [], received):
+        sending = place.send([delivery, delivery])
+        assert next(sending) == (delivery, "")
+        (served,) = [thread for thread in threading.enumerate() if "AcceptorThread" in thread.name]
+        served.abort()  # type: ignore[attr-defined]
+        association = sending.gi_frame.f_locals["association"]  # type: ignore[attr-defined]
+        association.join(10)
+        association.is_established = True  # as if this were not known yet
+        start = time.monotonic()
+        with pytest.raises(DownError):
+            next(sending)
+        assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize(

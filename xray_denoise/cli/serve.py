@@ -22,7 +22,7 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @guarded
 def serve(
-    authority: Annotated[str | None, typer.Argument(metavar="[CA]", hidden=True)] = None,
+    authority: Annotated[str | None, typer.Argument(metavar="CA", hidden=True)] = None,
     to: Annotated[
         list[str] | None,
         typer.Option(

@@ -6,7 +6,9 @@ model and options give the same SOP Instance UID, so that a repetition makes not
 """
 
 import os
+import queue
 import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +27,8 @@ from xray_denoise.node.spool import Delivery
 
 CONNECT_SECONDS, ANSWER_SECONDS = 15.0, 120.0
 """For a connection to be made, and for an answer after the last byte, or room for the next ones."""
+CLOSED_SECONDS = 0.5
+"""Between two looks whether there is a connection at all."""
 SLOWEST = 50_000
 """Bytes a second of the slowest peer."""
 DUPLICATE = 0x0111
@@ -231,6 +235,7 @@ class Node(Destination):
         none_is_taken = association.rejected_contexts and not association.accepted_contexts
         if not association.is_established and not none_is_taken:
             raise DownError("the association was rejected" if association.is_rejected else "no association")
+        association.dimse = _answers(association)
         return association
 
     def _limit_waiting(self, event: Any) -> None:
@@ -259,6 +264,24 @@ class Node(Destination):
         if status in OUT_OF_RESOURCES:
             raise DownError(f"status {status:04X}, out of resources")
         return "" if status in TAKEN else f"status {status:04X}"
+
+
+def _answers(association: Any) -> Any:
+    """Waits for answers as long as there is a connection: pynetdicom misses one that ends between two messages."""
+    from pynetdicom.dimse import DIMSEServiceProvider
+
+    class Answers(DIMSEServiceProvider):
+        def get_msg(self, block: bool = False) -> Any:
+            end = time.monotonic() + (self.dimse_timeout or ANSWER_SECONDS)
+            while True:
+                try:
+                    return self.msg_queue.get(block=block, timeout=CLOSED_SECONDS)
+                except queue.Empty:
+                    connected = self.dul.is_alive() and self.dul.state_machine.current_state != "Sta1"
+                    if not (block and connected) or time.monotonic() > end:
+                        return None, None
+
+    return Answers(association)
 
 
 def _fallback(syntax: UID) -> UID | None:
