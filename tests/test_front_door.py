@@ -185,7 +185,7 @@ def test_files_know_where_they_come_from(tmp_path: Path) -> None:
     radiograph = xd.read(str(tmp_path / "in.dcm"))
     assert radiograph.bits == 12
     changed = radiograph.with_grey(radiograph.grey - 5)
-    with pytest.raises(xd.UsageError, match="tells how"):
+    with pytest.raises(xd.UsageError, match="must say how"):
         xd.write(changed, tmp_path / "mine.dcm")
     xd.write(changed, tmp_path / "mine.dcm", denoised_by="my filter")
     assert "my filter" in pydicom.dcmread(tmp_path / "mine.dcm").DerivationDescription
@@ -250,6 +250,19 @@ def test_noise_is_drawn_and_found_again() -> None:
     scaled = xd.estimate_noise(noisy * 16 + 100, value_range=(100, 100 + 16 * 255))
     assert scaled.effective_sigma(127.5) == pytest.approx(grey.effective_sigma(127.5), rel=1e-4)
     assert grey.effective_sigma(127.5) == pytest.approx(xd.NoiseLevel(0.6, 10).effective_sigma(127.5), rel=0.1)
+
+
+def test_the_walk_of_an_image_in_the_architecture_is_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.random.default_rng(0).normal(128, 5, (48, 64)).clip(0, 255).astype(np.uint8)).save("in.png")
+    exec(text.split("```python\n")[1].split("```")[0], {})  # noqa: S102 - our own document
+    xd.denoise_file("in.png", "command.png", model="x-profile")
+    walked, commanded, source = (np.asarray(Image.open(name)) for name in ("out.png", "command.png", "in.png"))
+    np.testing.assert_array_equal(walked, commanded)
+    assert (walked != source).any()
 
 
 def test_the_example_in_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

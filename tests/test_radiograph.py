@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xray_denoise.errors import UsageError, XrayDenoiseError
-from xray_denoise.radiograph import Radiograph, robust_span
+from xray_denoise.radiograph import Radiograph, robust_range
 
 SHAPE = (5, 7)
 
 
 @st.composite
 def radiographs(draw: st.DrawFn) -> Radiograph:
-    """Any bit depth, sign, polarity, span and padding; pixels at their ends are common."""
+    """Any bit depth, sign, polarity, value range and padding; pixels at their ends are common."""
     bits, signed, inverted = draw(st.tuples(st.integers(8, 16), st.booleans(), st.booleans()))
     words = 1 if bits == 8 and draw(st.booleans()) else 2
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
@@ -72,7 +72,7 @@ def test_the_change_is_added_in_stored_units(radiograph: Radiograph, change: np.
     sign = -1 if radiograph.inverted else 1
     low, high = radiograph.limits
     first, last = radiograph.padding_range or (10**6, 10**6)
-    width = Fraction(radiograph.span[1]) - Fraction(radiograph.span[0])
+    width = Fraction(radiograph.value_range[1]) - Fraction(radiograph.value_range[0])
     for index in np.ndindex(SHAPE):
         old, new = int(radiograph.stored[index]), int(stored[index])
         if first <= old <= last:
@@ -110,7 +110,7 @@ def test_values_stay_within_the_bit_depth(radiograph: Radiograph, change: np.nda
     assert stored.max() <= radiograph.limits[1]
 
 
-def test_the_span_maps_to_0_and_255_and_values_outside_survive() -> None:
+def test_the_value_range_maps_to_0_and_255_and_values_outside_survive() -> None:
     radiograph = Radiograph(np.array([[100, 200, 50, 300]], np.uint16), (100, 200), bits=12)
     assert radiograph.grey.dtype == np.float32
     assert radiograph.grey == pytest.approx(np.array([[0, 255, -127.5, 510]]))
@@ -123,7 +123,7 @@ def test_a_hundredth_of_a_grey_level_reaches_a_16_bit_file() -> None:
     assert radiograph.with_grey(radiograph.grey + np.float32(0.01)).stored[0, 0] == 30003  # 0.01 * 257 = 2.57
 
 
-def test_padding_lies_inside_the_span_for_the_network_only() -> None:
+def test_padding_lies_inside_the_value_range_for_the_network_only() -> None:
     radiograph = Radiograph(
         np.array([[-2000, 10, 500]], np.int16), (0, 100), padding_range=(-2000, -2000), bits=16, signed=True
     )
@@ -159,10 +159,10 @@ def test_only_two_dimensional_integers_are_stored_values(stored: np.ndarray) -> 
         Radiograph(stored, (0, 255))
 
 
-@pytest.mark.parametrize("span", [(5, 5), (6, 5), (0, np.inf), (np.nan, 5)])
-def test_a_span_goes_upwards(span: tuple[float, float]) -> None:
+@pytest.mark.parametrize("value_range", [(5, 5), (6, 5), (0, np.inf), (np.nan, 5)])
+def test_a_value_range_goes_upwards(value_range: tuple[float, float]) -> None:
     with pytest.raises(UsageError, match="from a lower to a higher"):
-        Radiograph(np.zeros((2, 2), np.uint8), (0, 255)).with_span(*span)
+        Radiograph(np.zeros((2, 2), np.uint8), (0, 255)).with_value_range(*value_range)
 
 
 def test_stored_values_cannot_be_changed_in_place_but_the_array_of_the_caller_can() -> None:
@@ -183,30 +183,30 @@ def test_grey_levels_of_a_phantom_survive_quantisation(bits: int, inverted: bool
     assert radiograph.grey == pytest.approx(grey.clip(0, 255), abs=half_step + 1e-4)  # 1e-4: float32 at 255
 
 
-def test_the_robust_span_leaves_out_outliers_and_padding() -> None:
+def test_the_robust_range_leaves_out_outliers_and_padding() -> None:
     values = np.arange(100, 10_101).reshape(73, 137)
-    assert robust_span(values) == (101, 10_099)
+    assert robust_range(values) == (101, 10_099)
     values = np.append(values.ravel(), [60_000] * 500)
-    assert robust_span(values, values == 60_000) == (101, 10_099)
+    assert robust_range(values, values == 60_000) == (101, 10_099)
 
 
-def test_the_robust_span_of_an_almost_constant_image_is_its_whole_range() -> None:
+def test_the_robust_range_of_an_almost_constant_image_is_its_whole_range() -> None:
     values = np.full(1_000_000, 7)
-    assert robust_span(values) == (7, 8)
+    assert robust_range(values) == (7, 8)
     values[0] = 9
-    assert robust_span(values) == (7, 9)
-    assert robust_span(values, np.ones(values.shape, bool)) == (7, 9)
+    assert robust_range(values) == (7, 9)
+    assert robust_range(values, np.ones(values.shape, bool)) == (7, 9)
 
 
 def test_an_image_without_contents_does_not_change() -> None:
     stored = np.full((4, 4), 7, np.uint16)
-    radiograph = Radiograph(stored, robust_span(stored), bits=12)
+    radiograph = Radiograph(stored, robust_range(stored), bits=12)
     assert np.array_equal(radiograph.with_grey(radiograph.grey + 100).stored, stored)
 
 
 @pytest.mark.parametrize("inverted", [False, True])
 def test_what_is_removed_is_taken_off_in_stored_units(inverted: bool) -> None:
-    """Half a grey level of a span of 510 stored values is one of them; what is dark in MONOCHROME1 is stored high."""
+    """Half a grey level is one of 510 stored values of a value range; what is dark in MONOCHROME1 is stored high."""
     radiograph = Radiograph(np.full((2, 3), 300, np.uint16), (0.0, 510.0), inverted=inverted, bits=12)
     removed = np.array([[0.0, 0.5, -0.5], [5.0, 0.24, 0.26]], np.float32)
     change = radiograph.with_removed(removed).stored.astype(int) - 300

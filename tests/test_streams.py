@@ -219,7 +219,7 @@ def test_a_dry_run_shows_what_would_be_done(here: Path) -> None:
     assert actions("overwrite") == ["replace", "replace", "write", "write", "leave"]
     text = call(*line, "--existing", "skip", "--dry-run").stdout.splitlines()
     assert text[0] == "skip    in/0.png -> out/0.png"
-    assert text[1].startswith("fail    in/1.png -> out/1.png (out/1.png exists already and is no unchanged result")
+    assert text[1].startswith("fail    in/1.png -> out/1.png (out/1.png exists already and is not an unchanged result")
     assert text[-1] == "leave   in/notes.txt (not a radiograph)"
     assert {path: path.read_bytes() for path in (here / "out").iterdir()} == before
 
@@ -260,6 +260,34 @@ def test_help_begins_with_the_commonest_options_and_is_in_groups(here: Path) -> 
     ]
     assert order == sorted(order)
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("command", "groups"),
+    [
+        ("synth", ["Noise", "Images", "Files"]),
+        ("measure", ["What the images are", "Files"]),
+        ("train", ["Schedule", "Noise", "Device and speed"]),
+        ("bench", ["What to measure", "Output", "How networks run", "Details"]),
+    ],
+)
+def test_commands_with_many_options_have_them_in_groups(here: Path, command: str, groups: list[str]) -> None:
+    text = run(f"{command} --help", here, env=os.environ | {"COLUMNS": "80", "NO_COLOR": "1"}).stdout
+    found = [line.strip("╭─╮ ") for line in text.splitlines() if line.startswith("╭")]
+    assert set(groups) <= set(found)
+    assert set(found) <= {*groups, "Arguments", "Options"}
+
+
+@pytest.mark.parametrize(("rank", "lines"), [("0", 2), ("1", 0)])
+def test_of_several_processes_only_the_first_speaks(
+    rank: str, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from xray_denoise.cli.app import complain, say
+
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    say("lite:")
+    complain("no", "")
+    assert len(capsys.readouterr().err.splitlines()) == lines
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ SHIPPED = weights.names()
 def test_the_default_knows_images_without_noise_and_is_close_to_the_best() -> None:
     """1.5 dB on the noise of the paper are what any deviation and any spectrum may cost; the aim is 0.3."""
     assert weights.find(denoisers.DEFAULT).eta[1] == math.inf
-    scores = {name: weights.find(name).head["val_psnr"] for name in SHIPPED}
+    scores = {name: weights.find(name).metadata["val_psnr"] for name in SHIPPED}
     assert scores[denoisers.DEFAULT] >= max(scores.values()) - 1.5
 
 
@@ -48,7 +48,9 @@ def test_all_weights_together_are_small() -> None:
 
 def test_compared_networks_were_trained_alike() -> None:
     """Same data, patches, batch, steps, noise and precision; each with the options of its own."""
-    alike = [weights.find(name).head for name in SHIPPED if " --preset brief " in weights.find(name).head["command"]]
+    alike = [
+        weights.find(name).metadata for name in SHIPPED if " --preset brief " in weights.find(name).metadata["command"]
+    ]
     alike = [head for head in alike if "--init" not in head["command"]]
     assert {head["net"] for head in alike} >= {"x-bdcnn", "x-bdcnn-no-nle", "dncnn", "x-recnn", "cbdnet", "skidnet"}
     for entry in ("data", "patches", "steps", "eta", "sigma", "precision"):
@@ -61,7 +63,7 @@ def test_compared_networks_were_trained_alike() -> None:
 def test_card_states_what_the_weights_do(name: str) -> None:
     """The phantom of the card, denoised here: 0.02 dB leave room for another processor's order of sums."""
     card = weights.find(name)
-    golden = card.head["golden"]
+    golden = card.metadata["golden"]
     clean = np.rint(chest_phantom(256, rng=np.random.default_rng(0)))
     noisy = add_noise(clean, NoiseLevel(0.6, 10), np.random.default_rng(0))
     denoised = denoisers.get(name, denoisers.Runtime(device="cpu"))(noisy)
@@ -79,7 +81,7 @@ def test_card_states_what_the_weights_do(name: str) -> None:
 def test_card_tells_people_what_they_need(name: str) -> None:
     card = weights.find(name)
     prose = card.path.with_suffix(".md").read_text(encoding="utf-8").split("+++")[2]
-    assert {"net", "options", "sha256", "eta", "sigma", "command", "data", "golden"} <= set(card.head)
+    assert {"net", "options", "sha256", "eta", "sigma", "command", "data", "golden"} <= set(card.metadata)
     for needed in ("not a medical device", "NIH Clinical Center", "Wang", "fail"):
         assert needed in prose
 
@@ -102,8 +104,8 @@ def test_saved_weights_come_back_rounded_to_16_bits(saved: weights.Card) -> None
     for name, value in net.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value.half().float()), name
     assert saved.name == "mine"
-    assert saved.head["command"] == 'made "here"'
-    assert saved.head["golden"] == {"noisy_db": 1.5}
+    assert saved.metadata["command"] == 'made "here"'
+    assert saved.metadata["golden"] == {"noisy_db": 1.5}
     assert not list(saved.path.parent.glob("*.partial"))
 
 

@@ -1,4 +1,4 @@
-"""Packages that only some features need, and the extras of this one that install them."""
+"""Optional packages, and the extras that install them."""
 
 from importlib.util import find_spec
 
@@ -6,7 +6,7 @@ from xray_denoise.errors import CannotRunError
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package can be imported; nothing is imported to find out."""
+    """Whether a package is installed; nothing is imported."""
     return find_spec(package) is not None
 
 
@@ -16,7 +16,7 @@ def install(extra: str) -> str:
 
 
 def require(package: str, extra: str, purpose: str) -> None:
-    """Find out before work begins that a package is there.
+    """Check before work begins that a package is installed.
 
     Args:
         package: the name by which it is imported.

@@ -1,6 +1,6 @@
-"""The one value that travels through the package: a radiograph, from the file to the network and back.
+"""The image type of the package: a radiograph, from the file to the network and back.
 
-    grey   = (stored - lo) * 255 / (hi - lo)                             span (lo, hi); bright = dense
+    grey   = (stored - lo) * 255 / (hi - lo)                             value_range (lo, hi); bright = dense
     stored = stored - removed * (hi - lo) / 255                          rounded, clipped, padding untouched
 
 An inverted radiograph (MONOCHROME1) has grey = (hi - stored) * 255 / (hi - lo), and the change is added.
@@ -28,12 +28,12 @@ class Radiograph:
 
     Raises:
         ValueError: `stored` is not a 2-D integer array with pixels in it.
-        UsageError: the span is empty, reversed or not finite.
+        UsageError: the value range is empty, reversed or not finite.
     """
 
     stored: NDArray[Any]
     """Stored values, (rows, columns), integers in the file's own dtype; kept as a read-only view."""
-    span: tuple[float, float]
+    value_range: tuple[float, float]
     """Stored values (lo, hi) that map linearly to grey levels 0 and 255; pixels may lie outside."""
     inverted: bool = False
     """True where a high stored value is shown dark: DICOM's MONOCHROME1."""
@@ -51,7 +51,7 @@ class Radiograph:
     def __post_init__(self) -> None:
         if self.stored.ndim != 2 or not self.stored.size or self.stored.dtype.kind not in "iu":
             raise ValueError(f"stored must be a 2-D integer array, got {self.stored.dtype} {self.stored.shape}")
-        checked_range(self.span)
+        checked_range(self.value_range)
         view = self.stored.view()
         view.flags.writeable = False
         object.__setattr__(self, "stored", view)
@@ -87,12 +87,12 @@ class Radiograph:
 
     @property
     def grey(self) -> NDArray[np.float32]:
-        """Grey levels, bright = dense, (rows, columns), not clipped: 0..255 is the span.
+        """Grey levels, bright = dense, (rows, columns), not clipped: 0..255 is the value range.
 
-        Padding is clipped into the span. Far values would swamp a network that sees them beside the image;
-        at the end of the span they look like the edge of a collimator, which it knows.
+        Padding is clipped to the value range. Far values would swamp a network that sees them beside the image;
+        at the end of the value range they look like the edge of a collimator, which it knows.
         """
-        lo, hi = self.span
+        lo, hi = self.value_range
         scale = np.float32(GREY_MAX / (hi - lo))
         grey = self.stored.astype(np.float32)
         grey = np.float32(hi) - grey if self.inverted else grey - np.float32(lo)
@@ -137,7 +137,7 @@ class Radiograph:
                 option="precision",
             )
         untouched = change == 0
-        lo, hi = self.span
+        lo, hi = self.value_range
         change *= (hi - lo if self.inverted else lo - hi) / GREY_MAX
         change += self.stored
         np.rint(change, out=change)
@@ -152,13 +152,13 @@ class Radiograph:
         np.copyto(stored, self.stored, where=untouched)
         return replace(self, stored=stored)
 
-    def with_span(self, lo: float, hi: float) -> Self:
+    def with_value_range(self, lo: float, hi: float) -> Self:
         """The same radiograph with stored values `lo`..`hi` as grey levels 0..255.
 
         Raises:
             UsageError: `lo` is not below `hi`, or one is not finite.
         """
-        return replace(self, span=(lo, hi))
+        return replace(self, value_range=(lo, hi))
 
 
 def checked_range(given: tuple[float, float]) -> tuple[float, float]:
@@ -177,7 +177,7 @@ def checked_range(given: tuple[float, float]) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def robust_span(values: NDArray[Any], padding: NDArray[np.bool_] | None = None) -> tuple[float, float]:
+def robust_range(values: NDArray[Any], padding: NDArray[np.bool_] | None = None) -> tuple[float, float]:
     """The range without outliers: the 0.01 and 99.99 percentile (nearest rank), padding left out.
 
     Where the percentiles fall together it is the whole range, and (v, v + 1) for an image of one value v.

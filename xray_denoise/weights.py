@@ -1,6 +1,6 @@
-"""Weights on disk: a safetensors file and its model card, whose head decides how the file is loaded.
+"""Weights on disk: a safetensors file and its model card, whose metadata decide how the file is loaded.
 
-A card is Markdown behind a TOML head between two lines `+++`. The head names the network, its options, the
+A card is Markdown behind TOML metadata between two lines `+++`. They name the network, its options, the
 SHA-256 of the weights file, the noise it was trained for, and where it came from; the loader obeys it and
 refuses a file whose hash differs. Adding a model is adding these two files to the folder.
 """
@@ -33,7 +33,7 @@ MOST_TEXT, MOST_ENTRIES, MOST_OPTION = 16_384, 64, 4096
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The head of a model card."""
+    """The metadata of a model card."""
 
     path: Path
     """The weights file; the card lies beside it with the suffix .md."""
@@ -47,31 +47,31 @@ class Card:
     """Photons per grey level, range seen in training."""
     sigma: tuple[float, float]
     """Electronic noise, grey levels, range seen in training."""
-    head: Mapping[str, Any]
-    """Everything that the head says, the above included."""
+    metadata: Mapping[str, Any]
+    """All metadata, the above included."""
 
     @property
     def calibration(self) -> Calibration | None:
         """Of the noise level that the network estimates; None where it was not measured."""
-        measured = self.head.get("level_calibration")
+        measured = self.metadata.get("level_calibration")
         if measured is None:
             return None
         return Calibration(tuple(measured["estimated"]), tuple(measured["factors"]))
 
     @property
     def training(self) -> str:
-        """How long it was trained, in words; empty where the card does not say."""
-        patches, side = self.head.get("patches"), self.head.get("patch_size")
+        """How long it was trained, as text; empty if the card does not say."""
+        patches, side = self.metadata.get("patches"), self.metadata.get("patch_size")
         return f"{patches} patches of {side}x{side}" if patches and side else ""
 
     @property
     def name(self) -> str:
-        """The name by which it is chosen."""
+        """The name of the model."""
         return self.path.stem
 
 
 def folder() -> Path:
-    """Where the weights that come with the package lie: inside the wheel, or at the top of a checkout."""
+    """The folder of the weights that come with the package: in the wheel, or at the top of a checkout."""
     package = Path(__file__).parent
     installed = package / "weights_data"
     return installed if installed.is_dir() else package.parent / "weights"
@@ -101,26 +101,26 @@ def read_card(path: Path) -> Card:
     """The card beside the weights file `path`, with every field checked.
 
     Raises:
-        CannotRunError: it is missing, its head cannot be understood, or a field is not what it must be.
+        CannotRunError: it is missing, its metadata cannot be understood, or a field is not what it must be.
     """
     card = path.with_suffix(".md")
     try:
         if not card.is_file() or card.stat().st_size > MOST_CARD_BYTES:
             raise ValueError(f"it is no file of at most {MOST_CARD_BYTES >> 10} KiB")
-        head = tomllib.loads(card.read_text(encoding="utf-8").split(f"{_FENCE}\n")[1])
+        metadata = tomllib.loads(card.read_text(encoding="utf-8").split(f"{_FENCE}\n")[1])
         for name, wanted in _REQUIRED.items():
-            _require(head.get(name), name, wanted)
+            _require(metadata.get(name), name, wanted)
         for name, wanted in _OPTIONAL.items():
-            if name in head:
-                _require(head[name], name, wanted)
+            if name in metadata:
+                _require(metadata[name], name, wanted)
         return Card(
             path,
-            head["net"],
-            head.get("options", {}),
-            head["sha256"],
-            (float(head["eta"][0]), float(head["eta"][1])),
-            (float(head["sigma"][0]), float(head["sigma"][1])),
-            head,
+            metadata["net"],
+            metadata.get("options", {}),
+            metadata["sha256"],
+            (float(metadata["eta"][0]), float(metadata["eta"][1])),
+            (float(metadata["sigma"][0]), float(metadata["sigma"][1])),
+            metadata,
         )
     except (OSError, RecursionError, LookupError, TypeError, ValueError) as error:  # a TOML error is a ValueError
         raise CannotRunError(
@@ -204,7 +204,7 @@ _OPTIONAL: dict[str, _Check] = {
     "golden": ("a table of decibels", _is_golden),
     "level_calibration": ("as many rising estimates as factors", _is_calibration),
 }
-"""What is checked of a head; entries of other names are kept, and nothing is made of them."""
+"""Metadata that are checked; entries of other names are kept, and nothing is made of them."""
 
 
 def uncertainty_path(weights: Path) -> Path:
@@ -297,13 +297,13 @@ def _unfitting(card: Card, error: Exception) -> CannotRunError:
     )
 
 
-def save(net: "DenoisingNet", path: Path, head: Mapping[str, Any], prose: str) -> Card:
+def save(net: "DenoisingNet", path: Path, metadata: Mapping[str, Any], prose: str) -> Card:
     """Write weights as 16-bit floats (running means as they are), and their card.
 
     Args:
         net: the network; copied to the CPU.
         path: the .safetensors file; the card is written beside it.
-        head: entries of the card's head except sha256; values are text, numbers, lists, or tables of those.
+        metadata: all metadata of the card except sha256; values are text, numbers, lists, or tables of those.
         prose: Markdown for people.
 
     Returns:
@@ -318,22 +318,22 @@ def save(net: "DenoisingNet", path: Path, head: Mapping[str, Any], prose: str) -
         for key, value in net.state_dict().items()
     }
     data = safetensors.torch.save(tensors)
-    full_head = {**head, "sha256": hashlib.sha256(data).hexdigest()}
+    full_metadata = {**metadata, "sha256": hashlib.sha256(data).hexdigest()}
     write_bytes(data, path)
-    return write_card(path, full_head, prose)
+    return write_card(path, full_metadata, prose)
 
 
-def write_card(path: Path, head: Mapping[str, Any], prose: str) -> Card:
-    """Write the card of the weights file `path`; `head` has everything, sha256 included."""
-    text = f"{_FENCE}\n{_toml(head)}{_FENCE}\n{prose.strip()}\n"
+def write_card(path: Path, metadata: Mapping[str, Any], prose: str) -> Card:
+    """Write the card of the weights file `path`; `metadata` has everything, sha256 included."""
+    text = f"{_FENCE}\n{_toml(metadata)}{_FENCE}\n{prose.strip()}\n"
     write_bytes(text.encode(), path.with_suffix(".md"))
     return read_card(path)
 
 
-def _toml(head: Mapping[str, Any]) -> str:
-    """A flat head as TOML: plain entries first, then one [section] for each table but `options`."""
-    plain = {key: value for key, value in head.items() if not isinstance(value, Mapping) or key == "options"}
-    sections = {key: value for key, value in head.items() if key not in plain}
+def _toml(metadata: Mapping[str, Any]) -> str:
+    """Flat metadata as TOML: plain entries first, then one [section] for each table but `options`."""
+    plain = {key: value for key, value in metadata.items() if not isinstance(value, Mapping) or key == "options"}
+    sections = {key: value for key, value in metadata.items() if key not in plain}
     lines = [f"{key} = {_toml_value(value)}" for key, value in plain.items()]
     for name, section in sections.items():
         lines += ["", f"[{name}]", *(f"{key} = {_toml_value(value)}" for key, value in section.items())]

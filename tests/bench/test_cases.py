@@ -47,7 +47,7 @@ def test_radiographs_are_read_one_at_a_time(folder: Path, monkeypatch: pytest.Mo
 
 def test_radiographs_are_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outside = Radiograph.from_grey(np.linspace(0, 255, 600).reshape(20, 30), bits=8)
-    monkeypatch.setattr(cases.files, "read", lambda _: replace(outside, span=(50.0, 200.0)))
+    monkeypatch.setattr(cases.files, "read", lambda _: replace(outside, value_range=(50.0, 200.0)))
     image = next(cases.radiographs([Path("a.png")]))
     assert (image.grey.min(), image.grey.max()) == (0, 255)
 

@@ -397,7 +397,7 @@ def test_what_cannot_work_is_told_before_anything_is_measured(
     status, _, err = invoke("--images", folder, "--figure", "2", "-o", "x.png", "--csv", "x.csv")
     assert (status, "no table to write" in err) == (2, True)
     status, _, err = invoke("--images", folder, "--csv", tmp_path / "absent" / "x.csv")
-    assert (status, "there is no folder" in err) == (1, True)
+    assert (status, "there is no such folder" in err) == (1, True)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     status, _, err = invoke("--images", folder, "--figure", "2", "-o", "x.png")
     assert (status, "needs the package 'matplotlib'" in err) == (3, True)

@@ -345,7 +345,7 @@ def test_what_cannot_work_is_told_before_anything_is_measured(
         (["--speed", "--methods", "estimate"], 2, "removes no noise"),
         (["--speed", "--methods", "lite", "--device", "cuda:99"], 3, "no device"),
         (["--speed", "--methods", "noisy", "--log", there], 2, "exists"),
-        (["--speed", "--csv", tmp_path / "absent" / "x.csv"], 1, "no folder"),
+        (["--speed", "--csv", tmp_path / "absent" / "x.csv"], 1, "no such folder"),
         (["--speed", "--csv", there], 1, "exists already"),
     ]:
         found, _, err = invoke(*line, "--images", folder, "--quick")

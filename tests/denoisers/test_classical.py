@@ -13,7 +13,7 @@ from xray_denoise.denoisers.classical import (
     NonLocalMeans,
     TotalVariation,
 )
-from xray_denoise.physics.estimate import estimate_level
+from xray_denoise.physics.level_estimate import estimate_level
 from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 

@@ -183,7 +183,7 @@ def test_the_level_that_is_reported_is_calibrated() -> None:
     np.testing.assert_allclose(calibrated.noise_map, 0.8 * np.asarray(plain.noise_map), rtol=1e-6)
 
 
-def test_values_outside_the_span_get_the_correction_at_its_end() -> None:
+def test_values_outside_the_value_range_get_the_correction_at_its_end() -> None:
     noisy = image(64, 64)
     clipped = noisy.copy()
     clipped[10, 10], noisy[10, 10] = 255, 700
@@ -208,7 +208,7 @@ def test_devices_and_precisions_that_are_missing_are_errors() -> None:
 
 
 def test_a_tile_smaller_than_the_halo_is_refused() -> None:
-    with pytest.raises(UsageError, match="smaller than what"):
+    with pytest.raises(UsageError, match="smaller than the receptive field"):
         denoiser(nets.build("x-bdcnn"), tile=64)
 
 

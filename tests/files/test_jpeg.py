@@ -57,7 +57,7 @@ def test_grey_pixels_are_those_that_pillow_decodes(tmp_path: Path, options: dict
     radiograph = files.read(save(tmp_path / "a.jpg", data))
     with Image.open(io.BytesIO(data)) as image:
         assert np.array_equal(radiograph.stored, np.asarray(image.convert("L")))
-    assert (radiograph.bits, radiograph.span, radiograph.stored.dtype) == (8, (0, 255), np.uint8)
+    assert (radiograph.bits, radiograph.value_range, radiograph.stored.dtype) == (8, (0, 255), np.uint8)
     assert (
         files.caveats(radiograph)[0] == "it is a JPEG, compressed with loss, so its noise is not that of the detector"
     )

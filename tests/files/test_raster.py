@@ -56,10 +56,10 @@ def test_an_unchanged_image_is_written_back_bit_identical(
         assert np.array_equal(np.asarray(image if bits == 16 else image.convert("L")), pixels)
 
 
-def test_the_span_of_8_bits_is_full_and_that_of_16_robust(tmp_path: Path) -> None:
-    assert files.read(save(tmp_path / "a.png", RAMP // 2)).span == (0, 255)
-    assert files.read(save(tmp_path / "b.png", DEEP // 4 + 9)).span == (9, 16392)
-    assert files.read(save(tmp_path / "a.png", RAMP // 2), span=(3, 7)).span == (3, 7)
+def test_the_value_range_of_8_bits_is_full_and_that_of_16_robust(tmp_path: Path) -> None:
+    assert files.read(save(tmp_path / "a.png", RAMP // 2)).value_range == (0, 255)
+    assert files.read(save(tmp_path / "b.png", DEEP // 4 + 9)).value_range == (9, 16392)
+    assert files.read(save(tmp_path / "a.png", RAMP // 2), value_range=(3, 7)).value_range == (3, 7)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])

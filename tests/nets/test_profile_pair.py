@@ -76,10 +76,20 @@ def test_each_image_of_a_batch_goes_its_own_way(pair: ProfilePair) -> None:
 
 
 @torch.no_grad()
-def test_values_outside_of_black_and_white_keep_their_distance(pair: ProfilePair) -> None:
+def test_where_noise_is_not_clipped_the_network_for_detectors_is_used(pair: ProfilePair) -> None:
     image, maps = told(20.0)
-    beyond = pair(image + 3, maps) - (image + 3)
-    torch.testing.assert_close(beyond, pair.white(torch.ones_like(image))[0] - 1, rtol=0, atol=1e-5)
+    image[..., 24:] -= 0.5  # two thirds of these pixels lie below black
+    found, detectors, white = pair(image, maps), pair.detectors(image, maps), pair.white(image.clamp(0, 1))[0]
+    torch.testing.assert_close(found[..., 30:], detectors[..., 30:], rtol=0, atol=1e-5)
+    torch.testing.assert_close(found[..., :18], white[..., :18], rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_few_pixels_beyond_black_and_white_keep_their_distance(pair: ProfilePair) -> None:
+    image, maps = told(20.0)
+    image[..., 10, 10], image[..., 20, 30] = -2, 3
+    seen = image.clamp(0, 1)
+    torch.testing.assert_close(pair(image, maps) - image, pair.white(seen)[0] - seen, rtol=0, atol=1e-5)
 
 
 def test_each_network_learns_from_its_own_patches(pair: ProfilePair) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from xray_denoise import nets, weights
 from xray_denoise.cli import app
-from xray_denoise.cli.train import _Clock, _command
+from xray_denoise.cli.training import _Clock, _command
 from xray_denoise.errors import TrainingError, UsageError
 from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.tasks import continued, train
@@ -52,10 +52,10 @@ def test_everything_is_taken_over_and_the_result_has_a_name_and_a_verdict(here: 
     assert (card.net, card.name) == ("lite", "small-mine")
     assert dict(card.options) == {"widths": [8, 8, 8], "level": "paper"}
     assert (card.eta, card.sigma) == ((0.5, 1.0), (2.0, 3.0))
-    assert "--level paper" in card.head["command"]
-    assert "--eta 0.5,1 --sigma 2,3" in card.head["command"]
-    assert (card.head["base"], len(card.head["base_sha256"])) == ("small", 64)
-    assert card.head["best_psnr"] >= card.head["base_psnr"]
+    assert "--level paper" in card.metadata["command"]
+    assert "--eta 0.5,1 --sigma 2,3" in card.metadata["command"]
+    assert (card.metadata["base"], len(card.metadata["base_sha256"])) == ("small", 64)
+    assert card.metadata["best_psnr"] >= card.metadata["base_psnr"]
     assert "small at the start: held-out images" in result.stderr
     assert "better than small by" in result.stderr
     assert "under the noise of its validation" in (here / "mine" / "small-mine.md").read_text()
@@ -63,8 +63,8 @@ def test_everything_is_taken_over_and_the_result_has_a_name_and_a_verdict(here: 
 
 def test_weights_are_chosen_under_the_noise_that_is_trained_on(here: Path) -> None:
     """A network that returns its input has the PSNR of the noise: 25, 35 or 45 photons per grey level, 2 or less."""
-    schedule = dataclasses.replace(PRESETS["fast"], patch=32, noise=NoiseRange((20, 50), (0, 2)))
-    plan = train.Plan(here / "data", here / "run", "lite", schedule, init="small.safetensors", device="cpu")
+    config = dataclasses.replace(PRESETS["fast"], patch=32, noise=NoiseRange((20, 50), (0, 2)))
+    plan = train.Plan(here / "data", here / "run", "lite", config, init="small.safetensors", device="cpu")
     session = train.start(plan)
     validation = train._validation(session.held_out, session.plan)
     (case,) = validation.cases
@@ -74,8 +74,8 @@ def test_weights_are_chosen_under_the_noise_that_is_trained_on(here: Path) -> No
 
 
 def test_a_training_is_continued_from_its_model_and_with_its_images_only(here: Path) -> None:
-    schedule = dataclasses.replace(PRESETS["fast"], patch=32)
-    plan = train.Plan(here / "data", here / "run", "lite", schedule, init="small.safetensors", device="cpu")
+    config = dataclasses.replace(PRESETS["fast"], patch=32)
+    plan = train.Plan(here / "data", here / "run", "lite", config, init="small.safetensors", device="cpu")
     session = train.start(plan)
     (here / "run" / continued.FILE_NAME).rename(here / "kept.pt")
     session.training._save()
@@ -83,7 +83,7 @@ def test_a_training_is_continued_from_its_model_and_with_its_images_only(here: P
     card = weights.read_card(here / "small.safetensors")
     net = weights.load(card)
     torch.nn.init.ones_(next(net.parameters()))
-    weights.save(net, here / "other.safetensors", dict(card.head), "# other")
+    weights.save(net, here / "other.safetensors", dict(card.metadata), "# other")
     other = dataclasses.replace(plan, init="other.safetensors")
     with pytest.raises(TrainingError, match="made with another init"):
         train.start(other)
@@ -104,8 +104,8 @@ def test_the_card_names_files_without_their_folders(here: Path) -> None:
     for suffix in ("safetensors", "md"):
         (here / f"small.{suffix}").rename(here / "models" / f"small.{suffix}")
     model = here / "models" / "small.safetensors"
-    schedule = dataclasses.replace(PRESETS["fast"], patch=32)
-    plan = train.Plan(here / "data", here / "run", "lite", schedule, init=str(model), teacher=str(model), device="cpu")
+    config = dataclasses.replace(PRESETS["fast"], patch=32)
+    plan = train.Plan(here / "data", here / "run", "lite", config, init=str(model), teacher=str(model), device="cpu")
     plan = dataclasses.replace(plan, init_options={})
     line = _command(plan, "fast", None)
     assert "--init small.safetensors --teacher small.safetensors" in line
@@ -114,7 +114,7 @@ def test_the_card_names_files_without_their_folders(here: Path) -> None:
 
 def test_a_training_that_harms_gives_back_what_it_began_with(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Validated at its end only: on a busy machine the clock would have the first, harmless steps validated, too."""
-    monkeypatch.setattr(Training, "_row_is_due", lambda self, _: self.step >= self.schedule.steps)
+    monkeypatch.setattr(Training, "_row_is_due", lambda self, _: self.step >= self.config.steps)
     result = call("-o worse --init small.safetensors --steps 25 --lr 3 --precision fp32")
     assert result.exit_code == 0, result.stderr
     assert "training brought no improvement; these are the weights of small" in result.stderr
@@ -123,7 +123,7 @@ def test_a_training_that_harms_gives_back_what_it_began_with(here: Path, monkeyp
         for path in (here / "small.safetensors", here / "worse" / "small-worse.safetensors")
     )
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert weights.read_card(here / "worse" / "small-worse.safetensors").head["best_step"] == 0
+    assert weights.read_card(here / "worse" / "small-worse.safetensors").metadata["best_step"] == 0
 
 
 def test_the_best_weights_survive_an_interruption(here: Path) -> None:
@@ -150,8 +150,8 @@ def test_the_best_weights_survive_an_interruption(here: Path) -> None:
 
 def test_models_that_come_with_the_package_say_what_they_were_trained_on() -> None:
     found = {name: weights.find(name) for name in ("x-profile", "lite", "x-bdcnn", "dncnn")}
-    assert continued.system_of(found["x-profile"]) == "profile-unet"
-    assert continued.system_of(weights.find("x-bdcnn-short")) == "x-bdcnn"
+    assert continued.experiment_of(found["x-profile"]) == "profile-unet"
+    assert continued.experiment_of(weights.find("x-bdcnn-short")) == "x-bdcnn"
     noises = {name: continued.noise_of(card.net, card) for name, card in found.items()}
     assert noises == {
         "x-profile": DetectorRange(),
@@ -164,11 +164,11 @@ def test_models_that_come_with_the_package_say_what_they_were_trained_on() -> No
 def test_the_default_model_can_be_trained_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "PHANTOM_SIZE", 64)
     monkeypatch.setattr(train, "DetectorSource", partial(detector.DetectorSource, phantoms=1))
-    schedule = PRESETS["fast"]
-    plan = train.Plan(here / "data", here / "run", "profile-unet", schedule, init="x-profile", device="cpu")
+    config = PRESETS["fast"]
+    plan = train.Plan(here / "data", here / "run", "profile-unet", config, init="x-profile", device="cpu")
     with pytest.raises(UsageError, match="trained on the noise of detectors"):
         train.start(plan)
-    plan = dataclasses.replace(plan, schedule=dataclasses.replace(schedule, patch=32, noise=DetectorRange()))
+    plan = dataclasses.replace(plan, config=dataclasses.replace(config, patch=32, noise=DetectorRange()))
     told: list[str] = []
     session = train.start(plan, told.append)
     assert [line.split(",")[0] for line in told] == ["drawing 20 phantoms"]
@@ -188,7 +188,7 @@ def test_the_default_model_can_be_trained_on(here: Path, monkeypatch: pytest.Mon
         ("--noise wide --eta 1,2", "--eta and --sigma are for --noise paper", "leave them out"),
         ("--init missing", "no weights at", "choose one of"),
         ("--nets lite --teacher missing", "no weights at", "choose one of"),
-        ("--nets lite --teacher x-profile", "'x-profile' must be told the noise", "--teacher"),
+        ("--nets lite --teacher x-profile", "'x-profile' takes the noise as input", "--teacher"),
         ("--nets profile-unet --teacher lite", "a profile-unet is trained without a teacher", "--teacher"),
         ("--nets lite --patch-size 100", "the patch size must be a multiple of 8, got 100", "--patch-size"),
         ("--nets lite --paper 0.5", "--paper are for --noise detector", "leave them out"),
@@ -223,7 +223,7 @@ def test_held_out_images_too_small_for_the_noise_of_detectors_are_refused(here: 
 def test_time_left_is_that_of_the_steps_or_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     class Running:
         seconds, step = 100.0, 10
-        schedule = PRESETS["fast"]
+        config = PRESETS["fast"]
         limits = train.Limits(max_seconds=500)
 
     now = [1000.0]

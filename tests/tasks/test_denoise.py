@@ -18,7 +18,9 @@ from xray_denoise import denoisers, files
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
+from xray_denoise.tasks import denoise_log
 from xray_denoise.tasks.batch import run_jobs
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job, expand_lists, plan_jobs
 from xray_denoise.tasks.manifest import Manifest
@@ -255,7 +257,7 @@ def test_a_derived_dicom_tells_what_was_done(tmp_path: Path) -> None:
     assert "given eta 0.8 and sigma 5" in derived.DerivationDescription
     assert "estimated" not in derived.DerivationDescription
     change = files.read(tmp_path / "out.dcm").stored.astype(int) - source.stored
-    assert np.abs(change + 5 * (source.span[1] - source.span[0]) / 255).max() <= 1
+    assert np.abs(change + 5 * (source.value_range[1] - source.value_range[0]) / 255).max() <= 1
 
 
 def test_many_frames_go_through_one_by_one(tmp_path: Path) -> None:
@@ -477,3 +479,27 @@ def test_a_dicom_file_is_opened_once_to_be_told_apart_and_once_to_be_read(
     (outcome,) = run([source], tmp_path / "out.dcm")
     assert outcome.status == "written"
     assert len(opened) == 2
+
+
+class Profiled(Darker):
+    """Finds noise of a deviation of 1 in the dark and 9 in the light, each pixel like its neighbours."""
+
+    profile = NoiseProfile(np.array([99.0, 101.0]), np.array([1.0, 9.0]), np.ones((3, 3)) / 3)
+
+    def __call__(self, noisy: NDArray[np.floating], level: Any = None) -> Denoised:
+        return Denoised.of(noisy, noisy - 10, profile=level or self.profile)
+
+
+def test_the_noise_is_told_as_it_is_over_the_image_and_at_mid_grey(tmp_path: Path) -> None:
+    values = np.full((20, 30), 60, np.uint8)
+    values[:, :15] = 200
+    Image.fromarray(values).save(tmp_path / "in.png")
+    (outcome,) = run([tmp_path / "in.png"], tmp_path / "out.png", denoiser=Profiled())
+    told = denoise_log.record(outcome, "cpu")
+    assert told["noise_over_image"] == pytest.approx(((81 + 1) / 2) ** 0.5, rel=1e-3)
+    assert told["noise_deviation"] == 9.0
+    assert told["noise_correlation"] == pytest.approx(2 / 3, rel=1e-3)
+    (white,) = run([png(tmp_path / "white.png")], tmp_path / "white-out.png")
+    record = denoise_log.record(white, "cpu")
+    assert record["noise_correlation"] == 0
+    assert record["noise_over_image"] == pytest.approx(float(LEVEL.deviation_at(90)), rel=1e-3)

@@ -96,8 +96,8 @@ def test_the_page_shows_grey_levels_before_and_after(here: Path, monkeypatch: py
     files.write(Radiograph.from_grey(grey, bits=12, inverted=True), here / "in.dcm")
     assert call("in.dcm", "-o", "out.dcm", "--range", "0,4095", "--report", "r.html").exit_code == 0
     (one,) = seen
-    assert (one.before == files.read(here / "in.dcm", span=(0, 4095)).grey).all()
-    assert (one.after == files.read(here / "out.dcm", span=(0, 4095)).grey).all()
+    assert (one.before == files.read(here / "in.dcm", value_range=(0, 4095)).grey).all()
+    assert (one.after == files.read(here / "out.dcm", value_range=(0, 4095)).grey).all()
     assert np.corrcoef(one.before.ravel(), grey.ravel())[0, 1] > 0.99
 
 

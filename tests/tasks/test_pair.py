@@ -54,7 +54,7 @@ def test_the_pair_does_what_its_parts_do(cards: dict[str, weights.Card]) -> None
 
 
 def test_its_card_says_what_it_is_made_of(cards: dict[str, weights.Card]) -> None:
-    head = cards["pair"].head
+    head = cards["pair"].metadata
     assert head["net"] == "profile-pair"
     assert head["options"] == {"widths": [4, 4, 4, 4]}
     assert head["patches"] == 8

@@ -25,7 +25,7 @@ WHITE = NoiseProfile.white(4.0)
 STRUCTURE, MORE, CORRELATED = (
     "removed structure along edges",
     "removed more than the noise found",
-    "noise is correlated",
+    "the spectrum of the noise",
 )
 SIDE = 320
 
@@ -100,7 +100,7 @@ def test_an_image_without_fine_noise_seems_processed_already() -> None:
     processed = NoiseProfile(np.array([127.5]), np.array([4.0]), detector_profile("processed", 4.0).kernel)
     for drawn, wanted in ((blurred, True), (processed, False), (WHITE, False)):
         notes = judged(noise(drawn), drawn, told=drawn).notes
-        assert any("processed by a noise reducer" in note for note in notes) == wanted, notes
+        assert any("denoised or enlarged already" in note for note in notes) == wanted, notes
 
 
 def test_the_strength_is_lowered_to_the_noise_along_edges() -> None:

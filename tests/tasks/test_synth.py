@@ -107,7 +107,7 @@ def test_the_written_noise_is_that_of_the_written_profile(tmp_path: Path, bits: 
     (exposure,) = written(iter([flat]), recipe, tmp_path)
     assert exposure.profile
     assert exposure.clean
-    noisy, clean = (files.read(path, span=(0, 2**bits - 1)).grey for path in (exposure.noisy, exposure.clean))
+    noisy, clean = (files.read(path, value_range=(0, 2**bits - 1)).grey for path in (exposure.noisy, exposure.clean))
     told = read_profile(exposure.profile)
     error = 5 * ((told.spectrum((128, 128)) ** 2).mean() / 2 / noisy.size) ** 0.5
     assert (noisy - clean).std() == pytest.approx(float(told.deviation_at(128.0)), rel=error)
@@ -121,7 +121,7 @@ def test_a_profile_from_a_file_is_drawn_and_scaled(tmp_path: Path) -> None:
     flat = synth.Subject(Path("flat"), lambda: np.full((256, 256), 128.0, np.float32), (7,))
     (exposure,) = written(iter([flat]), synth.Recipe(noise, bits=16), tmp_path / "out")
     assert exposure.noisy.name == "flat_mine_std5_seed7_noisy.png"
-    noisy = files.read(exposure.noisy, span=(0, 65535)).grey - 128
+    noisy = files.read(exposure.noisy, value_range=(0, 65535)).grey - 128
     assert noisy.std() == pytest.approx(5.0, rel=0.03)
     assert (noisy[:, 2:] * noisy[:, :-2]).mean() == pytest.approx(25 * 0.48, rel=0.05)
     unscaled = synth.profile_noise(tmp_path / "mine.json", None)
@@ -159,7 +159,7 @@ def test_one_seed_is_one_exposure_of_a_detector_whatever_the_depth(tmp_path: Pat
         subject = synth.Subject(Path("own"), lambda: exact, (3,))
         recipe = synth.Recipe(synth.DetectorNoise("csi", 2.0), bits=bits)
         (exposure,) = written(iter([subject]), recipe, tmp_path / str(bits))
-        shown.append(files.read(exposure.noisy, span=(0, 2**bits - 1)).grey)
+        shown.append(files.read(exposure.noisy, value_range=(0, 2**bits - 1)).grey)
     assert np.abs(shown[0] - shown[1]).max() < 0.51
 
 
@@ -196,7 +196,7 @@ def test_exposures_differ_by_seed_and_by_image_and_by_nothing_else(tmp_path: Pat
     def noise(inputs: list[Path], folder: str, **options: int) -> list[np.ndarray]:
         subjects, _ = synth.radiographs(inputs, tmp_path / folder, **options)
         exposures = written(subjects, synth.Recipe(synth.LevelNoise((1e6, 1e6), (10, 10)), bits=16), tmp_path / folder)
-        return [files.read(one.noisy, span=(0, 65535)).grey - 100 for one in exposures]
+        return [files.read(one.noisy, value_range=(0, 65535)).grey - 100 for one in exposures]
 
     alone, together = noise(paths[1:], "a"), noise(paths, "b")
     assert np.array_equal(alone[0], together[1]), "other inputs decide nothing"

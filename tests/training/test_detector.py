@@ -14,8 +14,11 @@ from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import profile
 from xray_denoise.physics.profile import KNOTS
 from xray_denoise.scale import GREY_MAX
-from xray_denoise.training import detector
-from xray_denoise.training.detector import DetectorRange, DetectorSource, Draw, Noise, detector_noise, misjudged
+from xray_denoise.training import detector, detector_noise
+from xray_denoise.training.details import details
+from xray_denoise.training.detector import DetectorRange, DetectorSource, misjudged
+from xray_denoise.training.detector_noise import Noise
+from xray_denoise.training.draw import Draw
 from xray_denoise.training.loss import SMALLEST_ERROR, STRONG, VISIBLE, decibel_loss
 
 CPU = torch.device("cpu")
@@ -38,13 +41,15 @@ def test_noise_has_the_variance_and_the_powers_that_are_told(monkeypatch: pytest
     for repeat in range(draws):
         flat = torch.full((kinds, 1, SIDE, SIDE), 0.5)
         # the same kinds every time, other noise: what is drawn per patch comes before the noise itself
-        curves, spectra = detector.curves(draw(kinds, 1)), detector.spectra(draw(kinds, 2), SIDE)
-        monkeypatch.setattr(detector, "curves", lambda _, curves=curves: curves)
-        monkeypatch.setattr(detector, "spectra", lambda _draw, _side, spectra=spectra: spectra)
-        told = detector_noise(flat, deviation, _WithoutLines(kinds, torch.Generator().manual_seed(100 + repeat)))
+        curves, spectra = detector_noise.curves(draw(kinds, 1)), detector_noise.spectra(draw(kinds, 2), SIDE)
+        monkeypatch.setattr(detector_noise, "curves", lambda _, curves=curves: curves)
+        monkeypatch.setattr(detector_noise, "spectra", lambda _draw, _side, spectra=spectra: spectra)
+        told = detector_noise.detector_noise(
+            flat, deviation, _WithoutLines(kinds, torch.Generator().manual_seed(100 + repeat))
+        )
         monkeypatch.undo()
         power = torch.fft.rfft2(told.noise[:, 0]).abs().square() / SIDE**2
-        powers.append(detector.band_means(power, SIDE))
+        powers.append(detector_noise.band_means(power, SIDE))
         variances.append(told.noise.square().mean(dim=(1, 2, 3)))
     assert told is not None
     variance = torch.stack(variances).mean(dim=0)
@@ -68,9 +73,9 @@ class _WithoutLines(Draw):
 
 def test_it_is_the_noise_of_a_profile() -> None:
     """The spectrum of a patch as a profile: `NoiseProfile.draw` has the same powers and deviation."""
-    power = detector.spectra(draw(8, 3), SIDE)
+    power = detector_noise.spectra(draw(8, 3), SIDE)
     whole = np.array([np.abs(np.fft.fft2(np.fft.irfft2(np.sqrt(one), (SIDE, SIDE)))) ** 2 for one in power.numpy()])
-    for one, device in zip(whole, detector.band_means(power, SIDE).numpy(), strict=True):
+    for one, device in zip(whole, detector_noise.band_means(power, SIDE).numpy(), strict=True):
         kernel = profile.kernel_of(one, 63)
         described = profile.NoiseProfile(np.array([0.0]), np.array([1.5]), kernel)
         shown = profile.band_means(described.spectrum((SIDE, SIDE)))
@@ -90,12 +95,14 @@ def test_deviation_follows_the_grey_level() -> None:
     told = None
     for seed in range(40):
         held = draw(kinds, 5)
-        curves = detector.curves(held)
+        curves = detector_noise.curves(held)
         white = torch.ones(kinds, SIDE, SIDE // 2 + 1)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(detector, "curves", lambda _, curves=curves: curves)
-            patch.setattr(detector, "spectra", lambda _draw, _side, white=white: white)
-            told = detector_noise(clean, torch.ones(kinds), _WithoutLines(kinds, torch.Generator().manual_seed(seed)))
+            patch.setattr(detector_noise, "curves", lambda _, curves=curves: curves)
+            patch.setattr(detector_noise, "spectra", lambda _draw, _side, white=white: white)
+            told = detector_noise.detector_noise(
+                clean, torch.ones(kinds), _WithoutLines(kinds, torch.Generator().manual_seed(seed))
+            )
         total += told.noise.square().reshape(kinds, 4, -1).mean(dim=2) / 40
     assert told is not None
     expected = told.variance[:, [0, 11, 21, 32]]
@@ -172,7 +179,7 @@ def test_what_is_told_errs_by_as_much_as_it_should() -> None:
 
 
 def test_details_are_small_and_of_either_sign() -> None:
-    found = detector.details(SIDE, draw(300))
+    found = details(SIDE, draw(300))
     peaks = found.abs().amax(dim=(1, 2, 3))
     assert 0.3 < peaks.median() < 2
     assert (found.amin(dim=(1, 2, 3)) < -0.2).float().mean() > 0.2

@@ -68,17 +68,17 @@ def test_a_lesson_depends_on_its_number_alone() -> None:
 
 
 def test_training_learns_from_the_teacher_and_is_resumed_in_a_lesson(tmp_path: Path) -> None:
-    schedule = dataclasses.replace(SMALL, steps=100)
+    config = dataclasses.replace(SMALL, steps=100)
     steady = Limits(checkpoint_seconds=0, report_seconds=math.inf)
-    whole = training(tmp_path / "whole", schedule, source=taught(Negative(), lesson=8), limits=steady)
+    whole = training(tmp_path / "whole", config, source=taught(Negative(), lesson=8), limits=steady)
     rows = list(whole.rows())
     assert rows[-1]["mse"] < 0.9 * rows[0]["mse"]
 
     pausing = dataclasses.replace(steady, pause_seconds=0)
-    paused = training(tmp_path / "paused", schedule, source=taught(Negative(), lesson=8), limits=pausing)
+    paused = training(tmp_path / "paused", config, source=taught(Negative(), lesson=8), limits=pausing)
     list(paused.rows())
     assert paused.step == 25
-    resumed = training(tmp_path / "paused", schedule, source=taught(Negative(), lesson=8), limits=steady)
+    resumed = training(tmp_path / "paused", config, source=taught(Negative(), lesson=8), limits=steady)
     list(resumed.rows())
     for name, value in weights_of(whole).items():
         assert torch.equal(value, weights_of(resumed)[name]), name

@@ -20,7 +20,7 @@ from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.training import checkpoint
 from xray_denoise.training.loop import Limits, Training
 from xray_denoise.training.patches import NoiseRange, PatchSource
-from xray_denoise.training.presets import PRESETS, Schedule
+from xray_denoise.training.presets import PRESETS, TrainingConfig
 from xray_denoise.training.validation import ValidationSet
 
 SMALL = dataclasses.replace(PRESETS["fast"], steps=50, batch=2, patch=16, warmup=5, lr=1e-3)
@@ -29,23 +29,23 @@ STEADY = Limits(checkpoint_seconds=0, report_seconds=math.inf)
 """A row every 25 steps and a checkpoint with each, however slow the machine is."""
 
 
-def source(schedule: Schedule = SMALL) -> PatchSource:
+def source(config: TrainingConfig = SMALL) -> PatchSource:
     rows, columns = np.mgrid[:64, :64]
     image = (128 + 60 * np.sin(rows / 7) * np.cos(columns / 5)).astype(np.uint8)
-    return PatchSource([image, image[::-1]], schedule.patch, NoiseRange(), torch.device("cpu"))
+    return PatchSource([image, image[::-1]], config.patch, NoiseRange(), torch.device("cpu"))
 
 
-def training(run: Path, schedule: Schedule = SMALL, net: DenoisingNet | None = None, **changes: Any) -> Training:
+def training(run: Path, config: TrainingConfig = SMALL, net: DenoisingNet | None = None, **changes: Any) -> Training:
     run.mkdir(exist_ok=True)
     torch.manual_seed(0)
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     fabric.launch()
     options: dict[str, Any] = {
-        "source": source(schedule),
-        "fabric": fabric, "run": run, "identity": {"schedule": dataclasses.asdict(schedule)}, "seed": 0,
+        "source": source(config),
+        "fabric": fabric, "run": run, "identity": {"schedule": dataclasses.asdict(config)}, "seed": 0,
         "limits": STEADY,
     }  # fmt: skip
-    return Training(net or nets.build("lite", **LITE), schedule=schedule, **(options | changes))
+    return Training(net or nets.build("lite", **LITE), config=config, **(options | changes))
 
 
 def weights_of(one: Training) -> dict[str, torch.Tensor]:
@@ -53,13 +53,13 @@ def weights_of(one: Training) -> dict[str, torch.Tensor]:
 
 
 def test_training_lowers_the_loss_and_repeats_itself(tmp_path: Path) -> None:
-    schedule = dataclasses.replace(SMALL, steps=300)
-    first = training(tmp_path / "a", schedule)
+    config = dataclasses.replace(SMALL, steps=300)
+    first = training(tmp_path / "a", config)
     rows = list(first.rows())
     assert [row["step"] for row in rows] == list(range(25, 301, 25))
     first_rows, last_rows = (sum(row["mse"] for row in part) for part in (rows[:3], rows[-3:]))
     assert last_rows < 0.85 * first_rows
-    second = training(tmp_path / "b", schedule)
+    second = training(tmp_path / "b", config)
     list(second.rows())
     for name, value in weights_of(first).items():
         assert torch.equal(value, weights_of(second)[name]), name
@@ -67,8 +67,8 @@ def test_training_lowers_the_loss_and_repeats_itself(tmp_path: Path) -> None:
 
 def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     """`kill -9` at an arbitrary moment after the first checkpoint; then the same bits as without it."""
-    schedule = dataclasses.replace(SMALL, steps=400)
-    whole = training(tmp_path / "whole", schedule)
+    config = dataclasses.replace(SMALL, steps=400)
+    whole = training(tmp_path / "whole", config)
     list(whole.rows())
 
     killed = tmp_path / "killed"
@@ -83,7 +83,7 @@ def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
         while not (killed / checkpoint.FILE_NAME).exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-    resumed = training(killed, schedule)
+    resumed = training(killed, config)
     assert 0 < resumed.step < 400, "it was killed in the middle"
     list(resumed.rows())
     assert len(resumed.history) == len(whole.history)
@@ -106,8 +106,8 @@ def test_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
 
 
 def test_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
-    schedule = dataclasses.replace(SMALL, steps=200, clip=float("inf"))
-    one = training(tmp_path, schedule)
+    config = dataclasses.replace(SMALL, steps=200, clip=float("inf"))
+    one = training(tmp_path, config)
     rows = one.rows()
     next(rows)
     good = checkpoint.read(tmp_path, {})
@@ -138,17 +138,17 @@ def test_weights_that_the_last_step_ruined_are_not_saved(tmp_path: Path) -> None
 
 def test_pause_leaves_the_schedule_alone(tmp_path: Path) -> None:
     """Paused after every row and taken up again, the same weights as in one go; batch normalisation included."""
-    schedule = dataclasses.replace(SMALL, steps=100)
+    config = dataclasses.replace(SMALL, steps=100)
 
     def dncnn() -> DenoisingNet:
         torch.manual_seed(0)
         return nets.build("dncnn", depth=4)
 
-    whole = training(tmp_path / "whole", schedule, dncnn())
+    whole = training(tmp_path / "whole", config, dncnn())
     list(whole.rows())
     parts = 0
     while True:
-        part = training(tmp_path / "parts", schedule, dncnn(), limits=dataclasses.replace(STEADY, pause_seconds=0))
+        part = training(tmp_path / "parts", config, dncnn(), limits=dataclasses.replace(STEADY, pause_seconds=0))
         list(part.rows())
         parts += 1
         if part.done == 1:
@@ -174,7 +174,7 @@ def test_time_limit_ends_the_schedule(tmp_path: Path) -> None:
     assert one.done == 1
     assert one.seconds >= 2
     assert one.step < 10**6
-    assert one.schedule.learning_rate(one.step, one.done) == pytest.approx(1e-5)
+    assert one.config.learning_rate(one.step, one.done) == pytest.approx(1e-5)
 
 
 def test_validation_runs_evenly_and_leaves_the_training_alone(tmp_path: Path) -> None:

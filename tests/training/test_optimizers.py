@@ -61,8 +61,8 @@ def test_every_weight_has_one_optimizer_and_hidden_kernels_have_muon() -> None:
 
 def test_one_norm_of_all_gradients_is_clipped(tmp_path: Path) -> None:
     clip = 1e-6
-    schedule = dataclasses.replace(SMALL, optimizer="muon", clip=clip)
-    one = training(tmp_path, schedule, nets.build("lite", **WIDER))
+    config = dataclasses.replace(SMALL, optimizer="muon", clip=clip)
+    one = training(tmp_path, config, nets.build("lite", **WIDER))
     one._train_step()
     muon, adam = one._optimizers
     gradients = [state["mean"] / 0.05 for state in muon.state.values()]
@@ -72,11 +72,11 @@ def test_one_norm_of_all_gradients_is_clipped(tmp_path: Path) -> None:
 
 
 def test_training_by_muon_learns_and_goes_on_after_a_pause(tmp_path: Path) -> None:
-    schedule = dataclasses.replace(SMALL, steps=100, lr=3e-3, optimizer="muon")
+    config = dataclasses.replace(SMALL, steps=100, lr=3e-3, optimizer="muon")
 
     def fresh(run: Path, **limits: float) -> Training:
         torch.manual_seed(0)
-        return training(run, schedule, nets.build("lite", **WIDER), limits=dataclasses.replace(STEADY, **limits))
+        return training(run, config, nets.build("lite", **WIDER), limits=dataclasses.replace(STEADY, **limits))
 
     whole = fresh(tmp_path / "whole")
     batch = whole._source.draw(0, 32, torch.Generator().manual_seed(9))

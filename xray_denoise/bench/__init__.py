@@ -1,4 +1,4 @@
-"""Measure denoisers on clean images with fresh noise, and lay the numbers out beside those of the X-BDCNN paper.
+"""Benchmark denoisers on clean images with added noise, next to the figures of the X-BDCNN paper.
 
     clean image -> cases -> rows -> records -> pivot -> tables, plots, pages
 

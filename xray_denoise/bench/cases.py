@@ -1,4 +1,4 @@
-"""What is measured: noise-free images, and the noise that each of them gets.
+"""The cases of a benchmark: noise-free images and the noise added to them.
 
 The noise of a case depends on the seed, the clean pixels and the noise only: every row sees the same noisy image, and a
 second run is identical. Noisy images stay floats that are not rounded; those of a `NoiseLevel` are clipped to [0, 255],
@@ -59,14 +59,14 @@ class CleanImage:
         return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
     def centre(self, size: int) -> "CleanImage":
-        """Cut out the middle `size` x `size` pixels, or what there is of them."""
+        """The central `size` x `size` pixels, or fewer in a smaller image."""
         top, left = (max(0, (side - size) // 2) for side in self.grey.shape)
         return CleanImage(self.name, self.grey[top : top + size, left : left + size])
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A clean image, or a patch of one, and the noise that it gets."""
+    """A clean image, or a patch of one, and the noise to add."""
 
     image: CleanImage
     noise: Noise
@@ -80,12 +80,12 @@ class Case:
 
     @property
     def image_name(self) -> str:
-        """The name of the scene or the image, or its size where it has been brought to one."""
+        """The name of the scene or the image, or the size if it is resized."""
         return f"{self.side}x{self.side} pixels" if self.side else self.scene or self.image.name
 
     @property
     def label(self) -> str:
-        """Tells the noise of this case from that of others: the column of a table that it belongs to."""
+        """Name of the noise: the column of a table."""
         return self.name or label(self.noise)
 
     def noisy(self, seed: int) -> NDArray[np.float32]:
@@ -98,7 +98,7 @@ class Case:
         return resized(noisy, self.side) if self.side else noisy
 
     def key(self, seed: int) -> str:
-        """Equal for cases that have the same noisy image."""
+        """A key that is equal for equal noisy images."""
         more = f", {self.image_name}" if self.side or self.scene else ""
         return f"image {self.image.sha256}, noise {_exactly(self.noise)}, seed {seed}{more}"
 
@@ -117,7 +117,7 @@ def _exactly(noise: Noise) -> str:
 
 
 def resized(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """The corner of an image, or the image and its mirror images side by side: (side, side)."""
+    """An image cropped, or extended by mirroring, to (side, side)."""
     more = [(0, max(side - length, 0)) for length in image.shape]
     return np.ascontiguousarray(np.pad(image[:side, :side], more, mode="symmetric"))
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.physics.observers import Figure, Scores, bootstrap, contrast_kept, mean_in
-from xray_denoise.radiograph import robust_span
+from xray_denoise.radiograph import robust_range
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Column, Row, Table
 from xray_denoise.scale import GREY_MAX
@@ -132,7 +132,7 @@ class Judgement:
 
 def in_stored_values(denoise: GreyToGrey, image: Images) -> Images:
     """Apply what works on grey levels to stored values, (H, W)."""
-    low, high = robust_span(image)
+    low, high = robust_range(image)
     scale = GREY_MAX / (high - low)
     return np.asarray(denoise(((image - low) * scale).astype(np.float32)) / scale + low, dtype=np.float32)
 

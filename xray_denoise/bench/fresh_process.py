@@ -1,4 +1,4 @@
-"""Run a function in a fresh process, so that its time and its memory are its own."""
+"""Run a function in a fresh process, to measure its time and memory alone."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def in_fresh_process(work: Callable[[], T]) -> T:
-    """What `work()` returns in a new interpreter, which is ended afterwards, also after an interrupt.
+    """Run `work()` in a new interpreter and return its result; the interpreter is ended, also after an interrupt.
 
     Args:
         work: can be pickled, and so can what it returns; both belong to modules that can be imported.
@@ -63,7 +63,7 @@ def _answer(pipe: Connection, work: Callable[[], Any]) -> None:
 
 
 def peak_memory() -> float | None:
-    """The most memory that this process had resident so far, MiB; None where the system does not say."""
+    """Peak resident memory of this process, MiB; None if unknown."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -126,7 +126,7 @@ class HarmTable(TableSpec):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Measures that stand in one table: a row for each method and item, a column for each noise.
+    """Measures that share a table: a row for each method and item, a column for each noise.
 
     `items` are the names of values of a record of `scene` by the title of their item. The plot shows the mean of
     `drawn` of them, or of all, against the deviation of the noise; or, where something is varied from item to item,
@@ -282,7 +282,7 @@ GROUPS = (
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A cell in which a method does not pass the gate, and what is reached there."""
+    """A cell in which a method fails the gate, and its value."""
 
     cell: str
     reached: float

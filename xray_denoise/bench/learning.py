@@ -35,7 +35,7 @@ def read_history(title: str, path: Path, batch: int) -> History:
             found = [(int(row["step"]) * batch, float(row["val_psnr"] or "nan")) for row in csv.DictReader(file)]
     except (OSError, KeyError, TypeError, ValueError) as error:
         hint = "name the history.csv of a training"
-        raise UnreadableFileError(f"{path} is no history with step and val_psnr", hint=hint) from error
+        raise UnreadableFileError("{path} is no history with step and val_psnr", path=path, hint=hint) from error
     known = [(patches, psnr) for patches, psnr in found if math.isfinite(psnr)]
     return History(title, [patches for patches, _ in known], [psnr for _, psnr in known])
 

@@ -1,4 +1,4 @@
-"""What this machine is: its processor, and the precisions that it has instructions for."""
+"""The processor of this machine, and the precisions it has instructions for."""
 
 import platform
 from pathlib import Path
@@ -38,12 +38,12 @@ def native_precisions(device: torch.device) -> list[str]:
 
 
 def native_bf16(cpuinfo: Path = CPUINFO) -> bool:
-    """Whether the processor has instructions for bf16; no where the system does not say."""
+    """Whether the processor has instructions for bf16; False if unknown."""
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(_read(cpuinfo).split())
 
 
 def processor(cpuinfo: Path = CPUINFO) -> str:
-    """The name of the processor, as far as the system says."""
+    """The name of the processor, if known."""
     lines = _read(cpuinfo).splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""What is measured of a result. A metric is added here: a `measure` function gives its value, `METRICS` describes it.
+"""The metrics. To add one, write a `measure` function for its value, and describe it in `METRICS`.
 
 A measure may give several values at once, by their names; None where the method has no such notion.
 """
@@ -79,7 +79,7 @@ def profile_errors(denoised: Denoised, case: Case, _noisy: NDArray[np.float32]) 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """How tables show a value: title and, after a comma, its unit; what it is; and digits behind the decimal point."""
+    """How tables show a value: title and, after a comma, unit; definition; digits after the decimal point."""
 
     title: str
     definition: str

@@ -1,4 +1,4 @@
-"""What the X-BDCNN paper prints, for the rows beside ours.
+"""Figures printed in the X-BDCNN paper, for comparison.
 
 Yin, Qi, Cai, Li, X-Ray Image Enhancement Using Blind Denoising Neural Networks. Means over its ten
 ChestX-ray8 radiographs of 1024x1024 pixels.

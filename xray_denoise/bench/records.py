@@ -1,4 +1,4 @@
-"""Records of what was measured, in a file of JSON lines, so that an interrupted run keeps what it has."""
+"""Measurements as records in a file of JSON lines, so that an interrupted run can be resumed."""
 
 import json
 import math
@@ -15,7 +15,7 @@ LINE_START = b'{"row": "'
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What one row gave for one case."""
+    """The measurement of one row on one case."""
 
     row: str
     """Its title."""
@@ -57,7 +57,7 @@ def _writable(value: float | None) -> float | str | None:
 
 
 def key(*parts: str) -> str:
-    """The key of a record: what was measured, and the version of this program."""
+    """The key of a record: what was measured, and the version of this package."""
     return "; ".join((*parts, f"xray-denoise {xray_denoise.__version__}"))
 
 
@@ -91,7 +91,7 @@ class Log:
                 path.write_bytes(b"")
             path.touch()
         except OSError as error:
-            raise UnwritableFileError(f"cannot write {path}: {error.strerror}") from error
+            raise UnwritableFileError(f"cannot write {{path}}: {error.strerror}", path=path) from error
 
     def get(self, wanted: str, metrics: Iterable[str] = ()) -> Record | None:
         """The record of a key, if the file has it with a value for each of `metrics`."""
@@ -110,7 +110,7 @@ class Log:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(record.line() + "\n")
         except OSError as error:
-            raise UnwritableFileError(f"cannot write {self._path}: {error.strerror}") from error
+            raise UnwritableFileError(f"cannot write {{path}}: {error.strerror}", path=self._path) from error
 
     def _read(self, path: Path) -> None:
         *lines, rest = path.read_bytes().split(b"\n")
@@ -121,7 +121,7 @@ class Log:
                 record = Record.from_line(line)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise UnreadableFileError(
-                    f"line {number} of {path} is not a record of this benchmark", hint="name another file"
+                    f"line {number} of {{path}} is not a record of this benchmark", path=path, hint="name another file"
                 ) from error
             self._known[record.key] = record
         with path.open("r+b") as file:

@@ -1,4 +1,4 @@
-"""Which methods are measured, and how each of them is run.
+"""The methods of a benchmark, and how they are run.
 
 A row is written NAME (blind: the method estimates the noise itself) or NAME+level (oracle: it is given the true noise).
 `KNOWN` is the registry. A method is added by one line there; a model in the weights folder that has no line is
@@ -16,7 +16,7 @@ from xray_denoise import denoisers
 from xray_denoise.bench.cases import Noise
 from xray_denoise.denoisers import AUTO, Denoised, Denoiser, Runtime
 from xray_denoise.errors import CannotRunError, UsageError
-from xray_denoise.physics.estimate import estimate_level
+from xray_denoise.physics.level_estimate import estimate_level
 from xray_denoise.physics.profile import as_level
 
 ORACLE = "+level"
@@ -31,7 +31,7 @@ REFERENCE = "x-bdcnn"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A method that tables know: its `title` there, and the `sets` of rows that it belongs to.
+    """A method in tables: its `title`, and the `sets` of rows that it belongs to.
 
     In a full table it has a row for each of `rows`: what follows its name there. A quick run leaves out a `slow` one:
     its oracle row in tables of quality, every row in tables of speed.
@@ -86,20 +86,20 @@ class Row:
 
     @cached_property
     def denoiser(self) -> Denoiser:
-        """The method, loaded when it is first asked for."""
+        """The method, loaded on first use."""
         return self.make()
 
     def __call__(self, noisy: NDArray[np.floating], noise: Noise) -> Denoised:
         """Denoise an image, (H, W), grey levels, whose true noise is `noise`.
 
         Raises:
-            UsageError: the method cannot be told such a noise.
+            UsageError: the method does not accept such a noise.
         """
         return self.denoiser(noisy, noise if self.oracle else None)
 
     @property
     def fingerprint(self) -> str:
-        """What decides the result besides the name: weights, device and precision, or the parameters."""
+        """What determines the result besides the name: weights, device and precision, or parameters."""
         sha256 = self.denoiser.weights_sha256
         return f"{sha256} {self.denoiser.settings}" if sha256 else repr(self.denoiser)
 
@@ -118,7 +118,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A row that cannot be measured here; the `hint` says how to install what it needs."""
+    """A row that cannot be measured because a package is missing; the `hint` says how to install it."""
 
     title: str
     hint: str
@@ -142,7 +142,7 @@ def split(row: str) -> tuple[str, bool]:
 
 
 def title(row: str) -> str:
-    """What tables call a row."""
+    """The title of a row in tables."""
     name, oracle = split(row)
     titles = {known.name: known.title for known in KNOWN}
     return titles.get(name, name) + (" (true level)" if oracle else "")

@@ -135,7 +135,7 @@ class SpeedTable(TableSpec):
         )
 
     def remarks(self, run: Run) -> list[str]:
-        """What a reader could not know, and a comparison."""
+        """Notes on the measurement, and a comparison."""
         ratios = {
             name: [ratio for row in run.rows if row.name == name and (ratio := _ratio(run, row))] for name in COMPARED
         }
@@ -237,7 +237,7 @@ def _most(run: Run, row: Row, metric: str, image: str | None = None) -> float | 
 
 
 def _rate(run: Run, row: Row) -> float | None:
-    """10^6 pixels a second."""
+    """10^6 pixels per second."""
     took, pixels = _seconds(run, row), _most(run, row, PIXELS)
     return pixels / 1e6 / took[0] if took and pixels else None
 
@@ -249,7 +249,7 @@ def _peak(run: Run, row: Row) -> float | None:
 
 
 def _share(run: Run, row: Row) -> float | None:
-    """Multiply-adds of a row as a share of what the machine does in its median time, per cent."""
+    """Multiply-adds per second of a row as a share of the peak rate, per cent."""
     took, work, peak = _seconds(run, row), _most(run, row, MULTIPLY_ADDS), _peak(run, row)
     return 100 * work / took[0] / peak if took and work and peak else None
 

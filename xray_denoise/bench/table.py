@@ -1,4 +1,4 @@
-"""What a table of the benchmark is: its rows, its cases, its metrics, and how records become rows and columns.
+"""The base class of tables: rows, cases, metrics, and the layout of records in rows and columns.
 
     clean image -> cases -> rows -> records -> `Run` -> `TableSpec.layout` -> tables, plots, pages
 
@@ -48,7 +48,7 @@ NOTE_SPREADS = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a table is made of: the records of its rows, of so many `images`.
+    """The content of a table: the records of its rows on so many `images`.
 
     `complete` says whether every row has every case; `absent` are rows that lack a package.
     """
@@ -140,7 +140,7 @@ class InThisProcess:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A table. What a subclass does not say is as in the tables of the paper."""
+    """A table. The defaults are those of the tables of the paper."""
 
     title: str = ""
     metrics: ClassVar[tuple[str, ...]] = ()
@@ -154,7 +154,7 @@ class TableSpec:
     """Whether each record is made in a process of its own, in rounds (`speed`)."""
 
     def rows(self) -> list[str]:
-        """Its rows where the user names none."""
+        """Its default rows."""
         return registry.of_set(registry.PAPER)
 
     def images(self, folder: Path | None, *, quick: bool) -> ImageSet:
@@ -166,12 +166,12 @@ class TableSpec:
         raise NotImplementedError
 
     def rounds(self, *, quick: bool) -> int:
-        """How often a record is taken where nobody says it."""
+        """The default number of repetitions."""
         del quick
         return 1
 
     def pixels(self, image: CleanImage) -> float:
-        """How many a method is given in a case of an image, to estimate the time."""
+        """Pixels that a method processes in a case of an image, to estimate the time."""
         return image.grey.size
 
     @contextmanager
@@ -185,7 +185,7 @@ class TableSpec:
         raise NotImplementedError
 
     def too_slow(self, row: str) -> bool:
-        """Whether a quick run leaves out a row that nobody named."""
+        """Whether a quick run leaves out a row that was not named."""
         return registry.is_slow(row) and registry.split(row)[1]
 
     def ready(self, rows: Sequence[str], runtime: Runtime, threads: int | None) -> tuple[list[Row], list[Absent]]:  # noqa: ARG002 - for speed
@@ -193,7 +193,7 @@ class TableSpec:
         return registry.make(rows, runtime)
 
     def unsuited(self, row: Row) -> str:  # noqa: ARG002 - for subclasses
-        """Why a row makes no sense in it, or nothing."""
+        """Why a row does not fit the table; empty if it does."""
         return ""
 
     def with_profile(self, name: str, profile: NoiseProfile) -> "TableSpec":
@@ -210,7 +210,7 @@ class TableSpec:
         )
 
     def facts(self, plan: "Plan", run: Run) -> Sequence[tuple[str, str]]:
-        """What was run on what: pairs of a name and a value."""
+        """Facts about the run: pairs of a name and a value."""
         del run
         return (
             ("images", plan.images.words),
@@ -220,7 +220,7 @@ class TableSpec:
         )
 
     def remarks(self, run: Run) -> list[str]:
-        """Its notes, as far as they hold for a run."""
+        """The notes that apply to a run."""
         del run
         return list(self.notes)
 

@@ -1,4 +1,4 @@
-"""One method in one process: the time and memory of its calls, and what the machine could do at most."""
+"""One method in one process: time and memory of its calls, and the peak rate of the machine."""
 
 import statistics
 import time
@@ -74,7 +74,7 @@ class TimedRun:
 
 
 def peak_rate(device: str, precision: str) -> float:
-    """Multiply-adds a second that a machine reaches: torch's product of matrices or convolution, the faster one."""
+    """Peak multiply-adds per second of the machine: torch's matrix product or convolution, whichever is faster."""
     import torch
 
     from xray_denoise.training.throughput import convolution_rate, matrix_rate

@@ -69,12 +69,12 @@ def global_options(
 
 
 def option(panel: str, text: str, *names: str, **more: Any) -> Any:
-    """An option whose help stands in a panel of its own."""
+    """An option whose help is shown in a panel."""
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Make a command: it takes -q and -v, and errors that a user can fix are two lines and an exit status.
+    """Decorate a command: it takes -q and -v, and errors become two lines and an exit status.
 
     Bugs keep their traceback.
     """
@@ -125,7 +125,7 @@ def _add_parameters(run: Callable[..., None], command: Callable[..., None], **ad
 
 
 def complain_of(error: XrayDenoiseError, number: str = "") -> None:
-    """Print an error of the library and its hint, with the option that decides; behind the `number` of its file."""
+    """Print an error of the library and its hint, with the option that decides, after the `number` of its file."""
     hint = error.hint
     if error.option and hint:
         hint += f" ({FLAGS.get(error.option, '--' + error.option.replace('_', '-'))})"
@@ -133,16 +133,14 @@ def complain_of(error: XrayDenoiseError, number: str = "") -> None:
 
 
 def complain(what: str, hint: str) -> None:
-    """Print an error, and what to do about it; of several processes only the first one speaks."""
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        return
+    """Print an error and a hint."""
     _print(f"error: {one_line(what)}")
     if hint:
         _print(f"hint:  {one_line(hint)}")
 
 
 def tell(text: str) -> None:
-    """Print what became of a file to stdout, unless people asked for quiet; a reader that has gone stops no work."""
+    """Print the outcome of a file to stdout, unless -q was given; a closed pipe does not stop the work."""
     if _verbosity < 0:
         return
     try:
@@ -152,7 +150,7 @@ def tell(text: str) -> None:
 
 
 def give(text: str) -> None:
-    """Print data that a command was asked for; a reader that has gone, `| head` for example, stops no work."""
+    """Print requested data; a closed pipe (`| head`) does not stop the work."""
     try:
         typer.echo(text)
     except BrokenPipeError:
@@ -160,19 +158,24 @@ def give(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Tell people something on stderr, unless they asked for quiet."""
+    """Print a message to stderr, unless -q was given."""
     if _verbosity >= 0:
         _print(text)
 
 
 def explain(text: str) -> None:
-    """Tell people more, if they asked for it."""
+    """Print a message to stderr if -v was given."""
     if _verbosity > 0:
         _print(text)
 
 
 def _print(text: str) -> None:
-    """Print to stderr, above the progress bar where one is drawn; images matter more than what is said of them."""
+    """Print to stderr, above the progress bar if there is one; of several processes only the first prints.
+
+    A stream that cannot be written to stops no work.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return
     try:
         if _bar is None:
             typer.echo(text, err=True)
@@ -183,13 +186,13 @@ def _print(text: str) -> None:
 
 
 def _discard(stream: IO[str]) -> None:
-    """Redirect a stream that cannot be written to, so that Python can flush it when it ends."""
+    """Redirect a broken stream, so that Python can flush it at exit."""
     with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def open_standard_streams() -> None:
-    """Give this process standard streams where the caller has closed them, and let them show any character.
+    """Open standard streams that the caller has closed, and let them print any character.
 
     A closed descriptor would go to the next file that is opened, and messages would end up in it.
     """
@@ -208,7 +211,7 @@ def open_standard_streams() -> None:
 
 @contextmanager
 def libraries_muted() -> Iterator[None]:
-    """Keep what C libraries print about damaged files from the terminal, unless people asked for more.
+    """Suppress what C libraries print about damaged files, unless -v was given.
 
     libtiff has lines of its own for each file. They go past Python to descriptor 2; what we say takes another one.
     """
@@ -238,7 +241,7 @@ def libraries_muted() -> Iterator[None]:
 
 
 def one_line(text: str) -> str:
-    """File names may hold anything; control characters are shown, not sent to the terminal."""
+    """Text with control characters escaped, as in file names."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 

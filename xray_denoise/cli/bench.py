@@ -145,11 +145,11 @@ def _table(kinds: list[str], table: str | None, output: Path | None, targets: Se
 
 
 def _check_targets(targets: list[Path | None], existing: str) -> None:
-    """Find out whether the files can be written."""
+    """Check that the files can be written."""
     for target in filter(None, targets):
         if not target.parent.is_dir():
             raise UnwritableFileError(
-                f"cannot write {target}: there is no folder {target.parent}", hint="make the folder, or choose another"
+                "cannot write {path}: there is no such folder", path=target, hint="make the folder, or choose another"
             )
         if target.exists() and existing == "error":
             hint = "choose another name, or replace it with --existing overwrite"

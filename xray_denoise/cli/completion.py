@@ -1,4 +1,4 @@
-"""What a shell may complete."""
+"""Names for shell completion."""
 
 
 def complete_model(beginning: str) -> list[str]:

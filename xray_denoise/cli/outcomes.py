@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NAMED = 10
 """Ignored files that are named without -v."""
+CORRELATED = 0.05
+"""Correlation of the noise of neighbouring pixels from which on it is told."""
 
 
 def preview(batch: "Batch", *, as_json: bool) -> int:
@@ -111,12 +113,17 @@ def _summary(outcome: "Outcome") -> str:
 
     if outcome.status == "skipped":
         return "skipped: up to date"
-    found = "" if outcome.noise is None else f"noise {noise_words.deviation_at_mid_grey(outcome.noise):.2g}, "
+    found = ""
+    if outcome.noise is not None and outcome.noise_over_image is not None:
+        found = f"noise {outcome.noise_over_image:.2g}, "
+        neighbours = noise_words.correlation(outcome.noise)
+        if abs(neighbours) >= CORRELATED:
+            found += f"correlation {neighbours:.1f}, "
     return f"{found}removed {outcome.removed_grey or 0.0:.2g} grey levels"
 
 
 def name_left_alone(left_alone: "list[LeftAlone]") -> None:
-    """Name the files in input folders that are no radiographs."""
+    """List the files in input folders that are not radiographs."""
     if not left_alone:
         return
     count = len(left_alone)

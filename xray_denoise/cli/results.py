@@ -1,4 +1,4 @@
-"""What commands print in the same way: times in words, questions, records and tables of benchmarks."""
+"""Output that commands share: times in words, questions, records and tables of benchmarks."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -86,5 +86,5 @@ def about(seconds: float) -> str:
 
 
 def time_left(seconds: float | None) -> str:
-    """What a bar says of the time left; nothing where it is not known."""
+    """The time left, as text; empty if unknown."""
     return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"

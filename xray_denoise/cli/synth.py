@@ -2,12 +2,13 @@
 
 import math
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import complain_of, give, guarded, one_line, pair, say
+from xray_denoise.cli.app import complain_of, give, guarded, one_line, option, pair, say
 from xray_denoise.cli.outcomes import name_left_alone
 from xray_denoise.errors import UsageError
 
@@ -18,47 +19,45 @@ DEFAULT_DEVIATION = 2.0
 """Of the noise of a named detector at mid-grey, grey levels: usual in clinical radiographs."""
 
 
+_noise = partial(option, "Noise")
+_images = partial(option, "Images")
+_files = partial(option, "Files")
+
+
 @guarded
 def synth(
     clean: Annotated[
         list[str] | None,
         typer.Argument(help="Noise-free radiographs: files, folders or @list.txt. Default: a chest phantom."),
     ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder for the images.")] = ".",
+    count: Annotated[int, typer.Option(min=1, help="Number of phantoms, or of exposures of each radiograph.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the first phantom or exposure; the next ones count up.")
+    ] = 0,
     eta: Annotated[
-        str | None,
-        typer.Option(metavar="E|LO,HI", show_default="0.6", help="Photons per grey level; small is noisy."),
+        str | None, _noise("Photons per grey level; small is noisy.", metavar="E|LO,HI", show_default="0.6")
     ] = None,
-    sigma: Annotated[
-        str | None, typer.Option(metavar="S|LO,HI", show_default="10", help="Electronic noise, grey levels.")
-    ] = None,
+    sigma: Annotated[str | None, _noise("Electronic noise, grey levels.", metavar="S|LO,HI", show_default="10")] = None,
     detector: Annotated[
         str | None,
-        typer.Option(
+        _noise(
+            "Noise of a detector instead: white, selenium, csi, cr, processed, or a noise profile (.json).",
             metavar="NAME|FILE",
-            help="Noise of a detector instead: white, selenium, csi, cr, processed, or a noise profile (.json).",
         ),
     ] = None,
     noise_std: Annotated[
         float | None,
-        typer.Option(
+        _noise(
+            "Standard deviation of the detector's noise at mid-grey, grey levels.",
             metavar="S",
             show_default="2, or that of the profile",
-            help="Standard deviation of the detector's noise at mid-grey, grey levels.",
         ),
     ] = None,
-    size: Annotated[int, typer.Option(min=16, max=8192, help="Side of a phantom, pixels.")] = 1024,
-    count: Annotated[int, typer.Option(min=1, help="Number of phantoms, or of exposures of each radiograph.")] = 1,
-    bits: Annotated[int, typer.Option(min=8, max=16, help="Bits per pixel.")] = 8,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the first phantom or exposure; the next ones count up.")
-    ] = 0,
-    output: Annotated[str, typer.Option("--output", "-o", help="Folder for the images.")] = ".",
-    file_format: Annotated[
-        Literal["png", "tiff", "dcm"], typer.Option("--format", help="Format of the images.")
-    ] = "png",
-    save_clean: Annotated[
-        bool, typer.Option("--save-clean/--no-save-clean", help="Also write the noise-free image.")
-    ] = True,
+    size: Annotated[int, _images("Side of a phantom, pixels.", min=16, max=8192)] = 1024,
+    bits: Annotated[int, _images("Bits per pixel.", min=8, max=16)] = 8,
+    file_format: Annotated[Literal["png", "tiff", "dcm"], _files("Format of the images.", "--format")] = "png",
+    save_clean: Annotated[bool, _files("Also write the noise-free image.", "--save-clean/--no-save-clean")] = True,
 ) -> None:
     """Add X-ray noise to clean radiographs, or to a built-in chest phantom."""
     from xray_denoise.scale import GREY_MAX

@@ -18,7 +18,7 @@ from xray_denoise.scale import GREY_MAX
 if TYPE_CHECKING:
     from xray_denoise.training.detector import DetectorRange
     from xray_denoise.training.patches import NoiseRange, WideRange
-    from xray_denoise.training.presets import Schedule
+    from xray_denoise.training.presets import TrainingConfig
     from xray_denoise.weights import Card
 
 
@@ -132,7 +132,10 @@ def train(
     from xray_denoise.tasks import continued
 
     base = None if init == "scratch" else weights.find(init)
-    systems = _systems(nets) if nets else [continued.system_of(base) if base else "x-bdcnn"]
+    experiments = _experiments(nets) if nets else [continued.experiment_of(base) if base else "x-bdcnn"]
+    for option_name, value in (("lr", lr), ("lost", lost)):
+        if value is not None and not math.isfinite(value):
+            raise UsageError(f"a finite number is needed, not {value}", hint="leave it out", option=option_name)
     if epochs and steps:
         raise UsageError("--epochs and --steps exclude each other", hint="give one of them")
     if patch_size and patch_size % 8:
@@ -144,19 +147,19 @@ def train(
     if threads:
         denoisers.set_threads(threads)
     budget = _seconds(max_time) if max_time else math.inf
-    one = len(systems) == 1
+    one = len(experiments) == 1
     plan = task.Plan(
         data=data,
         run=run,
-        system=systems[0],
-        schedule=_schedule(
+        experiment=experiments[0],
+        config=_config(
             preset,
             steps,
             batch_size,
             patch_size,
             lr,
             optimizer,
-            _of_detectors(_noise(noise, eta, sigma, systems[0], base), noise_std, paper),
+            _of_detectors(_noise(noise, eta, sigma, experiments[0], base), noise_std, paper),
             lost,
         ),
         level=level,
@@ -171,7 +174,7 @@ def train(
         precision=precision,
         resume=resume,
     )
-    plans = [plan] if one else [dataclasses.replace(plan, system=name, run=run / name) for name in systems]
+    plans = [plan] if one else [dataclasses.replace(plan, experiment=name, run=run / name) for name in experiments]
     for each in plans:
         task.check(each)
     try:
@@ -186,20 +189,22 @@ def train(
         task.leave_process_group()
 
 
-def _systems(names: str) -> list[str]:
+def _experiments(names: str) -> list[str]:
     """The networks of --nets."""
-    from xray_denoise.training.presets import SYSTEMS
+    from xray_denoise.training.presets import EXPERIMENTS
 
-    systems = names.split(",")
-    for name in systems:
-        if name not in SYSTEMS:
-            raise UsageError(f"no network is called '{name}'", hint=f"choose from {', '.join(SYSTEMS)}", option="nets")
-    if len(set(systems)) < len(systems):
+    experiments = names.split(",")
+    for name in experiments:
+        if name not in EXPERIMENTS:
+            raise UsageError(
+                f"no network is called '{name}'", hint=f"choose from {', '.join(EXPERIMENTS)}", option="nets"
+            )
+    if len(set(experiments)) < len(experiments):
         raise UsageError("a network is named twice", hint="name each of --nets once")
-    return systems
+    return experiments
 
 
-def _schedule(
+def _config(
     preset: str,
     steps: int | None,
     batch: int | None,
@@ -208,8 +213,8 @@ def _schedule(
     optimizer: str | None,
     noise: "NoiseRange | WideRange | DetectorRange",
     lost: float,
-) -> "Schedule":
-    """The preset with what was asked for changed."""
+) -> "TrainingConfig":
+    """The preset, changed by the given options."""
     from xray_denoise.training.presets import PRESETS
 
     if preset not in PRESETS:
@@ -220,32 +225,34 @@ def _schedule(
 
 
 def _noise(
-    kind: str | None, eta: str | None, sigma: str | None, system: str, base: "Card | None"
+    kind: str | None, eta: str | None, sigma: str | None, experiment: str, base: "Card | None"
 ) -> "NoiseRange | WideRange | DetectorRange":
-    """The noise that was asked for, else that of the model to begin with, else that of the network."""
+    """The given noise range, else that of the initial model, else that of the network."""
     from xray_denoise.tasks.continued import noise_of
     from xray_denoise.training.detector import DetectorRange
     from xray_denoise.training.patches import NoiseRange, WideRange
-    from xray_denoise.training.presets import SYSTEMS
+    from xray_denoise.training.presets import EXPERIMENTS
 
     if kind in ("wide", "detector"):
         if eta or sigma:
             raise UsageError("--eta and --sigma are for --noise paper", hint=f"leave them out, or --noise {kind}")
         return WideRange() if kind == "wide" else DetectorRange()
-    usual = noise_of(SYSTEMS[system].net, base)
+    usual = noise_of(EXPERIMENTS[experiment].net, base)
     if kind is None and eta is None and sigma is None:
         return usual
     paper = usual if isinstance(usual, NoiseRange) else NoiseRange()
     noise = NoiseRange(pair(eta, "--eta") if eta else paper.eta, pair(sigma, "--sigma") if sigma else paper.sigma)
-    if noise.eta[0] <= 0 or noise.sigma[0] < 0:
-        raise UsageError("--eta must be above 0 and --sigma at least 0", hint="for example --eta 0.4,1.9 --sigma 0,20")
+    if noise.eta[0] <= 0 or noise.sigma[0] < 0 or not math.isfinite(noise.eta[1] + noise.sigma[1]):
+        raise UsageError(
+            "--eta must be above 0, --sigma at least 0, and both finite", hint="for example --eta 0.4,1.9 --sigma 0,20"
+        )
     return noise
 
 
 def _of_detectors(
     noise: "NoiseRange | WideRange | DetectorRange", noise_std: str | None, paper: float | None
 ) -> "NoiseRange | WideRange | DetectorRange":
-    """The noise of detectors with what was asked for changed."""
+    """The noise of detectors, changed by the given options."""
     from xray_denoise.training.detector import DetectorRange
 
     if noise_std is None and paper is None:

@@ -1,4 +1,4 @@
-"""Run trainings in the terminal: progress, the time left, results, and the command that repeats each of them."""
+"""Run trainings in the terminal: progress, time left, results, and the command that repeats a training."""
 
 import dataclasses
 import gc
@@ -30,9 +30,9 @@ def train_alike(plans: "list[Plan]", preset: str, budget: float) -> None:
 
     for plan in plans:
         if plan.resume and task.is_finished(plan):
-            say(f"{plan.system} is trained")
+            say(f"{plan.experiment} is already trained")
             continue
-        say(f"{plan.system}:")
+        say(f"{plan.experiment}:")
         budget -= train_one(dataclasses.replace(plan, limits=Limits(pause_seconds=budget)), preset, None)
         gc.collect()  # a training is a cycle of references, and holds all that it worked with
         if budget <= 0:
@@ -57,7 +57,7 @@ def _run(session: "Session") -> None:
     if session.is_first_process:
         say(f"training on {session.device} in {session.precision}, from step {training.step}")
         if session.plan.resume and not training.step:
-            say(f"no checkpoint in {one_line(str(session.plan.run))}: training starts anew")
+            say(f"no checkpoint in {one_line(str(session.plan.run))}: training starts from the beginning")
         if session.best:
             say(f"{session.best.base.name} at the start: held-out images {session.best.start:.2f} dB")
     clock = _Clock(training)
@@ -87,7 +87,7 @@ def _run(session: "Session") -> None:
 
 
 class _Clock:
-    """How long a training still takes, by the pace of this call, validation included."""
+    """Estimates the time left of a training from the pace of this call, validation included."""
 
     def __init__(self, training: "Training") -> None:
         self._training = training
@@ -97,7 +97,7 @@ class _Clock:
         """Seconds until the steps are done or the time is up, whichever is first."""
         training = self._training
         trained, steps = training.seconds - self._seconds, training.step - self._step
-        by_steps = (training.schedule.steps - training.step) * trained / steps
+        by_steps = (training.config.steps - training.step) * trained / steps
         left = min(by_steps, training.limits.max_seconds - training.seconds)
         return max(0.0, left * (time.monotonic() - self._begun) / trained)
 
@@ -107,19 +107,19 @@ def _tell(finished: "Finished") -> None:
     say(f"  {finished.patches_per_second:.1f} patches per second")
     if finished.share_of_peak is not None:
         say(f"  {finished.share_of_peak:.0%} of the matrix rate measured on this device")
-    if "val_psnr" in finished.card.head:
-        say(f"  held-out images, noise of the paper's Table II: {finished.card.head['val_psnr']:.2f} dB")
+    if "val_psnr" in finished.card.metadata:
+        say(f"  held-out images, noise of the paper's Table II: {finished.card.metadata['val_psnr']:.2f} dB")
     if finished.best:
         say(f"  {finished.best.verdict}")
     say(f"  use it with: xray-denoise denoise IMAGE -o RESULT --model {shlex.quote(str(finished.card.path))}")
 
 
 def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
-    """The line that repeats this training, with names of folders and files for their paths."""
+    """The command that repeats this training, with names of folders and files instead of paths."""
     from xray_denoise.training.detector import DetectorRange
     from xray_denoise.training.patches import WideRange
 
-    schedule = plan.schedule
+    config = plan.config
     words = [
         "xray-denoise",
         "train",
@@ -127,22 +127,22 @@ def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
         "-o",
         "RUN",
         "--nets",
-        plan.system,
+        plan.experiment,
         "--preset",
         preset,
     ]
     words += ["--level", plan.options["level"]] if "level" in plan.options else []
-    words += ["--steps", str(schedule.steps), "--batch-size", str(schedule.batch)]
-    words += ["--patch-size", str(schedule.patch), "--lr", f"{schedule.lr:g}"]
-    words += ["--optimizer", schedule.optimizer]
-    if isinstance(schedule.noise, DetectorRange):
-        words += ["--noise", "detector", "--noise-std", "{:g},{:g}".format(*schedule.noise.deviation)]
-        words += ["--paper", f"{schedule.noise.paper:g}", "--lost", f"{schedule.lost:g}"]
-    elif isinstance(schedule.noise, WideRange):
+    words += ["--steps", str(config.steps), "--batch-size", str(config.batch)]
+    words += ["--patch-size", str(config.patch), "--lr", f"{config.lr:g}"]
+    words += ["--optimizer", config.optimizer]
+    if isinstance(config.noise, DetectorRange):
+        words += ["--noise", "detector", "--noise-std", "{:g},{:g}".format(*config.noise.deviation)]
+        words += ["--paper", f"{config.noise.paper:g}", "--lost", f"{config.lost:g}"]
+    elif isinstance(config.noise, WideRange):
         words += ["--noise", "wide"]
     else:
-        words += ["--eta", "{:g},{:g}".format(*schedule.noise.eta)]
-        words += ["--sigma", "{:g},{:g}".format(*schedule.noise.sigma)]
+        words += ["--eta", "{:g},{:g}".format(*config.noise.eta)]
+        words += ["--sigma", "{:g},{:g}".format(*config.noise.sigma)]
     words += ["--val", plan.validation.resolve().name] if plan.validation else []
     words += ["--max-time", max_time] if max_time else []
     words += ["--init", Path(plan.init).name] if plan.init else []

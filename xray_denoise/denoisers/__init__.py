@@ -1,6 +1,6 @@
-"""Noisy grey levels in, what is removed from them out: networks and classical methods with one base class.
+"""Denoisers, networks and classical methods with one base class: noisy grey levels in, removed grey levels out.
 
-`names()` and the classical methods do without torch; only `get` of a network loads it.
+Torch is imported by `get` of a network only, not by `names()` or by classical methods.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ BM3D = "bm3d"
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """How a network is run; classical methods do not care."""
+    """How a network is run; ignored by classical methods."""
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
@@ -51,12 +51,12 @@ def names() -> list[str]:
 
 
 def network_names() -> list[str]:
-    """The methods that have weights."""
+    """Names of the methods with weights."""
     return weights.names()
 
 
 def classical_names() -> list[str]:
-    """The methods that need no weights."""
+    """Names of the methods without weights."""
     return list(_classical())
 
 
@@ -87,9 +87,9 @@ def get(name: str, runtime: Runtime | None = None) -> Denoiser:
 
 
 def missing(name: str) -> str:
-    """The command that installs the package a method still needs; empty where `name` can run.
+    """The command that installs a package which a method needs and which is missing; empty if `name` can run.
 
-    Nothing is imported to find out.
+    Nothing is imported for this.
     """
     return install(BM3D) if name.endswith(BM3D) and not is_installed(BM3D) else ""
 

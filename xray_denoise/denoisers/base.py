@@ -1,4 +1,4 @@
-"""What every denoiser is: noisy grey levels in, what is removed from them out."""
+"""The base class of denoisers: noisy grey levels in, removed grey levels out."""
 
 import abc
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from xray_denoise.physics.profile import Noise, NoiseProfile
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Denoised:
-    """What a denoiser finds in one image."""
+    """The result of a denoiser for one image."""
 
     noisy: NDArray[np.float32]
     """(H, W), the image that was given, grey levels."""
@@ -36,7 +36,7 @@ class Denoised:
         noise_map: NDArray[np.float32] | None = None,
         profile: NoiseProfile | None = None,
     ) -> Self:
-        """The same of a method that computes the denoised image, (H, W), grey levels."""
+        """Make one from the denoised image, (H, W), grey levels."""
         grey = np.asarray(noisy, dtype=np.float32)
         return cls(grey, grey - np.asarray(image, dtype=np.float32), level, noise_map, profile)
 
@@ -47,7 +47,7 @@ class Denoised:
 
     @property
     def noise(self) -> Noise | None:
-        """The noise that was removed, as exactly as the method tells it."""
+        """The noise that was removed: its profile, or else its level."""
         return self.profile or self.level
 
 
@@ -62,11 +62,11 @@ class Denoiser(abc.ABC):
     @property
     @abc.abstractmethod
     def name(self) -> str:
-        """The name by which the method is chosen, and that tables and files give it."""
+        """The name of the method: in options, tables and files."""
 
     @abc.abstractmethod
     def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
-        """Find the noise of a 2-D image in grey levels.
+        """Denoise a 2-D image in grey levels.
 
         Args:
             noisy: (H, W), grey levels, any H and W of at least 1.
@@ -74,18 +74,18 @@ class Denoiser(abc.ABC):
                 nearest to a profile.
 
         Raises:
-            UsageError: this method cannot be told so much.
+            UsageError: this method does not accept it.
         """
 
     def require(self, noise: Noise | None) -> None:  # noqa: B027 - most methods take any
-        """Find out before the first image whether the method can be told this noise; None means blind.
+        """Check before the first image whether the method accepts this noise; None means blind.
 
         Raises:
             UsageError: it cannot.
         """
 
     def noise_of_scene(self, frames: Sequence[NDArray[np.floating]]) -> Noise | None:  # noqa: ARG002
-        """The noise of frames of one scene, where several tell the method more of it than each alone; else None.
+        """The noise of several frames of one scene, if the method can estimate it from them together; else None.
 
         Args:
             frames: (H, W) each, grey levels, in the order in which they were taken.
@@ -109,10 +109,10 @@ class Denoiser(abc.ABC):
 
     @property
     def settings(self) -> str:
-        """What decides its results and their time besides the weights, for people."""
+        """Settings that affect results and time besides the weights, as text."""
         return "no settings"
 
     @property
     def training(self) -> str:
-        """How long the network was trained, in words; empty where nothing was trained or nobody knows."""
+        """How long the network was trained, as text; empty if unknown or not trained."""
         return ""

@@ -1,4 +1,4 @@
-"""Networks that estimate the noise level themselves, or do without."""
+"""Networks that estimate the noise level themselves, and networks that do not use one."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -28,7 +28,7 @@ from xray_denoise.physics.profile import Noise, as_level
 
 @dataclass(slots=True)
 class BlindDenoiser(NetworkDenoiser):
-    """A blind network; give one that works with noise levels the true one and it is non-blind."""
+    """A blind network. With a given noise level, a network that uses levels is non-blind."""
 
     @property
     def settings(self) -> str:
@@ -37,16 +37,16 @@ class BlindDenoiser(NetworkDenoiser):
         return f"{NetworkDenoiser.settings.fget(self)}{calibrated}"  # type: ignore[attr-defined]
 
     def require(self, noise: Noise | None) -> None:
-        """See `Denoiser`: a network without levels is told none."""
+        """See `Denoiser`; a network without levels accepts none."""
         if noise is not None and not isinstance(self.net, BlindNet):
             raise UsageError(
-                f"'{self.name}' cannot be told the noise",
+                f"'{self.name}' accepts no noise level",
                 hint="leave the noise out, or choose x-profile",
                 option="profile_or_level",
             )
 
     def _denoised(self, noisy: NDArray[np.float32], level: Noise | None) -> Denoised:
-        """What lies outside 0..255 is shown to the network as 0 or 255, and gets the correction made there."""
+        """Values outside 0..255 are clipped for the network and get the correction computed at 0 or 255."""
         self.require(level)
         level = as_level(level)
         height, width = noisy.shape
@@ -67,7 +67,7 @@ class BlindDenoiser(NetworkDenoiser):
         return Denoised(noisy, (image - denoised).cpu().numpy(), level, deviation.cpu().numpy())
 
     def _encoded(self, level: NoiseLevel | None) -> Tensor | None:
-        """A given level as the network wants it, (1, 2, 1, 1)."""
+        """A given level in the encoding of the network, (1, 2, 1, 1)."""
         if level is None or not isinstance(self.net, BlindNet):
             return None
         return self.net.encoding.encode(torch.tensor([level.eta]), torch.tensor([level.sigma])).to(self.where)

@@ -22,8 +22,8 @@ from xray_denoise.denoisers import BM3D
 from xray_denoise.denoisers.base import Denoised, Denoiser
 from xray_denoise.denoisers.classical import effective_sigma
 from xray_denoise.extras import require
-from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.framing import mirrored
+from xray_denoise.physics.level_estimate import estimate_level
 from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.physics.stabilisation import Stabiliser
 from xray_denoise.scale import GREY_MAX

@@ -2,7 +2,7 @@
 
 Both believe in white Gaussian noise of one standard deviation. They are told the effective sigma of the
 exposure, sqrt(mean(f) / eta + sigma^2) grey levels, the standard deviation of white noise that has the same
-mean variance; without a noise level they take that of `physics.estimate`. `vst.py` makes them fit for noise that
+mean variance; without a level they take that of `physics.level_estimate`. `vst.py` makes them fit for noise that
 grows with the signal.
 
 Their constants have the highest mean PSNR, given the true level, over three noise levels of Table II on 24
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise.denoisers.base import Denoised, Denoiser
-from xray_denoise.physics.estimate import estimate_level
+from xray_denoise.physics.level_estimate import estimate_level
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import Noise, as_level
 
@@ -39,7 +39,7 @@ NLM_PATCH_DISTANCE = 5
 
 @dataclass(frozen=True, slots=True)
 class Noisy(Denoiser):
-    """Do nothing: the row that every method has to beat."""
+    """Change nothing; the baseline of tables."""
 
     name: str = field(default="noisy", init=False)
 

@@ -1,4 +1,4 @@
-"""Weights + device + precision + tiles = a denoiser of the kind that the network is of."""
+"""Load a network: weights, device, precision and tiles make a denoiser."""
 
 import torch
 
@@ -38,5 +38,5 @@ def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
 
 
 def kind_of(net: DenoisingNet) -> type[NetworkDenoiser]:
-    """The class that runs networks like this one, trained or being trained."""
+    """The class of denoisers for this kind of network; also used during training."""
     return ToldDenoiser if isinstance(net, ToldNet) else BlindDenoiser

@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise.denoisers.base import Denoised, Denoiser
-from xray_denoise.physics.estimate import estimate_level
 from xray_denoise.physics.framing import mirrored
+from xray_denoise.physics.level_estimate import estimate_level
 from xray_denoise.physics.profile import Noise, as_level
 from xray_denoise.scale import GREY_MAX
 

@@ -1,4 +1,4 @@
-"""Tell whoever waits how much of an image is denoised, tile by tile."""
+"""Report progress within an image, tile by tile."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 @contextmanager
 def listening(listener: Listener | None) -> Iterator[None]:
-    """Let `listener` hear of what is denoised in this thread: the share of the image that is done, 0..1."""
+    """Call `listener` with the share of the image that is done, 0..1, while this thread denoises."""
     token = _listener.set(listener)
     try:
         yield
@@ -20,7 +20,7 @@ def listening(listener: Listener | None) -> Iterator[None]:
 
 
 def tell(done: int, total: int) -> None:
-    """Say that `done` of the `total` tiles of the image are denoised."""
+    """Report that `done` of the `total` tiles of the image are denoised."""
     listener = _listener.get()
     if listener is not None:
         listener(done / total)

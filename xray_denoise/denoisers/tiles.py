@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Window(NamedTuple):
-    """One tile: what the network sees, and the part of it that is kept."""
+    """One tile: the input of the network, and the part of its output that is kept."""
 
     input: tuple[slice, slice]
     """What the network sees, in the image."""
@@ -15,7 +15,7 @@ class Window(NamedTuple):
 
     @property
     def crop(self) -> tuple[slice, slice]:
-        """`output`, counted from the corner of `input`."""
+        """`output` in coordinates of `input`."""
         rows, columns = (
             slice(kept.start - seen.start, kept.stop - seen.start)
             for seen, kept in zip(self.input, self.output, strict=True)

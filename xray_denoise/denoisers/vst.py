@@ -1,11 +1,11 @@
-"""Make a denoiser for white noise fit for an X-ray exposure: stabilise the variance, denoise, go back.
+"""Use a denoiser for white noise on an X-ray exposure: stabilise the variance, denoise, invert.
 
     f  --forward-->  D, noise of standard deviation 1  --inner-->  E[D]  --exact unbiased inverse-->  g
 
 D is shown to the inner method on the grey scale, forward(0) at 0 and forward(255) at 255, because some methods have
 thresholds of their own there; the noise has then one known standard deviation for all grey levels.
 
-Without a noise level that of `physics.estimate` is taken.
+Without a noise level that of `physics.level_estimate` is taken.
 
 The constants of TV and NLM in the domain of the transform have the highest mean PSNR, given the true level, over
 three noise levels of Table II on the middle 512x512 of 24 chest radiographs that no result is reported on. Found with
@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from xray_denoise.denoisers.base import Denoised, Denoiser
 from xray_denoise.denoisers.classical import NonLocalMeans, TotalVariation
 from xray_denoise.physics.anscombe import forward, inverse
-from xray_denoise.physics.estimate import estimate_level
+from xray_denoise.physics.level_estimate import estimate_level
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import Noise, as_level
 from xray_denoise.scale import GREY_MAX
@@ -65,7 +65,7 @@ class Stabilised(Denoiser):
 
 @dataclass(frozen=True, slots=True)
 class IterativeStabilised(Denoiser):
-    """The transform around a denoiser, again and again on mixtures of the exposure with the last result y.
+    """The transform around a denoiser, iterated on mixtures of the exposure with the last result y.
 
         z = lambda f + (1 - lambda) y       taken to be of level (eta / lambda, lambda sigma)
         y = inverse(inner(forward(z)))      lambda = 1, 3/4, 1/2, 1/4
@@ -97,7 +97,7 @@ class IterativeStabilised(Denoiser):
 
 
 def _through_transform(inner: Denoiser, image: NDArray[np.float64], level: NoiseLevel) -> NDArray[np.float64]:
-    """Transform, denoise at one standard deviation, transform back; grey levels."""
+    """Transform, denoise with one standard deviation, invert; grey levels."""
     if math.isinf(level.eta) and level.sigma == 0:
         return image
     black, white = (float(forward(np.array(grey), level)) for grey in (0.0, GREY_MAX))
@@ -108,6 +108,6 @@ def _through_transform(inner: Denoiser, image: NDArray[np.float64], level: Noise
 
 
 def _denoised(noisy: NDArray[np.floating], image: NDArray[np.float64], level: NoiseLevel) -> Denoised:
-    """The result with the noise that was believed in: of the level, at the grey levels of the result."""
+    """The result, with the noise map of the level at the grey levels of the result."""
     grey = image.astype(np.float32)
     return Denoised.of(noisy, grey, level, np.sqrt(level.variance(grey.clip(0))).astype(np.float32))

@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 
 @dataclass(slots=True)
 class NetworkDenoiser(Denoiser):
-    """A network as a `Denoiser`, be it one whose training still runs: what both kinds share."""
+    """A network as a `Denoiser`, also during training: what blind networks and others share."""
 
     net: DenoisingNet
     name: str = "network"
@@ -55,8 +55,8 @@ class NetworkDenoiser(Denoiser):
             self.halo = self.net.radius
         if self.tile is not None and self.tile < self._smallest_tile:
             raise UsageError(
-                f"a tile of {self.tile} pixels is smaller than what '{self.name}' sees around a pixel",
-                hint=f"use {self._smallest_tile} pixels or more, or let the image decide",
+                f"a tile of {self.tile} pixels is smaller than the receptive field of '{self.name}'",
+                hint=f"use {self._smallest_tile} pixels or more, or leave it out",
                 option="tile",
             )
         self.net = self.net.to(self.where, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -112,11 +112,11 @@ class NetworkDenoiser(Denoiser):
 
     @property
     def _smallest_tile(self) -> int:
-        """The halo on both sides, and something to keep between."""
+        """The halo on both sides, and one block to keep."""
         return 2 * self.halo + self.net.stride
 
     def window_for(self, sides: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of the windows for an image: as many as needed, and then as small as they can be."""
+        """Height and width of the windows for an image: the fewest possible, then the smallest of that number."""
         whole, auto = (WHOLE_ON_GPU, AUTO_TILE_ON_GPU) if self.where.type == "cuda" else (WHOLE, AUTO_TILE)
         shrink, stride = self.net.shrink, self.net.stride
         limit = self.tile or shrink * (whole if max(sides) <= whole * shrink else auto)
@@ -124,7 +124,7 @@ class NetworkDenoiser(Denoiser):
         return height, width
 
     def _place(self, noisy: NDArray[np.float32]) -> Tensor:
-        """The image on the device where its pixels are worked on, (H, W)."""
+        """The image on the device where it is processed, (H, W)."""
         image = torch.from_numpy(noisy)
         return image.to(self.where) if noisy.size <= LARGEST_ON_GPU else image
 

@@ -37,18 +37,18 @@ __all__ = [
 ]
 
 
-def read(path: Path, *, span: tuple[float, float] | None = None) -> Radiograph:
+def read(path: Path, *, value_range: tuple[float, float] | None = None) -> Radiograph:
     """Read a file that holds one image.
 
     Args:
         path: DICOM, PNG, TIFF, WebP or JPEG, whatever its suffix.
-        span: stored values that map to grey levels 0 and 255; by default (0, 255) for 8-bit raster
+        value_range: stored values that map to grey levels 0 and 255; by default (0, 255) for 8-bit raster
             images, and the robust range of the image for all others.
 
     Raises:
         UnreadableFileError: the file is missing, damaged, no grey image, or holds several.
     """
-    frames = read_frames(path, span=span)
+    frames = read_frames(path, value_range=value_range)
     radiograph = next(frames)
     if next(frames, None) is not None:
         raise UnreadableFileError(
@@ -58,7 +58,7 @@ def read(path: Path, *, span: tuple[float, float] | None = None) -> Radiograph:
 
 
 def read_frames(
-    path: Path, *, span: tuple[float, float] | None = None, kind: Kind | None = None
+    path: Path, *, value_range: tuple[float, float] | None = None, kind: Kind | None = None
 ) -> Iterator[Radiograph]:
     """Read the frames or pages of a file one by one; a file of one image yields one. See `read`.
 
@@ -68,10 +68,10 @@ def read_frames(
     if kind == "dicom":
         from xray_denoise.files.dicom import read as dicom
 
-        return dicom.read_frames(path, span)
+        return dicom.read_frames(path, value_range)
     from xray_denoise.files import raster
 
-    return raster.read_frames(path, kind, span)
+    return raster.read_frames(path, kind, value_range)
 
 
 def caveats(radiograph: Radiograph, target: Path | None = None) -> tuple[str, ...]:

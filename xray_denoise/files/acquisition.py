@@ -1,4 +1,4 @@
-"""What the head of a DICOM file says about the pitch of the pixels, and whether they are linear in the exposure."""
+"""Pixel pitch and linearity in the exposure, from the header of a DICOM file."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Every file appears whole or not at all."""
+"""Atomic writing: a file appears whole or not at all."""
 
 import itertools
 import os
@@ -21,12 +21,12 @@ _NUMBERS = itertools.count()
 
 
 def is_partial(name: str) -> bool:
-    """Whether a file has the name of one that was not finished: a kill leaves it where files need a name."""
+    """Whether a file has the name of an unfinished one, as a killed run may leave behind."""
     return name.startswith(PARTIAL_PREFIX) and name.endswith(PARTIAL_SUFFIX)
 
 
 def remove_abandoned(folders: Iterable[Path]) -> None:
-    """Remove what killed runs left unfinished in folders; what a living one writes is locked, and stays."""
+    """Remove unfinished files of killed runs from folders; files of running processes are locked and stay."""
     if fcntl is None:
         return
     for folder in set(folders):
@@ -101,7 +101,7 @@ def atomic_write(
 
 
 def write_bytes(content: bytes, target: Path, *, replace: bool = True) -> None:
-    """Make or replace a file of our own, whole or not at all.
+    """Write or replace a file, whole or not at all.
 
     Raises:
         UnwritableFileError: the folder is missing or the disk refuses.
@@ -147,7 +147,7 @@ def _held(stream: BinaryIO) -> int | None:
 
 
 def _plain(path: str, flags: int) -> int:
-    """Open a file for reading, but follow no link and wait for no pipe."""
+    """Open a regular file for reading, without following links or waiting for pipes."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 

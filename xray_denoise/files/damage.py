@@ -1,4 +1,4 @@
-"""Turn whatever readers raise for a damaged file into an error that a user can act on."""
+"""Turn exceptions of readers for damaged files into errors that a user can act on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ def as_unreadable(
     what: str = "it is damaged, incomplete or not valid DICOM",
     hint: str = f"dciodvfy or dcmdump may tell where; {AGAIN}",
 ) -> Iterator[None]:
-    """Name the file that is damaged, without any of the values it holds: they may be a patient's.
+    """Raise an error that names the damaged file, without values from it: they may identify a patient.
 
     Every exception counts as damage, since readers and codecs raise nearly all there are; our own errors and a lack of
     memory pass.

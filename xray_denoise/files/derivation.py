@@ -1,4 +1,4 @@
-"""What was done to an image, told inside the file that holds the result."""
+"""The provenance of a derived image, written into its file."""
 
 from dataclasses import dataclass
 
@@ -31,12 +31,12 @@ class Derivation:
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """What a new identifier is made from, besides the source's own."""
+        """What a new UID is derived from, besides the UID of the source."""
         return self.model, self.model_hash, self.settings or self.options
 
     @property
     def sentence(self) -> str:
-        """The derivation for people, in ASCII and free of backslashes, which DICOM gives a meaning."""
+        """The derivation as text: ASCII without backslashes, which are separators in DICOM."""
         parts = [f"Noise reduced by xray-denoise {__version__}, model {self.model}"]
         if self.model_hash:
             parts.append(f"weights {self.model_hash[:HASH_PREFIX]}")

@@ -1,4 +1,4 @@
-"""Folders: what radiographs they hold, and making one for results."""
+"""Find radiographs in folders, and make folders for results."""
 
 import os
 from collections.abc import Iterator

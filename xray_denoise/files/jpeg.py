@@ -1,4 +1,4 @@
-"""JPEG files (ITU-T T.81): is all of the picture there?
+"""Check that a JPEG file (ITU-T T.81) is complete.
 
 Pillow decodes a file whose scans end early, and one that lacks its last scans, without a word. So the markers are read
 first: sizes before room is made for the pixels, and every scan.
@@ -33,7 +33,7 @@ BEHIND = bytes(np.random.default_rng(0).integers(0, 255, 64, np.uint8))
 
 
 def complete(path: Path) -> bytes:
-    """The bytes of a JPEG file, if the picture in it is whole.
+    """The bytes of a JPEG file, if its image is complete.
 
     Raises:
         UnreadableFileError: it is not, it is far too large, or it is coded in a way that is not read.
@@ -96,7 +96,7 @@ def _markers(data: bytes, path: Path) -> Iterator[tuple[int, int]]:
 
 
 def _check_frame(frame: tuple[int, ...], size: int, path: Path) -> None:
-    """Refuse what is not decoded, and pixels that so few bytes cannot hold."""
+    """Refuse unsupported processes, and more pixels than the file can hold."""
     process, precision, rows, columns, _ = frame
     if process not in DECODED or precision != 8:
         raise UnreadableFileError(

@@ -166,7 +166,7 @@ def _header(image: Image.Image, kind: RasterKind, chunks: dict[bytes, bytes]) ->
 
 
 def _orientation(image: Image.Image, header: RasterHeader) -> tuple[int, RasterHeader]:
-    """The EXIF orientation, and a header that does not ask for it again."""
+    """The EXIF orientation, and the header without it."""
     try:
         exif = image.getexif()
         orientation = int(exif.get(ORIENTATION, 1))

@@ -1,4 +1,4 @@
-"""PNG, TIFF, WebP and JPEG: grey pixels in, grey pixels out, nothing lost in between without a word.
+"""Read and write PNG, TIFF and WebP, and read JPEG: grey pixels, and a note of what is lost.
 
 JPEG is read only: it would change the pixels again. `picture.py` reads files by Pillow, `tiff.py` by tifffile.
 """
@@ -18,19 +18,19 @@ from xray_denoise.files.damage import as_unreadable
 from xray_denoise.files.picture import WEBP_MAX_SIDE, read_picture
 from xray_denoise.files.raster_header import RasterHeader, RasterKind, too_large
 from xray_denoise.files.tiff import read_tiff, write_tiff
-from xray_denoise.radiograph import Radiograph, robust_span
+from xray_denoise.radiograph import Radiograph, robust_range
 
 PNG_EFFORT = 3
 """zlib level: a third of the time of the default 6, for files 3 to 10 % larger."""
 
 
-def read_frames(path: Path, kind: RasterKind, span: tuple[float, float] | None) -> Iterator[Radiograph]:
+def read_frames(path: Path, kind: RasterKind, value_range: tuple[float, float] | None) -> Iterator[Radiograph]:
     """Yield the pages of a grey raster image one by one, upright; all but TIFF have one.
 
     Args:
         path: the file.
         kind: its format, known from its first bytes.
-        span: stored values that map to grey levels 0 and 255; by default the full range of 8 bits, or the
+        value_range: stored values that map to grey levels 0 and 255; by default the full range of 8 bits, or the
             robust range of a deeper image.
 
     Raises:
@@ -40,7 +40,7 @@ def read_frames(path: Path, kind: RasterKind, span: tuple[float, float] | None) 
         for stored, bits, header in read_tiff(path) if kind == "tiff" else read_picture(path, kind):
             yield Radiograph(
                 stored,
-                span or ((0.0, 255.0) if bits == 8 else robust_span(stored)),
+                value_range or ((0.0, 255.0) if bits == 8 else robust_range(stored)),
                 bits=bits,
                 header=header,
                 source=path,

@@ -1,4 +1,4 @@
-"""What PNG, TIFF, WebP and JPEG files say besides their pixels, and why some of them are refused."""
+"""Metadata of PNG, TIFF, WebP and JPEG files, and the errors for files that are refused."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ ORIENTATION = 0x0112
 
 @dataclass(frozen=True, slots=True)
 class RasterHeader:
-    """What a raster file says besides its pixels."""
+    """The metadata of a raster file."""
 
     kind: RasterKind
     dpi: tuple[float, float] | None = None
@@ -41,7 +41,7 @@ class RasterHeader:
     """Names of what no new file will hold."""
 
     def caveats(self, kind: RasterKind | None = None) -> tuple[str, ...]:
-        """What the file has lost, and what one of this `kind`, by default the same, does not keep; usually nothing."""
+        """What is lost in a new file of this `kind` (by default the same as the source); usually nothing."""
         kind = kind or ("png" if self.kind == "jpeg" else self.kind)
         others = {
             "text": (self.text and kind != "png") or (self.tags and kind != "tiff"),
@@ -74,7 +74,7 @@ def transparent(path: Path) -> UnreadableFileError:
 
 
 def coloured(path: Path) -> UnreadableFileError:
-    """It has colours."""
+    """It is a colour image."""
     return UnreadableFileError("{path} is a colour image", path=path, hint="convert it to grey first")
 
 

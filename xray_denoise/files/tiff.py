@@ -81,7 +81,7 @@ def read_tiff(path: Path) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
 
 
 def _directories(path: Path) -> list[int]:
-    """Where the directories of all pages stand.
+    """Offsets of the directories of all pages.
 
     Raises:
         UnreadableFileError: their chain leads out of the file, so some are lost; or one has far longer values than an
@@ -147,7 +147,7 @@ def _declared_images(page: "TiffPage") -> int:
 
 
 def _refuse_odd_page(page: "TiffPage", path: Path) -> None:
-    """Refuse what is not grey integers, what is not read, and what is not there."""
+    """Refuse pages that are not grey integers, use an unsupported format, or are incomplete."""
     bits, formats = page.bitspersample, page.tags.valueof(339, 1)
     formats = set(formats) if isinstance(formats, tuple) else {formats}
     if formats != {1}:
@@ -235,7 +235,7 @@ def _samples(page: "TiffPage", image: int, path: Path) -> NDArray[Any]:
 
 
 def _segments(page: "TiffPage", image: int, path: Path) -> tuple[list[int], list[int]]:
-    """Where the strips or tiles of a page lie, and how long they are."""
+    """Offsets and lengths of the strips or tiles of a page."""
     rows, columns = page.imagelength, page.imagewidth
     tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, rows), columns)
     down, across = -(-rows // tall), -(-columns // wide)
@@ -266,7 +266,7 @@ def _segments(page: "TiffPage", image: int, path: Path) -> tuple[list[int], list
 
 
 def _refuse_other_size(data: bytes, page: "TiffPage", path: Path) -> None:
-    """Refuse a JPEG strip or tile that claims another size, before room is made for it."""
+    """Refuse a JPEG strip or tile of another size before memory is allocated for it."""
     from xray_denoise.files.dicom import codestream
 
     frame = codestream.jpeg(data)
@@ -300,7 +300,7 @@ def _tiff_header(page: "TiffPage") -> RasterHeader:
 
 
 def _ratio(value: Any) -> float:
-    """A rational number, 0 where it is none."""
+    """A rational number; 0 if it is invalid."""
     if not isinstance(value, tuple) or len(value) != 2 or not value[1]:
         return 0.0
     return float(value[0] / value[1])

@@ -79,7 +79,7 @@ def write(
 
 
 def require_encoder(compression: Compression) -> None:
-    """Find out before the work begins that results can be compressed.
+    """Check before the work begins that results can be compressed.
 
     Raises:
         CannotRunError: the package that does it is not installed.

@@ -7,8 +7,12 @@ import torch
 from torch import Tensor
 
 from xray_denoise.nets.lite import Lite
-from xray_denoise.nets.profile_unet import FLOOR, ProfileUNet, ToldNet
+from xray_denoise.nets.profile_unet import FLOOR, ProfileUNet, ToldNet, local_mean
 from xray_denoise.scale import GREY_MAX
+
+OUTSIDE = (0.02, 0.1)
+"""Share of the pixels around one that lie below black or above white: up to which it does not matter, and from which on
+only the network for detectors is used."""
 
 
 class ProfilePair(ToldNet):
@@ -17,6 +21,7 @@ class ProfilePair(ToldNet):
     Which one is used depends on the noise of the whole image: the root mean square of its standard deviation over the
     pixels, and its spectrum. In between the results are blended, so that no image changes abruptly with its noise.
     `Lite` estimates the noise around each pixel itself, and so follows what clipping at black and at white does to it.
+    It knows no grey level below black or above white: where an image has many, the first network is used.
 
     Args:
         widths: of `ProfileUNet`.
@@ -54,15 +59,14 @@ class ProfilePair(ToldNet):
 
     def forward(self, noisy: Tensor, maps: Tensor, deviation: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """See `ToldNet`."""
-        share = self.share(maps, deviation).float()
+        share = self.share(maps, deviation).float()[:, None, None, None] * _clipped(noisy.float())
         if torch.compiler.is_exporting():  # no choice that depends on the values
-            return torch.lerp(self.detectors(noisy, maps), self._of_white(noisy), share[:, None, None, None])
+            return torch.lerp(self.detectors(noisy, maps), self._of_white(noisy), share)
         restored = torch.zeros_like(noisy, dtype=torch.float32)
         for part, denoise in ((1 - share, self.detectors), (share, lambda noisy, _: self._of_white(noisy))):
-            used = part.nonzero()[:, 0]
+            used = part.amax(dim=(1, 2, 3)).nonzero()[:, 0]
             if len(used):
-                found = denoise(noisy[used], maps[used]).float()
-                restored = restored.index_add(0, used, part[used, None, None, None] * found)
+                restored = restored.index_add(0, used, part[used] * denoise(noisy[used], maps[used]).float())
         return restored
 
     def _of_white(self, noisy: Tensor) -> Tensor:
@@ -70,6 +74,12 @@ class ProfilePair(ToldNet):
         seen = noisy.clamp(0, 1)
         restored: Tensor = self.white(seen)[0]
         return noisy + (restored.float() - seen)
+
+
+def _clipped(noisy: Tensor) -> Tensor:
+    """1 where hardly any pixel around lies below black or above white, down to 0 where `OUTSIDE` do, (B, 1, H, W)."""
+    outside = ((noisy < 0) | (noisy > 1)).float()
+    return 1 - _rising(local_mean(outside), *OUTSIDE)
 
 
 def _rising(value: Tensor, low: float, high: float) -> Tensor:

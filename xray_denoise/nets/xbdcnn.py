@@ -68,7 +68,7 @@ class XBDCNN(BlindNet):
 def cbdnet(level: str = "std") -> XBDCNN:
     """CBDNet: the same two subnetworks without the skip of the level estimator.
 
-    Its loss has no SSIM term (`training.presets.SYSTEMS`).
+    Its loss has no SSIM term (`training.presets.EXPERIMENTS`).
 
     Reference:
         Guo, Yan, Zhang, Zuo, Zhang, Toward convolutional blind denoising of real photographs, CVPR 2019.

@@ -1,4 +1,4 @@
-"""Results as one HTML page that needs nothing beside itself: no network, no other file, and little JavaScript.
+"""Results as one self-contained HTML page: no network access, no other files, little JavaScript.
 
     before, after -> whole, and the crop that changed most -> 8-bit PNG -> data URI -> page.html.j2, .css, .js -> bytes
 
@@ -101,7 +101,7 @@ class Picture:
 
 
 def require(purpose: str = "a report", *packages: str) -> None:
-    """Find out whether a page, or what else needs these packages, can be made, before work is done that it is to show.
+    """Check before any work that the packages for a page or a plot are installed.
 
     Raises:
         CannotRunError: a package is missing.

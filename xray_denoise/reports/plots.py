@@ -202,7 +202,7 @@ def looks_of(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
 
 
 def plain(text: str) -> str:
-    """Text that is no formula, whatever is in it."""
+    """Text with everything escaped that matplotlib takes for a formula."""
     return text.replace("$", r"\$")
 
 

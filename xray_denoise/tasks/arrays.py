@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError, XrayDenoiseError
-from xray_denoise.physics.estimate import estimate_level
+from xray_denoise.physics.level_estimate import estimate_level
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.noise_estimate import estimate_profile as _profile_of
 from xray_denoise.physics.profile import Noise, NoiseProfile
@@ -31,7 +31,7 @@ COLOURS = (3, 4)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DenoisedArray:
-    """What `denoise` gives."""
+    """The result of `denoise`."""
 
     image: NDArray[Any]
     """The denoised image or stack: shape and type of the input."""
@@ -99,17 +99,17 @@ def denoise(
     """
     values = _image(image, stacks=True)
     check_strength(strength)
-    span = _value_range(values, value_range)
+    value_range = _value_range(values, value_range)
     if isinstance(model, str | os.PathLike):
         model = load(model, device=device)
     model.require(profile_or_level)
     stack = values if values.ndim == 3 else values[None]
     told = profile_or_level
     if told is None and len(stack) > 1:
-        told = model.noise_of_scene([_grey(one, span) for one in stack[:READ_AHEAD]])
+        told = model.noise_of_scene([_grey(one, value_range) for one in stack[:READ_AHEAD]])
     result, noises, removed, strengths = np.empty_like(stack), [], [], []
     for index, one in enumerate(stack):
-        changed, noise, used = _denoised(one, span, model, told, strength, given=profile_or_level)
+        changed, noise, used = _denoised(one, value_range, model, told, strength, given=profile_or_level)
         result[index] = changed
         noises.append(noise)
         strengths.append(used)
@@ -177,15 +177,15 @@ def estimate_profile(image: ArrayLike, *, value_range: tuple[float, float] | Non
 
 def _denoised(
     values: NDArray[Any],
-    span: tuple[float, float],
+    value_range: tuple[float, float],
     denoiser: Denoiser,
     told: Noise | None,
     strength: Strength,
     *,
     given: Noise | None,
 ) -> tuple[NDArray[Any], Noise | None, float]:
-    """One image, denoised in its own values, its noise, and the strength that was used."""
-    found = denoiser(_grey(values, span), told)
+    """One denoised image in its own units, its noise, and the strength that was used."""
+    found = denoiser(_grey(values, value_range), told)
     if not np.isfinite(found.removed).all():
         raise XrayDenoiseError(
             f"'{denoiser.name}' produced NaN or infinity for this image",
@@ -195,28 +195,28 @@ def _denoised(
     used = remarks_on(found, strength, given=given).strength if isinstance(strength, str) else float(strength)
     change = np.multiply(found.removed, -used, dtype=np.float64)
     untouched = change == 0
-    change *= (span[1] - span[0]) / GREY_MAX
+    change *= (value_range[1] - value_range[0]) / GREY_MAX
     change += values
     if values.dtype.kind != "f":
         np.rint(change, out=change)
     limits: Any = np.finfo(values.dtype) if values.dtype.kind == "f" else np.iinfo(values.dtype)
     highest = np.nextafter(float(limits.max), 0) if values.dtype.itemsize == 8 else float(limits.max)
-    low, high = min(span[0], float(values.min())), max(span[1], float(values.max()))
+    low, high = min(value_range[0], float(values.min())), max(value_range[1], float(values.max()))
     np.clip(change, max(low, float(limits.min)), min(high, highest), out=change)
     result = change.astype(values.dtype)
     np.copyto(result, values, where=untouched)
     return result, given or found.noise, used
 
 
-def _grey(values: NDArray[Any], span: tuple[float, float]) -> NDArray[np.float32]:
-    low, high = span
+def _grey(values: NDArray[Any], value_range: tuple[float, float]) -> NDArray[np.float32]:
+    low, high = value_range
     if values.dtype.itemsize <= 2:  # what a Radiograph does to its stored values, to the last bit
         return (values.astype(np.float32) - np.float32(low)) * np.float32(GREY_MAX / (high - low))
     return np.asarray((values.astype(np.float64) - low) * (GREY_MAX / (high - low)), dtype=np.float32)
 
 
 def _image(image: ArrayLike, *, stacks: bool) -> NDArray[Any]:
-    """The array, if it can be an image.
+    """The array, checked to be an image or a stack.
 
     Raises:
         UsageError: it cannot.

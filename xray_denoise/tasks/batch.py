@@ -1,4 +1,4 @@
-"""Files -> files in three stages that overlap; one bad file never stops the others.
+"""Denoise files in three overlapping stages; a broken file never stops the others.
 
     job -> read -> denoise -> write -> outcome, in the order of the jobs (`overlap` runs the stages)
 
@@ -23,6 +23,7 @@ from xray_denoise.denoisers import Denoised, progress
 from xray_denoise.errors import ExistingFileError, XrayDenoiseError
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
+from xray_denoise.physics.profile import Noise
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks import noise_words
@@ -45,7 +46,7 @@ _Record = Callable[[dict[Path, Path]], None]
 
 
 def run_jobs(jobs: Sequence[Job], options: Options) -> Generator[Outcome, None, None]:
-    """Denoise every job; outcomes come in order, each when its file is on disk.
+    """Denoise every job; yields outcomes in order, each when its file is on disk.
 
     A failure is an outcome, not an exception. With `stop_on_error` nothing new is begun after the first one; what
     was being written by then is finished and reported, as it is after Ctrl-C.
@@ -92,7 +93,7 @@ class _Denoised:
 
 
 class _AlreadyThereError(Exception):
-    """Another run has made the same result meanwhile."""
+    """Another run has written the same result in the meantime."""
 
 
 _FAILURES = (XrayDenoiseError, OSError, MemoryError)
@@ -108,7 +109,7 @@ def _read(job: Job, options: Options) -> _Source:
     kind, decision = examine(job, options)
     if decision == "skip":
         return _Source("skip", iter(()), options)
-    frames = files.read_frames(job.source, span=options.value_range, kind=kind)
+    frames = files.read_frames(job.source, value_range=options.value_range, kind=kind)
     held = list(islice(frames, READ_AHEAD))
     shape = (held[0].stored.shape[0], held[0].stored.shape[1])
     content = fingerprint(job.source) if options.manifest else None
@@ -116,7 +117,7 @@ def _read(job: Job, options: Options) -> _Source:
 
 
 def examine(job: Job, options: Options) -> tuple[files.Kind, Decision]:
-    """The format of the source of a job, and what becomes of its target, before any pixel is read.
+    """The format of the source of a job, and what is done with its target, before any pixel is read.
 
     Raises:
         UnreadableFileError: the source is missing, far too large, or of no format that is read.
@@ -128,7 +129,7 @@ def examine(job: Job, options: Options) -> tuple[files.Kind, Decision]:
 
 
 def decide(job: Job, options: Options) -> Decision:
-    """What becomes of the target of a job: written anew, replaced, or skipped because it is current.
+    """Whether the target of a job is written, replaced, or skipped because it is current.
 
     Raises:
         ExistingFileError: something is there that must not be replaced.
@@ -152,7 +153,7 @@ def decide(job: Job, options: Options) -> Decision:
         ours = manifest.is_ours(target) if target == job.target else manifest.is_our_map(job.target, target)
         if not ours:
             raise ExistingFileError(
-                f"{{path}} exists already and is no unchanged result of xray-denoise by {MANIFEST_NAME}",
+                f"{{path}} exists already and is not an unchanged result of xray-denoise (by {MANIFEST_NAME})",
                 path=target,
                 hint="overwrite it, or choose another output",
                 option="existing",
@@ -161,7 +162,7 @@ def decide(job: Job, options: Options) -> Decision:
 
 
 def _exists(path: Path) -> bool:
-    """Whether the name is taken, be it by a link to nothing."""
+    """Whether the name is taken, if only by a dangling link."""
     try:
         path.lstat()
     except (OSError, ValueError):
@@ -170,7 +171,7 @@ def _exists(path: Path) -> bool:
 
 
 def _denoise(job: Job, reading: Future[_Source], writer: Pool) -> Future[Outcome]:
-    """Denoise frame by frame in this thread, while the writer's takes the results."""
+    """Denoise frame by frame in this thread, while the writer thread takes the results."""
     try:
         source = reading.result()
     except _FAILURES as error:
@@ -241,7 +242,7 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
 
 
 def _remarks(frame: _Denoised, options: Options) -> Remarks:
-    """What is said of a file, by its first frame: all frames are changed with one strength."""
+    """The notes on a file, from its first frame; all frames get the same strength."""
     padding = frame.radiograph.padding
     valid = None if padding is None else ~padding
     return remarks_on(frame.result, options.strength, given=options.noise, valid=valid)
@@ -256,7 +257,7 @@ def _record(
     written: Path,
     until_named: ExitStack,
 ) -> None:
-    """Record a result that is whole, and write the maps beside it, before it takes its name.
+    """Record a complete result and write its maps, before it gets its name.
 
     Args:
         job: the result's.
@@ -326,9 +327,14 @@ def _write_maps(maps: Sequence[_Map], whole: dict[Path, Path], job: Job, source:
     )
 
 
+def _over_image(noise: Noise, radiograph: Radiograph) -> float:
+    grey, padding = radiograph.grey, radiograph.padding
+    return noise_words.deviation_over(noise, grey if padding is None else grey[~padding])
+
+
 def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: Tally) -> Outcome:
     options = source.options
-    low, high = first.before.span
+    low, high = first.before.value_range
     unit = (high - low) / GREY_MAX
     removed_grey = tally.removed_grey
     noise = first.result.noise if options.noise is None else options.noise
@@ -343,6 +349,7 @@ def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: 
         "written",
         noise=noise,
         noise_stored=None if noise is None else noise_words.deviation_at_mid_grey(noise) * unit,
+        noise_over_image=None if noise is None else _over_image(noise, first.after),
         remarks=remarks,
         notes=tuple(notes),
         model=options.denoiser.name,

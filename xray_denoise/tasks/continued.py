@@ -20,7 +20,7 @@ from xray_denoise.files.atomic import write_bytes
 from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.training.detector import DetectorRange
 from xray_denoise.training.patches import NoiseRange, WideRange
-from xray_denoise.training.presets import SYSTEMS
+from xray_denoise.training.presets import EXPERIMENTS
 from xray_denoise.training.validation import Validation
 
 FILE_NAME = "best.pt"
@@ -28,20 +28,20 @@ TOLD = ("profile-unet", "profile-pair")
 """The architectures that are told the noise, and trained on that of detectors only."""
 
 
-def system_of(card: weights.Card) -> str:
-    """The name in `SYSTEMS` under which a model is trained on.
+def experiment_of(card: weights.Card) -> str:
+    """The name in `EXPERIMENTS` under which a model is trained on.
 
     Raises:
         UsageError: no system has its architecture.
     """
-    if card.name in SYSTEMS and SYSTEMS[card.name].net == card.net:
+    if card.name in EXPERIMENTS and EXPERIMENTS[card.name].net == card.net:
         return card.name
-    for name, system in SYSTEMS.items():
-        if system.net == card.net:
+    for name, experiment in EXPERIMENTS.items():
+        if experiment.net == card.net:
             return name
     raise UsageError(
         f"a {card.net} cannot be trained",
-        hint=f"choose from {', '.join(sorted({one.net for one in SYSTEMS.values()}))}",
+        hint=f"choose from {', '.join(sorted({one.net for one in EXPERIMENTS.values()}))}",
         option="nets",
     )
 
@@ -60,25 +60,25 @@ def noise_of(net: str, card: weights.Card | None) -> NoiseRange | WideRange | De
     return WideRange() if math.isinf(card.eta[1]) else NoiseRange(card.eta, card.sigma)
 
 
-def check_base(card: weights.Card, system: str, level: str | None) -> None:
+def check_base(card: weights.Card, experiment: str, level: str | None) -> None:
     """Refuse to begin with a model that is not of the network that is to be trained.
 
     Args:
         card: the model's.
-        system: what is to be trained.
+        experiment: what is to be trained.
         level: the encoding of noise levels that was asked for; None leaves it to the model.
 
     Raises:
         UsageError: the model is of another architecture, or of another encoding.
     """
-    wanted = SYSTEMS[system].net
+    wanted = EXPERIMENTS[experiment].net
     if card.net != wanted:
         raise UsageError(
             f"'{card.name}' is a {card.net}, not a {wanted}", hint="leave the network out: it is taken from the model",
             option="nets",
         )  # fmt: skip
     has = card.options.get("level", "std")
-    if level is not None and SYSTEMS[system].levels and has != level:
+    if level is not None and EXPERIMENTS[experiment].levels and has != level:
         raise UsageError(
             f"'{card.name}' encodes noise levels as '{has}', not as '{level}'", hint="leave the encoding out",
             option="level",
@@ -163,7 +163,7 @@ class BestWeights:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Entries for the head of a card."""
+        """Entries for the metadata of a card."""
         return {
             "base": self.base.name,
             "base_sha256": self.base.sha256,

@@ -43,7 +43,7 @@ OnError = Literal["continue", "stop"]
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a run would do with one file, as far as can be told without denoising it."""
+    """What a run would do with one file, as far as known without denoising it."""
 
     job: Job
     action: Literal["write", "replace", "skip", "fail"]
@@ -79,7 +79,7 @@ class Batch(Iterator[Outcome]):
 
     @property
     def model(self) -> str:
-        """What denoises, for people."""
+        """Name of the method, as text."""
         return self.options.denoiser.name
 
     @property
@@ -89,11 +89,11 @@ class Batch(Iterator[Outcome]):
 
     @property
     def settings(self) -> str:
-        """What decides the results and their time besides the weights, for people."""
+        """Settings that affect results and time besides the weights, as text."""
         return self.options.denoiser.settings
 
     def preview(self) -> Iterator[Planned]:
-        """What would become of each file; nothing is written."""
+        """What would be done with each file; nothing is written."""
         for job in self.jobs:
             try:
                 yield Planned(job, examine(job, self.options)[1])
@@ -104,7 +104,7 @@ class Batch(Iterator[Outcome]):
         return next(self._outcomes)
 
     def close(self) -> None:
-        """Begin no other file; what is being written is finished."""
+        """Start no further file; files being written are finished."""
         self._outcomes.close()
 
     def interrupted(self) -> Iterator[Outcome]:
@@ -289,7 +289,7 @@ def denoise_files(
 
 
 class FileOptions(TypedDict, total=False):
-    """Those arguments of `denoise_files` that matter to one file."""
+    """The arguments of `denoise_files` that apply to a single file."""
 
     model: str | os.PathLike[str] | Denoiser
     profile_or_level: Noise | None
@@ -338,7 +338,7 @@ def denoise_file(source: AnyPath, target: AnyPath, **options: Unpack[FileOptions
 
 
 def _refuse_useless_options(jobs: list[Job], compression: Compression, private: Private, bits: int | None) -> None:
-    """Refuse options that no result can follow."""
+    """Refuse options that would have no effect."""
     kinds = {files.SUFFIXES.get(job.target.suffix.lower()) for job in jobs}
     may_be_dicom = "dicom" in kinds or None in kinds
     for option, is_set in (("compression", compression != "none"), ("private", private != "keep")):
@@ -355,8 +355,8 @@ def _refuse_useless_options(jobs: list[Job], compression: Compression, private: 
 
 
 def _refuse_one_file_twice(log: Path | None, report: Path | None, record: Path) -> None:
-    """Refuse a log, a report and a record of results of which two would be one file."""
-    places = (("log", log), ("report", report), ("record of results", record))
+    """Refuse a log, a report and a manifest that share a file."""
+    places = (("log", log), ("report", report), ("manifest", record))
     for (name, path), (other, taken) in combinations(places, 2):
         if path and taken and same_file(path, taken):
             raise UsageError(

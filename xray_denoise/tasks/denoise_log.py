@@ -1,4 +1,4 @@
-"""What a run says for programs: one JSON object for each file, for `--json` and for a log on disk.
+"""Outcomes for programs: one JSON object for each file, for `--json` and for a log on disk.
 
 The object of a file that was denoised has, besides paths and status:
 
@@ -38,7 +38,7 @@ ROUGHLY = 6
 
 
 def record(outcome: Outcome, device: str) -> Record:
-    """What became of a file, as values of JSON.
+    """The outcome of a file, as values for JSON.
 
     Args:
         outcome: of the file.
@@ -62,6 +62,8 @@ def record(outcome: Outcome, device: str) -> Record:
         "size": {"rows": shape[0], "columns": shape[1], "frames": outcome.frames} if shape else None,
         "noise_deviation": _rounded(noise_words.deviation_at_mid_grey(noise)) if noise else None,
         "noise_deviation_stored": _rounded(outcome.noise_stored),
+        "noise_over_image": _rounded(outcome.noise_over_image),
+        "noise_correlation": _rounded(noise_words.correlation(noise)) if noise else None,
         "eta": noise_words.json_number(_rounded(level.eta)) if level else None,
         "sigma": _rounded(level.sigma) if level else None,
         "removed_grey": _rounded(outcome.removed_grey),
@@ -73,7 +75,7 @@ def record(outcome: Outcome, device: str) -> Record:
 
 
 def left_alone(found: LeftAlone) -> Record:
-    """What is said of a file in an input folder that is not denoised."""
+    """The record of a file in an input folder that is not denoised."""
     return {"source": str(found.path), "status": "left alone", "reason": found.reason}
 
 

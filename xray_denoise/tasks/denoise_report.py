@@ -19,7 +19,6 @@ from xray_denoise.files.folders import make_folder
 from xray_denoise.physics.profile import as_level
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.reports import page
-from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.denoise_log import same_file
 from xray_denoise.tasks.jobs import Job
 from xray_denoise.tasks.options import Existing, Options
@@ -76,7 +75,7 @@ class DenoiseReport:
         self._outcomes: dict[Job, Outcome] = {}
 
     def require(self) -> None:
-        """Find out before the first file whether the page can be made.
+        """Check before the first file whether the page can be made.
 
         Raises:
             CannotRunError: a package is missing.
@@ -92,7 +91,7 @@ class DenoiseReport:
         make_folder(self.target.parent)
 
     def show(self, outcome: Outcome, before: Radiograph, after: Radiograph) -> None:
-        """Picture a file that was written, in any thread, if few others were changed more.
+        """Show a written file on the page if few others changed more; may be called in any thread.
 
         Where memory is too short for that, it is only listed.
         """
@@ -174,10 +173,10 @@ class DenoiseReport:
         if self._names:
             columns.insert(1, "File")
         caption = (
-            "Image: the number that the command line gives the file. Noise: its standard deviation at mid-grey, and "
-            "Removed: the root mean square of the change, both in grey levels. eta: detected photons per grey level; "
-            "sigma: electronic noise, grey levels; of the first frame, estimated unless given. Seconds: of denoising "
-            "alone."
+            "Image: the number that the command line gives the file. Noise: root mean square of its standard "
+            "deviation over the pixels. Removed: root mean square of the change. Both are in grey levels. eta: "
+            "detected photons per grey level. sigma: electronic noise, grey levels. Both are those of the first frame, "
+            "estimated unless given. Seconds: of denoising alone."
         )
         return page.Listing("Files", tuple(columns), tuple(rows), caption)
 
@@ -189,7 +188,7 @@ class DenoiseReport:
         noise, removed = _strengths(outcome)
         eta, sigma = _level(outcome)
         facts = (
-            ("Noise at mid-grey, grey levels", noise),
+            ("Noise, grey levels RMS", noise),
             ("Removed, grey levels RMS", removed),
             ("Removed over noise", _share(outcome)),
             ("Notes", "; ".join(outcome.notes)),
@@ -218,8 +217,8 @@ def _size(outcome: Outcome) -> str:
 
 
 def _strengths(outcome: Outcome) -> tuple[str, str]:
-    """The noise that was found and the change that was made, as texts."""
-    noise = "" if outcome.noise is None else f"{noise_words.deviation_at_mid_grey(outcome.noise):.3g}"
+    """The noise that was found and the change that was made, as text."""
+    noise = "" if outcome.noise_over_image is None else f"{outcome.noise_over_image:.3g}"
     return noise, "" if outcome.removed_grey is None else f"{outcome.removed_grey:.3g}"
 
 

@@ -1,4 +1,4 @@
-"""`export`: a model -> one ONNX file for images of any size, and proof that it computes the same.
+"""`export`: write a model as one ONNX file for images of any size, and check that it computes the same.
 
 weights -> the network in grey levels -> ONNX -> ONNX Runtime on test images, compared with PyTorch -> file
 """
@@ -52,7 +52,7 @@ class Exported:
 
 
 class InGreyLevels(nn.Module):
-    """A network as others use it: grey levels in, grey levels and the standard deviation of their noise out.
+    """A network with grey levels as input, and grey levels and the standard deviation of their noise as output.
 
     As in `denoisers.blind`, the network sees 0..255 and its correction is added to the image as it is. The noise is
     the network's own estimate, before the calibration in the card; networks that estimate none give the image only.

@@ -1,4 +1,4 @@
-"""`read` and `write`: one image file, for those who work with its pixels themselves."""
+"""`read` and `write` one image file, for users who process the pixels themselves."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def read(path: AnyPath, *, value_range: tuple[float, float] | None = None) -> Ra
         (dtype('uint16'), 51.0)
         >>> folder.cleanup()
     """
-    return files.read(checked_path(path, "the image"), span=value_range)
+    return files.read(checked_path(path, "the image"), value_range=value_range)
 
 
 def write(
@@ -83,7 +83,7 @@ def write(
     check_choice("private", private, Private)
     if not denoised_by and files.is_dicom(radiograph) and files.SUFFIXES.get(path.suffix.lower(), "dicom") == "dicom":
         raise UsageError(
-            "a DICOM file that is made from another tells how", hint="give denoised_by", option="denoised_by"
+            "a DICOM file that is made from another must say how", hint="give denoised_by", option="denoised_by"
         )
     derivation = None
     if denoised_by:

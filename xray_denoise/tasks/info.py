@@ -1,4 +1,4 @@
-"""`info`: what is installed here, and what it can do."""
+"""`info`: installed versions, devices, decoders and models."""
 
 import os
 import platform

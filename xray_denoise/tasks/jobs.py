@@ -1,4 +1,4 @@
-"""Plan a run: inputs and an output -> pairs of a source and a target that cannot harm each other."""
+"""Plan a run: inputs and an output -> pairs of source and target, without collisions."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -176,7 +176,7 @@ def _lines(name: str) -> list[str]:
 
 
 def checked_path(path: AnyPath, what: str, option: str = "") -> Path:
-    """The path, unless it is empty or stands for a stream.
+    """The path; an empty name and `-` are refused.
 
     Raises:
         UsageError: it is.
@@ -194,7 +194,7 @@ def checked_path(path: AnyPath, what: str, option: str = "") -> Path:
 
 
 def check_choice(option: str, value: object, choices: Any) -> None:
-    """Refuse a value that is none of a `Literal`.
+    """Refuse a value that is not one of a `Literal`.
 
     Args:
         option: the parameter.

@@ -1,4 +1,4 @@
-"""The record of what was made from what: one JSON line for each result, in a file beside the results.
+"""The manifest: which result was made from which source, one JSON line each, in a file beside the results.
 
 A result is current if a line names the bytes of its source, and the model, the weights and every option as they are
 now, and if its own bytes are those that were written; the same for its noise map. A line is written before its result
@@ -38,7 +38,7 @@ Recipe = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a file holds."""
+    """Size and hash of a file."""
 
     bytes: int
     sha256: str
@@ -83,7 +83,7 @@ class Manifest:
         with suppress(OSError, ValueError):
             if not stat.S_ISREG(self.path.lstat().st_mode):
                 raise UsageError(
-                    "the record of results {path} is not a plain file",
+                    "the manifest {path} is not a plain file",
                     path=self.path,
                     hint="remove it, or choose another output folder",
                 )
@@ -101,7 +101,7 @@ class Manifest:
                 with suppress(OSError, ValueError):
                     if os.path.samestat(place, source.stat()):
                         raise UsageError(
-                            "the record of results {path} is an input",
+                            "the manifest {path} is an input",
                             path=self.path,
                             hint="choose another output folder",
                         )
@@ -132,7 +132,7 @@ class Manifest:
     def is_current(
         self, target: Path, noise_map: Path | None, source: Path, recipe: Recipe, uncertainty: Path | None = None
     ) -> bool:
-        """Whether a result is what would be made again.
+        """Whether a result equals what would be made now.
 
         Args:
             target: the result.
@@ -153,7 +153,7 @@ class Manifest:
         )
 
     def is_ours(self, target: Path) -> bool:
-        """Whether this package made the result and nobody changed it since: then it may be replaced."""
+        """Whether this package made the result and it is unchanged since; then it may be replaced."""
         result = _File(target)
         return any(result.holds(entry.written) for entry in self._of(target))
 
@@ -250,7 +250,7 @@ class _File:
             self._size = place.st_size if stat.S_ISREG(place.st_mode) else -1
 
     def holds(self, recorded: Fingerprint | None) -> bool:
-        """Whether it holds what was recorded; None stands for no file."""
+        """Whether the file has the recorded content; None stands for no file."""
         if recorded is None or self._size is None:
             return recorded is None and self._size is None
         if self._size != recorded.bytes:
@@ -284,7 +284,7 @@ def _fingerprint(fields: Any) -> Fingerprint:
 
 
 def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Every line that has its end; an interrupted run may have left half of one.
+    """All complete lines; an interrupted run may have left half of one.
 
     Of a line that is too long, pieces are given that are too long as well.
     """
@@ -296,7 +296,7 @@ def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
 
 @contextmanager
 def _opened(path: Path, flags: int) -> Iterator[BinaryIO]:
-    """Open a plain file: no link is followed, and no pipe waited for."""
+    """Open a regular file, without following links or waiting for pipes."""
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, 0o666), "r+b" if flags & os.O_RDWR else "rb", buffering=2**16) as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):

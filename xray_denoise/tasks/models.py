@@ -1,4 +1,4 @@
-"""`models` and `load`: what can denoise, and one of them ready for use."""
+"""`models` lists what can denoise, `load` makes one ready for use."""
 
 import os
 from typing import Literal
@@ -68,7 +68,7 @@ def load(
 
 
 def _refuse_for_classical(name: str, device: Device, precision: Precision, tile: int | None, batch_size: int) -> None:
-    """Refuse what only a network can follow; a classical method computes in 32 bits or more, the image as a whole."""
+    """Refuse options for networks: a classical method computes in 32 bits or more, on the whole image."""
     if device not in ("auto", "cpu"):
         raise UsageError(
             f"'{name}' runs on the CPU only", hint="leave the device out, or choose a network", option="device"
@@ -81,7 +81,7 @@ def _refuse_for_classical(name: str, device: Device, precision: Precision, tile:
     for option, is_set in given.items():
         if is_set:
             raise UsageError(
-                f"'{name}' is no network, and the option '{option}' is for networks",
+                f"'{name}' is not a network, so the option '{option}' does not apply",
                 hint="leave it out, or choose a network",
                 option=option,
             )

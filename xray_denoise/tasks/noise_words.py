@@ -1,10 +1,17 @@
-"""Noise in words and in numbers, for people, logs and manifests."""
+"""Descriptions of noise for messages, logs and manifests."""
 
+import math
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.scale import MID_GREY
+
+MOST_PIXELS = 2**18
+"""Of an image that tell how strong its noise is."""
 
 
 def deviation_at_mid_grey(noise: Noise) -> float:
@@ -12,25 +19,41 @@ def deviation_at_mid_grey(noise: Noise) -> float:
     return float(noise.deviation_at(MID_GREY))
 
 
+def deviation_over(noise: Noise, grey: NDArray[np.floating]) -> float:
+    """Root mean square over pixels, given by their grey levels, of the standard deviation of their noise, grey levels.
+
+    0 without pixels.
+    """
+    every = grey.ravel()[:: max(1, grey.size // MOST_PIXELS)]
+    return math.sqrt(float((noise.deviation_at(every) ** 2).mean())) if every.size else 0.0
+
+
+def correlation(noise: Noise) -> float:
+    """Mean of the correlations with the next pixel of the row and of the column, -1..1; 0 is white noise."""
+    if not isinstance(noise, NoiseProfile):
+        return 0.0
+    return (noise.correlation(0, 1) + noise.correlation(1, 0)) / 2
+
+
 def identity_of(noise: Noise | None) -> Any:
-    """What a manifest says of noise that was given, at full precision."""
+    """How a manifest records noise that was given, at full precision."""
     if isinstance(noise, NoiseProfile):
         return {"profile_sha256": sha256(noise.to_json().encode()).hexdigest()}
     return None if noise is None else {"eta": json_number(float(noise.eta)), "sigma": float(noise.sigma)}
 
 
 def json_number(value: float) -> float | str:
-    """A number as JSON has it, "inf" where it is infinite: JSON has no word for that."""
+    """A number for JSON; "inf" if it is infinite, which JSON cannot express."""
     return "inf" if value == float("inf") else value
 
 
 def in_words(noise: Noise) -> str:
-    """Noise that was given, for people."""
+    """Noise that was given, as text."""
     if isinstance(noise, NoiseProfile):
         return f"given noise profile {sha256(noise.to_json().encode()).hexdigest()[:12]}"
     return f"given eta {exact(noise.eta)} and sigma {exact(noise.sigma)}"
 
 
 def exact(value: float) -> str:
-    """A number with as many digits as it takes, and no zeros behind them."""
+    """A number with all its digits and no trailing zeros."""
     return repr(float(value)).removesuffix(".0")

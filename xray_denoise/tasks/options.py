@@ -1,4 +1,4 @@
-"""What is done to every file of a run, and the identity of its results."""
+"""The settings of a run, and the identity of its results."""
 
 import json
 from collections.abc import Callable
@@ -24,10 +24,10 @@ Existing = Literal["error", "skip", "overwrite"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is done to every file.
+    """The settings that apply to every file.
 
     Raises:
-        UsageError: a value is out of its range, or the denoiser cannot be told the noise.
+        UsageError: a value is out of its range, or the denoiser accepts no noise level.
     """
 
     denoiser: Denoiser
@@ -67,7 +67,7 @@ class Options:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that decides the pixels and attributes of a DICOM result besides its source, at full precision."""
+        """Everything that determines pixels and attributes of a DICOM result besides its source, at full precision."""
         return {
             "model": self.denoiser.name,
             "weights_sha256": self.denoiser.weights_sha256,
@@ -80,7 +80,7 @@ class Options:
 
     @property
     def recipe(self) -> Recipe:
-        """All that decides the bytes of a result besides its source and the time."""
+        """Everything that determines the bytes of a result, besides its source and the time."""
         return {
             **self.identity,
             "version": __version__,
@@ -93,7 +93,7 @@ class Options:
 
     @property
     def description(self) -> str:
-        """The identity for people, without the model."""
+        """The identity as text, without the model."""
         return self._described(None)
 
     def _described(self, remarks: Remarks | None) -> str:
@@ -115,7 +115,7 @@ class Options:
         return ", ".join(parts)
 
     def derivation(self, found: Noise | None, remarks: Remarks) -> Derivation:
-        """What a result says about how it was made; `found` is the estimated noise."""
+        """The provenance written into a result; `found` is the estimated noise."""
         level = as_level(found) if self.noise is None else None
         return Derivation(
             self.denoiser.name,

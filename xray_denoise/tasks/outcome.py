@@ -1,4 +1,4 @@
-"""What became of one file."""
+"""The outcome of one file."""
 
 import math
 import tempfile
@@ -25,7 +25,7 @@ HELD_BYTES = 2**26
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one file."""
+    """The outcome of one file."""
 
     job: Job
     status: Literal["written", "skipped", "failed"]
@@ -35,6 +35,9 @@ class Outcome:
     """Noise of the first frame, estimated or given."""
     noise_stored: float | None = None
     """Its standard deviation at mid-grey in stored values of the source."""
+    noise_over_image: float | None = None
+    """Root mean square of its standard deviation over the pixels of the first frame, padding left out, grey levels: to
+    be compared with what was removed."""
     remarks: Remarks | None = None
     """Whether what was removed from the first frame looks like noise, and the strength that was used; of a file that
     was written."""
@@ -67,7 +70,7 @@ class Outcome:
 
     @property
     def error(self) -> str:
-        """What went wrong; empty where nothing did."""
+        """What went wrong; empty on success."""
         return str(self.failure) if self.failure else ""
 
     @property
@@ -78,7 +81,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One frame as it was and as it is written."""
+    """One frame before and after."""
 
     before: Radiograph
     after: Radiograph
@@ -108,13 +111,13 @@ class Maps:
             yield np.frombuffer(self._stream.read(4 * math.prod(shape)), np.float32).reshape(shape)
 
     def close(self) -> None:
-        """Forget them; how many there were is still known."""
+        """Delete them; their number stays known."""
         self._stream.close()
 
 
 @dataclass(slots=True)
 class Tally:
-    """What is counted over the frames of a file."""
+    """Sums over the frames of a file."""
 
     maps: Maps | None = None
     """Takes their noise maps; None where none are wanted."""
@@ -128,7 +131,7 @@ class Tally:
     squares: float = 0.0
     """Of the change, stored values."""
     grey_squares: float = 0.0
-    """Of the change, grey levels; each frame has a span of its own."""
+    """Of the change, grey levels; each frame has a value range of its own."""
     seconds: float = 0.0
 
     def counted(self, changes: Iterable[Change]) -> Iterator[Radiograph]:
@@ -139,7 +142,7 @@ class Tally:
             self.frames += 1
             self.pixels += difference.size - (0 if padding is None else int(padding.sum()))
             squares = float(difference @ difference)
-            low, high = change.before.span
+            low, high = change.before.value_range
             self.squares += squares
             self.grey_squares += squares * (GREY_MAX / (high - low)) ** 2
             self.seconds += change.seconds

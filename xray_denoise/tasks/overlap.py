@@ -1,4 +1,4 @@
-"""Work through jobs in three stages that overlap: read the next ones, and write the last ones, meanwhile."""
+"""Process jobs in three overlapping stages: the next are read and the last are written meanwhile."""
 
 import threading
 from collections import deque
@@ -25,7 +25,7 @@ def overlapped(
     *,
     is_last: Callable[[Outcome], bool],
 ) -> Generator[Outcome, None, None]:
-    """Yield the outcome of every job, in their order, each as soon as it is there.
+    """Yield the outcome of every job in order, each as soon as it is available.
 
     After Ctrl-C what is being written is finished, and its outcomes are yielded before the interrupt goes on.
 
@@ -66,7 +66,7 @@ class AbandonedError(Exception):
 
 
 class Feed(Generic[Item]):
-    """Items on their way from the thread that makes them to the one that uses them; at most `ROOM` of them wait."""
+    """A bounded queue of items from one thread to another; at most `ROOM` of them wait."""
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque()
@@ -75,7 +75,7 @@ class Feed(Generic[Item]):
         self._changed = threading.Condition()
 
     def fill(self, items: Iterable[Item], *, passed_on: tuple[type[BaseException], ...] = ()) -> None:
-        """Hand over all items; returns early where nobody takes them any more.
+        """Put in all items; returns early if the consumer has stopped.
 
         Args:
             items: made one by one.

@@ -13,7 +13,7 @@ from typing import Any
 
 from xray_denoise import nets, weights
 from xray_denoise.errors import UsageError
-from xray_denoise.tasks.appraisal import appraised
+from xray_denoise.tasks.evaluation import evaluate_for_card
 from xray_denoise.training.detector import DetectorRange
 from xray_denoise.training.images import GreyImages, held_out_images
 
@@ -25,7 +25,7 @@ def pair(detectors: weights.Card, white: weights.Card, target: Path, held_out: G
         detectors: a profile-unet, for the noise of detectors.
         white: a lite, for strong white noise.
         target: the .safetensors file.
-        held_out: images to judge it by; see `appraised`.
+        held_out: images to judge it by; see `evaluate_for_card`.
 
     Raises:
         UsageError: a model is of another architecture.
@@ -38,11 +38,15 @@ def pair(detectors: weights.Card, white: weights.Card, target: Path, held_out: G
     for part, card in (("detectors", detectors), ("white", white)):
         net.get_submodule(part).load_state_dict(weights.load(card).state_dict())
     net.eval().requires_grad_(False)
-    head: dict[str, Any] = {name: detectors.head[name] for name in detectors.head if name in COPIED}
-    head = {"net": "profile-pair", "options": dict(detectors.options), **head}
-    head |= {"white": white.name, "white_sha256": white.sha256, **appraised(net, held_out, DetectorRange(), 0)}
+    metadata: dict[str, Any] = {name: detectors.metadata[name] for name in detectors.metadata if name in COPIED}
+    metadata = {"net": "profile-pair", "options": dict(detectors.options), **metadata}
+    metadata |= {
+        "white": white.name,
+        "white_sha256": white.sha256,
+        **evaluate_for_card(net, held_out, DetectorRange(), 0),
+    }
     prose = f"# {target.stem}\n\n{detectors.name} for the noise of detectors, {white.name} for strong white noise.\n"
-    return weights.save(net, target, head, prose)
+    return weights.save(net, target, metadata, prose)
 
 
 COPIED = (
@@ -58,7 +62,7 @@ COPIED = (
     "precision",
     "version",
 )
-"""Entries of the head of DETECTORS that hold for the pair too."""
+"""Entries of the metadata of DETECTORS that hold for the pair too."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What is said of every result: does what was removed look like noise, and which strength follows from that?
+"""Check whether what was removed looks like noise, and choose the strength by that.
 
     noisy image, what a denoiser removed, its noise -> numbers (`physics.removed`), notes for people, strength
 
@@ -42,7 +42,7 @@ SILENT = -9.0
 
 @dataclass(frozen=True, slots=True)
 class Remarks:
-    """What is said of one image."""
+    """Numbers and notes on one image."""
 
     strength: float
     """Share of the predicted change that is made, 0..1: what was asked for, or what "auto" chose."""
@@ -53,7 +53,7 @@ class Remarks:
 
     @property
     def numbers(self) -> dict[str, float | None]:
-        """For programs, by name: values of JSON."""
+        """Values for JSON, by name."""
         removed = self.removed
         ratio = None if removed is None or math.isinf(removed.edge_ratio) else removed.edge_ratio
         correlation = None if removed is None else removed.edge_correlation
@@ -66,7 +66,7 @@ class Remarks:
 
 
 def check_strength(strength: Strength) -> None:
-    """Refuse a strength that is none.
+    """Refuse an invalid strength.
 
     Raises:
         UsageError: it is neither "auto" nor a number from 0 to 1.
@@ -119,14 +119,14 @@ def remarks_on(
     bands = _decibels(estimate.profile)
     apart = float(np.abs(bands - _decibels(found.profile)).max())
     if apart > COLOURED and estimate.confidence >= SURE:
-        notes.append(f"noise is correlated beyond what the model knows: its spectrum is {apart:.1f} dB from that")
+        notes.append(f"the spectrum of the noise differs by {apart:.1f} dB from what the model assumes")
     if bands[-1] < SILENT and estimate.profile.deviation_at(MID_GREY) > LEAST_DEVIATION:
-        notes.append("the image seems processed by a noise reducer already, or enlarged: it has no fine noise")
+        notes.append("the image seems to be denoised or enlarged already: it has no fine noise")
     return Remarks(made, removed, tuple(notes))
 
 
 def _is_structure(removed: Removed) -> bool:
-    """Whether what was removed along edges is more than noise, and enough to speak of."""
+    """Whether what was removed along edges is structure, and enough to matter."""
     stronger = min(removed.edge_ratio, removed.edge_share) > STRUCTURE_RATIO
     return removed.edge_share > NOTABLE and (removed.edge_correlation > STRUCTURE_CORRELATION or stronger)
 

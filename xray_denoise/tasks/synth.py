@@ -139,7 +139,7 @@ def profile_noise(path: Path, deviation: float | None) -> ProfileNoise:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to synthesise."""
+    """What to add, and how results are written."""
 
     noise: Noise
     bits: int = 8
@@ -150,7 +150,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A clean image, and how its exposures are called."""
+    """A clean image, and the names of its exposures."""
 
     name: Path
     """Without ending, relative to the output folder."""

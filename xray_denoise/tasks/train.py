@@ -27,15 +27,15 @@ from xray_denoise.files.atomic import write_bytes
 from xray_denoise.files.folders import make_folder
 from xray_denoise.reports.training_plots import training_history
 from xray_denoise.tasks import continued
-from xray_denoise.tasks.appraisal import appraised
 from xray_denoise.tasks.continued import TOLD, BestWeights, check_base
+from xray_denoise.tasks.evaluation import evaluate_for_card
 from xray_denoise.training import checkpoint
 from xray_denoise.training.detector import PHANTOMS, DetectorRange, DetectorSource
 from xray_denoise.training.distillation import SIDE, TaughtSource, Teacher
 from xray_denoise.training.images import GreyImages, digest, training_images
 from xray_denoise.training.loop import Limits, Row, Source, Training
 from xray_denoise.training.patches import PatchSource
-from xray_denoise.training.presets import CROPS_PER_EPOCH, SYSTEMS, Schedule
+from xray_denoise.training.presets import CROPS_PER_EPOCH, EXPERIMENTS, TrainingConfig
 from xray_denoise.training.throughput import matrix_rate, training_rate
 from xray_denoise.training.validation import SMALLEST, ValidationSet, levels_for
 
@@ -54,11 +54,11 @@ class Plan:
     """Folder of noise-free radiographs."""
     run: Path
     """Folder for weights, card, history and checkpoint."""
-    system: str
-    """What to train (`training.presets.SYSTEMS`)."""
-    schedule: Schedule
+    experiment: str
+    """What to train (`training.presets.EXPERIMENTS`)."""
+    config: TrainingConfig
     level: str | None = None
-    """Encoding of noise levels, where the system estimates them; None is that of the model to begin with, or "std"."""
+    """Encoding of noise levels, where the network estimates them; None is that of the model to begin with, or "std"."""
     validation: Path | None = None
     """Folder of other patients' radiographs; None holds out a twentieth of the patients of `data`."""
     epochs: int | None = None
@@ -79,21 +79,21 @@ class Plan:
     @property
     def net(self) -> str:
         """Architecture (`nets.NETS`)."""
-        return SYSTEMS[self.system].net
+        return EXPERIMENTS[self.experiment].net
 
     @property
     def options(self) -> dict[str, Any]:
         """Options of the architecture."""
         if self.init_options is not None:
             return dict(self.init_options)
-        system = SYSTEMS[self.system]
-        return dict(system.options) | ({"level": self.level or "std"} if system.levels else {})
+        experiment = EXPERIMENTS[self.experiment]
+        return dict(experiment.options) | ({"level": self.level or "std"} if experiment.levels else {})
 
     @property
     def name(self) -> str:
-        """What the result is called: the system, or for a model that was trained on, that and the folder."""
+        """What the result is called: the experiment, or for a model that was trained on, that and the folder."""
         if self.init is None:
-            return self.system
+            return self.experiment
         folder = re.sub(r"[^\w.-]+", "-", self.run.resolve().name)
         return f"{weights.find(self.init).name}-{folder}"
 
@@ -152,11 +152,11 @@ def check(plan: Plan) -> None:
             hint="resume it, or choose another folder",
             option="resume",
         )
-    if (plan.net in TOLD) != isinstance(plan.schedule.noise, DetectorRange):
+    if (plan.net in TOLD) != isinstance(plan.config.noise, DetectorRange):
         told = "trained on the noise of detectors" if plan.net in TOLD else "not told the noise of a detector"
         raise UsageError(f"a {plan.net} is {told}", hint="choose the noise that suits the network", option="noise")
     if plan.init:
-        check_base(weights.find(plan.init), plan.system, plan.level)
+        check_base(weights.find(plan.init), plan.experiment, plan.level)
     if plan.teacher:
         if plan.net in TOLD:
             raise UsageError(
@@ -165,7 +165,7 @@ def check(plan: Plan) -> None:
         teacher = weights.find(plan.teacher)
         if teacher.net in TOLD:
             raise UsageError(
-                f"'{teacher.name}' must be told the noise, so it cannot be a teacher",
+                f"'{teacher.name}' takes the noise as input, so it cannot be a teacher",
                 hint="choose a model that estimates the noise, or does without",
                 option="teacher",
             )
@@ -189,15 +189,15 @@ def start(plan: Plan, tell: Callable[[str], object] = _untold) -> Session:
     """
     check(plan)
     make_folder(plan.run)
-    own_loss = SYSTEMS[plan.system].loss(plan.schedule.loss)
-    plan = dataclasses.replace(plan, schedule=dataclasses.replace(plan.schedule, loss=own_loss))
+    own_loss = EXPERIMENTS[plan.experiment].loss(plan.config.loss)
+    plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, loss=own_loss))
     fabric = _fabric(plan)
     fabric.launch()
     images, held_out = training_images(plan.data, plan.validation)
     if plan.epochs:
         patches = plan.epochs * CROPS_PER_EPOCH * len(images)
-        steps = math.ceil(patches / plan.schedule.batch)
-        plan = dataclasses.replace(plan, schedule=dataclasses.replace(plan.schedule, steps=steps))
+        steps = math.ceil(patches / plan.config.batch)
+        plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, steps=steps))
     torch.manual_seed(plan.seed)
     base = weights.find(plan.init) if plan.init else None
     if base:
@@ -210,18 +210,18 @@ def start(plan: Plan, tell: Callable[[str], object] = _untold) -> Session:
     if base and validate and fabric.is_global_zero:
         best = BestWeights.of(net.to(fabric.device), base, plan.run, validate, digest(held_out))
     teacher = weights.find(plan.teacher) if plan.teacher else None
-    if isinstance(plan.schedule.noise, DetectorRange) and fabric.is_global_zero:
+    if isinstance(plan.config.noise, DetectorRange) and fabric.is_global_zero:
         tell(f"drawing {PHANTOMS} phantoms, to train on besides the radiographs")
     training = Training(
         net,
         _source(images, plan, fabric.device, teacher),
-        plan.schedule,
+        plan.config,
         fabric=fabric,
         run=plan.run,
         identity={
             "net": plan.net,
             "options": plan.options,
-            "schedule": dataclasses.asdict(plan.schedule),
+            "schedule": dataclasses.asdict(plan.config),
             "images": digest(images),
             "seed": plan.seed,
             "teacher": teacher and teacher.sha256,
@@ -243,7 +243,7 @@ def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet:
     Raises:
         UsageError: an image is too small.
     """
-    noise = plan.schedule.noise
+    noise = plan.config.noise
     if not isinstance(noise, DetectorRange):
         return ValidationSet.blind(held_out[:VALIDATION_IMAGES], plan.seed, levels_for(noise))
     if any(min(image.shape) < SMALLEST for image in held_out):
@@ -269,29 +269,29 @@ def finish(session: Session, command: str) -> Finished:
     """
     plan, training = session.plan, session.training
     net = session.best.given_to(training.result) if session.best else training.result
-    schedule = plan.schedule
-    head: dict[str, Any] = {
+    config = plan.config
+    metadata: dict[str, Any] = {
         "net": plan.net,
         "options": plan.options,
-        "eta": list(schedule.noise.eta),
-        "sigma": list(schedule.noise.sigma),
+        "eta": list(config.noise.eta),
+        "sigma": list(config.noise.sigma),
         "command": command,
         "data": f"{plan.data.resolve().name}: SHA-256 of the pixels {training.identity['images'][:16]}",
         "steps": training.step,
-        "patches": training.step * schedule.batch,
-        "patch_size": schedule.patch,
+        "patches": training.step * config.batch,
+        "patch_size": config.patch,
         "seconds": round(training.seconds),
         "device": session.device,
         "precision": session.precision,
         "version": __version__,
     }
-    head |= session.best.facts if session.best else {}
-    head |= appraised(net, session.held_out, schedule.noise, plan.seed)
-    card = weights.save(net, plan.run / f"{plan.name}.safetensors", head, _prose(plan.name, head))
+    metadata |= session.best.facts if session.best else {}
+    metadata |= evaluate_for_card(net, session.held_out, config.noise, plan.seed)
+    card = weights.save(net, plan.run / f"{plan.name}.safetensors", metadata, _prose(plan.name, metadata))
     _write_history(training.history, plan.run)
     rate = float(np.median([row["patches_per_second"] for row in training.history]))
     peak = matrix_rate(training.device) if training.device.type == "cuda" else None
-    share = training_rate(training.result, rate, schedule.patch) / (peak * session.processes) if peak else None
+    share = training_rate(training.result, rate, config.patch) / (peak * session.processes) if peak else None
     return Finished(card, rate, share, session.best)
 
 
@@ -346,11 +346,11 @@ def _fabric(plan: Plan) -> Fabric:
 
 def _source(images: GreyImages, plan: Plan, device: torch.device, teacher: weights.Card | None) -> Source:
     """Fresh patches, or with a teacher those of its lessons."""
-    schedule = plan.schedule
+    config = plan.config
     try:
-        if isinstance(schedule.noise, DetectorRange):
-            return DetectorSource(images, schedule.patch, schedule.noise, device)
-        source = PatchSource(images, schedule.patch * (SIDE if teacher else 1), schedule.noise, device)
+        if isinstance(config.noise, DetectorRange):
+            return DetectorSource(images, config.patch, config.noise, device)
+        source = PatchSource(images, config.patch * (SIDE if teacher else 1), config.noise, device)
     except ValueError as error:
         raise UsageError(
             f"cannot train on {{path}}: {error}",
@@ -358,7 +358,7 @@ def _source(images: GreyImages, plan: Plan, device: torch.device, teacher: weigh
             hint="use larger images or smaller patches",
             option="patch_size",
         ) from error
-    return TaughtSource(source, _answers(teacher, device), schedule.patch, seed=plan.seed) if teacher else source
+    return TaughtSource(source, _answers(teacher, device), config.patch, seed=plan.seed) if teacher else source
 
 
 def _answers(teacher: weights.Card, device: torch.device) -> Teacher:
@@ -376,22 +376,23 @@ def _write_history(rows: Sequence[Row], run: Path) -> None:
     write_bytes(training_history(rows), run / "history.svg")
 
 
-def _prose(name: str, head: dict[str, Any]) -> str:
+def _prose(name: str, facts: dict[str, Any]) -> str:
     judged = (
-        f"On the held-out images, at three noise levels of Table II in turn, its mean PSNR is {head['val_psnr']} dB."
-        if "val_psnr" in head
+        f"On the held-out images, at three noise levels of Table II in turn, its mean PSNR is {facts['val_psnr']} dB."
+        if "val_psnr" in facts
         else "It was not judged on held-out images."
     )
     begun = (
-        f"Training began with the weights of {head['base']}, which reach {head['base_psnr']} dB on the held-out images "
-        f"under the noise of its validation; kept are those of step {head['best_step']}, with {head['best_psnr']} dB.\n"
-        if "base" in head
+        f"Training started from the weights of {facts['base']}, which reach {facts['base_psnr']} dB on the held-out "
+        f"images under the noise of its validation. The weights of step {facts['best_step']} were kept: "
+        f"{facts['best_psnr']} dB.\n"
+        if "base" in facts
         else ""
     )
     return f"""# {name}
 
-{begun}Trained with {head["patches"]} patches of {head["data"]} for {head["seconds"]} s on {head["device"]}.
-{judged} The golden result in the head is that of a built-in phantom, for the tests.
+{begun}Trained with {facts["patches"]} patches of {facts["data"]} for {facts["seconds"]} s on {facts["device"]}.
+{judged} The golden result in the metadata is that of a built-in phantom, for the tests.
 
 For research; not a medical device.
 """

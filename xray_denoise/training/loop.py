@@ -23,7 +23,7 @@ from xray_denoise.training.detector import ToldBatch
 from xray_denoise.training.loss import Loss, decibel_loss, denoising_loss
 from xray_denoise.training.optimizers import optimizers
 from xray_denoise.training.patches import Batch
-from xray_denoise.training.presets import Schedule
+from xray_denoise.training.presets import TrainingConfig
 from xray_denoise.training.validation import Validation
 
 REPORT_EVERY = 25
@@ -68,7 +68,7 @@ class Training:
         self,
         net: DenoisingNet,
         source: Source,
-        schedule: Schedule,
+        config: TrainingConfig,
         *,
         fabric: Fabric,
         run: Path,
@@ -82,7 +82,7 @@ class Training:
         Args:
             net: network with fresh (or given) weights; trained in place.
             source: draws batches on the device of `fabric`.
-            schedule: how to train.
+            config: how to train.
             fabric: launched; owns device, precision and processes.
             run: existing folder for the checkpoint.
             identity: what must agree with a checkpoint for the training to go on from it.
@@ -93,13 +93,13 @@ class Training:
         Raises:
             TrainingError: the batch cannot be shared evenly, or the checkpoint belongs to another training.
         """
-        if schedule.batch % fabric.world_size:
+        if config.batch % fabric.world_size:
             raise TrainingError(
-                f"a batch of {schedule.batch} cannot be shared by {fabric.world_size} processes",
+                f"a batch of {config.batch} cannot be shared by {fabric.world_size} processes",
                 hint="choose a multiple of the number of processes",
                 option="batch_size",
             )
-        self.schedule, self.limits, self.run = schedule, limits, run
+        self.config, self.limits, self.run = config, limits, run
         self.history: list[Row] = []
         self.step, self.seconds = 0, 0.0
         self.identity, self.device = identity, fabric.device
@@ -108,19 +108,19 @@ class Training:
         self._net = net.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._ema = AveragedModel(self._net, multi_avg_fn=self._average, use_buffers=True)
         self._generator = torch.Generator(fabric.device).manual_seed(seed)
-        moving = optimizers(self._net, schedule.optimizer, schedule.lr)
+        moving = optimizers(self._net, config.optimizer, config.lr)
         self._model, *self._optimizers = fabric.setup(self._net, *moving)
         self._resume()
 
     @property
     def result(self) -> DenoisingNet:
         """The network as it would be shipped now: the running mean of the weights where the schedule keeps one."""
-        return cast(DenoisingNet, self._ema.module) if self.schedule.ema else self._net
+        return cast(DenoisingNet, self._ema.module) if self.config.ema else self._net
 
     @property
     def done(self) -> float:
         """Share of the training that is over, 0..1, by steps or by time, whichever is further."""
-        return min(1.0, max(self.step / self.schedule.steps, self.seconds / self.limits.max_seconds))
+        return min(1.0, max(self.step / self.config.steps, self.seconds / self.limits.max_seconds))
 
     def rows(self) -> Iterator[Row]:
         """Train to the end; yields a row of the history every `REPORT_EVERY` steps, or by the clock.
@@ -146,7 +146,7 @@ class Training:
                 )
             now = time.monotonic()
             self.seconds = self._agree(self.seconds + now - clock)
-            row = self._row(means, count * self.schedule.batch / (now - clock))
+            row = self._row(means, count * self.config.batch / (now - clock))
             sums, count = None, 0
             if self._validation_is_due(before):
                 row |= self._validation()
@@ -163,22 +163,22 @@ class Training:
 
     def _train_step(self) -> Tensor:
         """One step; returns the loss and its four terms, detached, on the device."""
-        rate = self.schedule.learning_rate(self.step, self.done)
+        rate = self.config.learning_rate(self.step, self.done)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        batch = self._source.draw(self.step, self.schedule.batch, self._generator)
+        batch = self._source.draw(self.step, self.config.batch, self._generator)
         if isinstance(batch, ToldBatch):
             loss = self._told_loss(self._share(batch))
         else:
             loss = self._blind_loss(self._share(batch))
         self._fabric.backward(loss.total)
-        if math.isfinite(self.schedule.clip):
-            torch.nn.utils.clip_grad_norm_(self._net.parameters(), self.schedule.clip)
+        if math.isfinite(self.config.clip):
+            torch.nn.utils.clip_grad_norm_(self._net.parameters(), self.config.clip)
         for optimizer in self._optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        if self.schedule.ema:
+        if self.config.ema:
             self._ema.update_parameters(self._net)
         return _terms(loss)
 
@@ -186,19 +186,19 @@ class Training:
         """The loss of a network that is told the noise."""
         noisy, maps = (one.contiguous(memory_format=torch.channels_last) for one in (batch.noisy, batch.maps))
         restored = self._model(noisy, maps).float()
-        return decibel_loss(restored, batch.target, batch.details, batch.deviation, self.schedule.lost)
+        return decibel_loss(restored, batch.target, batch.details, batch.deviation, self.config.lost)
 
     def _blind_loss(self, batch: Batch) -> Loss:
         """The loss of a network that estimates the noise itself, or does without."""
         true_levels = self._net.encoding.encode(batch.eta, batch.sigma) if isinstance(self._net, BlindNet) else None
         noisy = batch.noisy.contiguous(memory_format=torch.channels_last)
-        restored, levels = self._model(noisy, joint=self.schedule.joint)
+        restored, levels = self._model(noisy, joint=self.config.joint)
         levels = levels if levels is None else levels.float()
-        return denoising_loss(restored.float(), levels, batch.target, true_levels, self.schedule.loss)
+        return denoising_loss(restored.float(), levels, batch.target, true_levels, self.config.loss)
 
     def _share(self, batch: Drawn) -> Drawn:
         """The part of the whole batch that this process trains on."""
-        share = self.schedule.batch // self._fabric.world_size
+        share = self.config.batch // self._fabric.world_size
         mine = slice(self._fabric.global_rank * share, (self._fabric.global_rank + 1) * share)
         return type(batch)(*(getattr(batch, field.name)[mine] for field in dataclasses.fields(batch)))
 
@@ -209,7 +209,7 @@ class Training:
 
     def _average(self, means: Tensors, weights: Tensors, _count: Tensor | int) -> None:
         """Move the running mean: over few steps at first, so that it forgets the fresh weights quickly."""
-        decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         if means[0].is_floating_point():
             torch._foreach_lerp_(means, weights, 1 - decay)
         else:  # the counters of batch normalisation
@@ -217,7 +217,7 @@ class Training:
 
     def _row_is_due(self, since: float) -> bool:
         """Every `REPORT_EVERY` steps; one slow process reports by the clock too, several must stay in step."""
-        if self.step % REPORT_EVERY == 0 or self.step >= self.schedule.steps:
+        if self.step % REPORT_EVERY == 0 or self.step >= self.config.steps:
             return True
         return self._fabric.world_size == 1 and time.monotonic() - since > self.limits.report_seconds
 

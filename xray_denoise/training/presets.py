@@ -15,8 +15,8 @@ CROPS_PER_EPOCH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
-    """How a network is trained. All networks that are compared use one schedule."""
+class TrainingConfig:
+    """How a network is trained. Networks that are compared share one configuration."""
 
     steps: int
     """Length of the training, batches."""
@@ -59,20 +59,22 @@ BALANCED = LossWeights(mse=1.0, ssim=0.001)
 """Near 40 dB both image terms are of one size; with the paper's weights SSIM is six hundred times the MSE, whose
 part that SSIM hardly sees, slow drifts of brightness, is then learnt late."""
 
-PRESETS: Mapping[str, Schedule] = {
-    "paper": Schedule(steps=PAPER_PATCHES // 64, batch=64, decay="drop"),
-    "standard": Schedule(
+PRESETS: Mapping[str, TrainingConfig] = {
+    "paper": TrainingConfig(steps=PAPER_PATCHES // 64, batch=64, decay="drop"),
+    "standard": TrainingConfig(
         steps=PAPER_PATCHES // 64, batch=64, warmup=500, ema=0.9995, clip=1.0, joint=False, loss=BALANCED
     ),
-    "fast": Schedule(steps=20_000, batch=8, warmup=200, ema=0.999, clip=1.0, joint=False, loss=BALANCED),
-    "brief": Schedule(steps=6_000, batch=4, patch=64, warmup=200, ema=0.999, clip=1.0, joint=False, loss=BALANCED),
+    "fast": TrainingConfig(steps=20_000, batch=8, warmup=200, ema=0.999, clip=1.0, joint=False, loss=BALANCED),
+    "brief": TrainingConfig(
+        steps=6_000, batch=4, patch=64, warmup=200, ema=0.999, clip=1.0, joint=False, loss=BALANCED
+    ),
 }
 """`paper`: the schedule of Yin et al. `standard`: ours, as long, for a GPU. `fast`: ours, for a few CPU cores.
 `brief`: half an hour of one core; many steps of few pixels bring a short training farthest."""
 
 
 @dataclass(frozen=True, slots=True)
-class System:
+class Experiment:
     """What is trained under one name: an architecture, and the terms of the loss that its authors give it."""
 
     net: str
@@ -85,20 +87,20 @@ class System:
     """Whether it estimates noise levels."""
 
     def loss(self, weights: LossWeights) -> LossWeights:
-        """The schedule's weights, without the terms that this system does not have."""
+        """The configuration's weights, without the terms that this experiment does not have."""
         return weights if self.ssim else replace(weights, ssim=0.0)
 
 
-SYSTEMS: Mapping[str, System] = {
-    "x-bdcnn": System("x-bdcnn", ssim=True, levels=True),
-    "x-bdcnn-no-nle": System("x-bdcnn-no-nle", ssim=True),
-    "x-bdcnn-no-ssim": System("x-bdcnn", levels=True),
-    "cbdnet": System("cbdnet", levels=True),
-    "dncnn": System("dncnn", {"depth": 17}),
-    "x-recnn": System("x-recnn"),
-    "skidnet": System("skidnet"),
-    "lite": System("lite", ssim=True, levels=True),
-    "profile-unet": System("profile-unet"),
-    "profile-pair": System("profile-pair"),
+EXPERIMENTS: Mapping[str, Experiment] = {
+    "x-bdcnn": Experiment("x-bdcnn", ssim=True, levels=True),
+    "x-bdcnn-no-nle": Experiment("x-bdcnn-no-nle", ssim=True),
+    "x-bdcnn-no-ssim": Experiment("x-bdcnn", levels=True),
+    "cbdnet": Experiment("cbdnet", levels=True),
+    "dncnn": Experiment("dncnn", {"depth": 17}),
+    "x-recnn": Experiment("x-recnn"),
+    "skidnet": Experiment("skidnet"),
+    "lite": Experiment("lite", ssim=True, levels=True),
+    "profile-unet": Experiment("profile-unet"),
+    "profile-pair": Experiment("profile-pair"),
 }
 """Everything that `train` knows, by the name that it takes."""

@@ -79,12 +79,12 @@ def test_read_refuses_a_file_of_several_images(tmp_path: Path) -> None:
         files.read(write(tmp_path / "cine.dcm", Sample("RF", frames=2)))
 
 
-def test_the_span_is_the_robust_range_without_padding_or_what_the_user_says(tmp_path: Path) -> None:
+def test_the_value_range_is_the_robust_range_without_padding_or_what_the_user_says(tmp_path: Path) -> None:
     stored = np.arange(400, 904).reshape(1, 24, 21)
     stored[0, :5, :4] = 4000
     path = write(tmp_path / "a.dcm", Sample(padding=4000), stored.astype("u2"))
-    assert files.read(path).span == (404, 903)
-    assert files.read(path, span=(10, 20)).span == (10, 20)
+    assert files.read(path).value_range == (404, 903)
+    assert files.read(path, value_range=(10, 20)).value_range == (10, 20)
 
 
 @pytest.mark.parametrize(("signed", "wrong", "right"), [(True, 63536, -2000), (False, -2000, 63536)])

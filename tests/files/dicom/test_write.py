@@ -399,7 +399,7 @@ def test_brighter_grey_is_brighter_on_the_screen_in_both_polarities(tmp_path: Pa
     stored = np.full((1, 24, 21), 2000, np.uint16)
     for inverted, direction in ((False, 1), (True, -1)):
         source = write(tmp_path / "a.dcm", Sample(inverted=inverted), stored)
-        radiograph = files.read(source, span=(0, 4095))
+        radiograph = files.read(source, value_range=(0, 4095))
         files.write(radiograph.with_grey(radiograph.grey + 10), tmp_path / "b.dcm", derivation=DERIVATION)
         change = pydicom.dcmread(tmp_path / "b.dcm").pixel_array.astype(int) - 2000
         assert (change == direction * 161).all()  # 10 * 4095 / 255 = 160.6

@@ -206,7 +206,7 @@ def saturated(samples: NDArray[Any], frame: Frame, layout: Layout) -> NDArray[An
 
 
 def require_encoder(compression: Compression) -> None:
-    """Find out before the work begins that results can be compressed.
+    """Check before the work begins that results can be compressed.
 
     Raises:
         CannotRunError: the package that does it is not installed.

@@ -1,4 +1,4 @@
-"""What a compressed frame says of itself, read as its decoder reads it, before the decoder makes room for it.
+"""Parse the headers of a compressed frame as its decoder does, before the decoder allocates memory.
 
 JPEG and JPEG-LS (ITU-T T.81 B, T.87 C): markers, of which libjpeg skips whatever is none. JPEG 2000 (T.800 A): the
 main header and the headers of tile-parts. Of a file around a JPEG 2000 codestream only the codestream is passed on, so
@@ -47,7 +47,7 @@ class BadCodestreamError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A codestream and what its head says."""
+    """A codestream and its header."""
 
     data: bytes
     """From its first marker to its last: no file format around it, no padding behind it."""

@@ -1,4 +1,4 @@
-"""Open a DICOM file once, within limits on what reading it may cost.
+"""Open a DICOM file once, with limits on time and memory.
 
 pydicom parses the data set; this module decides where that begins, in which encoding, where it stops for the pixels,
 and how much of it there may be. Whatever follows (layout, decoding, deriving) uses the object that was opened.
@@ -53,7 +53,7 @@ SYNTAXES_OF_WORDS = ("", ImplicitVRLittleEndian, ExplicitVRLittleEndian, Explici
 
 
 class _Limited(io.RawIOBase):
-    """A stream that is asked for no more bytes than there are, and not too often."""
+    """A stream that limits the number of reads and of bytes."""
 
     def __init__(self, stream: BinaryIO, size: int, spent: list[int]) -> None:
         """Limit a stream of `size` bytes, of which `spent` counts reads and bytes."""
@@ -110,7 +110,7 @@ class PixelElement:
 
 @dataclass(frozen=True, slots=True)
 class OpenedFile:
-    """A DICOM file that is open, and all that is known of it before its pixels are decoded."""
+    """An open DICOM file, parsed up to its pixels."""
 
     path: Path
     stream: BinaryIO

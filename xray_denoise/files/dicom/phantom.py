@@ -1,4 +1,4 @@
-"""A complete new DICOM object around pixels that no patient ever had: a phantom on a DX detector."""
+"""A new DICOM object for a phantom: an image of a DX detector without a patient."""
 
 import hashlib
 from typing import Any

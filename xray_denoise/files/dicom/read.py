@@ -1,4 +1,4 @@
-"""Read radiographs from DICOM files, frame by frame, and refuse with a reason what is none.
+"""Read radiographs from DICOM files, frame by frame; other objects are refused with a reason.
 
 In this order: is it a radiograph, are its pixels grey integers, can they be decoded.
 """
@@ -21,7 +21,7 @@ from xray_denoise.files.dicom.fragments import by_frame
 from xray_denoise.files.dicom.guard import OpenedFile, PixelElement, opened, refuse_wrong_length, sop_class
 from xray_denoise.files.dicom.layout import Layout, fact, layout_of, number
 from xray_denoise.files.dicom.overlays import embedded_overlays, with_overlays_moved
-from xray_denoise.radiograph import Radiograph, robust_span
+from xray_denoise.radiograph import Radiograph, robust_range
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 RADIOGRAPHS = {
@@ -55,12 +55,12 @@ def is_radiograph_class(path: Path) -> bool:
     return uid in RADIOGRAPHS or (uid.name == uid and not (uid.is_valid and uid.is_private))
 
 
-def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiograph]:
+def read_frames(path: Path, value_range: tuple[float, float] | None) -> Iterator[Radiograph]:
     """Yield the frames of a grey DICOM image; one decoded frame is in memory at a time.
 
     Args:
         path: the file.
-        span: stored values that map to grey levels 0 and 255; by default each frame's robust range.
+        value_range: stored values that map to grey levels 0 and 255; by default each frame's robust range.
 
     Raises:
         UnreadableFileError: the file is damaged, is no grey radiograph, or has no decoder here.
@@ -81,7 +81,7 @@ def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiog
             stored = _decoded(data, file, layout)
             radiograph = Radiograph(
                 stored,
-                span or (0.0, 1.0),
+                value_range or (0.0, 1.0),
                 inverted=layout.inverted,
                 padding_range=layout.padding_range,
                 bits=layout.bits,
@@ -89,7 +89,7 @@ def read_frames(path: Path, span: tuple[float, float] | None) -> Iterator[Radiog
                 header=header,
                 source=path,
             )
-            yield radiograph if span else radiograph.with_span(*robust_span(stored, radiograph.padding))
+            yield radiograph if value_range else radiograph.with_value_range(*robust_range(stored, radiograph.padding))
 
 
 def _refuse_other_objects(facts: Dataset, path: Path) -> None:
@@ -209,7 +209,7 @@ def frame_count(header: Dataset) -> int:
 
 
 def caveats(header: Dataset) -> tuple[str, ...]:
-    """What a user should know about this image before trusting its result; whatever the header holds, no error."""
+    """Warnings about this image for the user; never an error, whatever the header contains."""
     facts = header[:PIXEL_GROUP]
     found = []
     try:

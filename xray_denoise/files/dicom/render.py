@@ -12,7 +12,7 @@ from pydicom.uid import XRayAngiographicImageStorage, XRayRadiofluoroscopicImage
 
 from xray_denoise.files.damage import as_unreadable
 from xray_denoise.files.dicom.layout import fact
-from xray_denoise.radiograph import Radiograph, robust_span
+from xray_denoise.radiograph import Radiograph, robust_range
 
 PIXEL_GROUP = 0x7FE00000
 MOST_LUT_INDEX = 2**31
@@ -66,7 +66,7 @@ def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDAr
         inverted = shape == "INVERSE" if shape in ("IDENTITY", "INVERSE") else radiograph.inverted
     padding = radiograph.padding
     if shown is None:
-        lo, hi = robust_span(values, padding)
+        lo, hi = robust_range(values, padding)
         shown = (values - lo) / (hi - lo)
     if inverted:
         shown = 1.0 - shown
@@ -77,7 +77,7 @@ def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDAr
 
 
 def caveats(header: Dataset) -> tuple[str, ...]:
-    """What in an image contradicts itself and changes pictures of it; sentences without a subject."""
+    """Contradictions in the header that affect how the image is displayed; sentences without a subject."""
     facts = header[:PIXEL_GROUP]
     little_endian = bool(header.file_meta.TransferSyntaxUID.is_little_endian)
     found = []

@@ -1,4 +1,4 @@
-"""`measure`: flat fields, repeated or dark frames, edges or radiographs -> what a medical physicist asks of them.
+"""`measure`: noise, spectra and sharpness from flat fields, repeated or dark frames, edges or radiographs.
 
     files -> frames, cropped -> physics (flat_fields, repeated_frames, edge_response, noise_estimate) -> measurements
 

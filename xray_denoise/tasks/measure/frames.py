@@ -1,4 +1,4 @@
-"""Files -> frames to measure: cropped, with their pixel pitch, their scale and what is doubtful about them."""
+"""Read the frames to measure: cropped, with pixel pitch, scale and warnings."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def frames_of(sources: Sequence[Path], settings: Settings) -> Iterator[Frame | F
     """Every frame of every file; a file that cannot be read is a failure."""
     for source in sources:
         try:
-            for radiograph in files.read_frames(source, span=settings.value_range):
+            for radiograph in files.read_frames(source, value_range=settings.value_range):
                 yield _cropped(radiograph, settings)
         except XrayDenoiseError as error:
             yield Failure(source, error)
@@ -73,7 +73,7 @@ def _cropped(radiograph: Radiograph, settings: Settings) -> Frame:
 
 
 def notes_of(frame: Frame) -> tuple[str, ...]:
-    """What should be known before its numbers are trusted."""
+    """Warnings about an image that is measured."""
     return (*files.caveats(frame.radiograph), *linearity_doubts(frame.radiograph))
 
 

@@ -60,7 +60,7 @@ def blind(frame: Frame, settings: Settings) -> Measurement:
         grey = grey[top : top + height, left : left + width]
     found = estimate_profile(grey)
     profile = found.profile
-    low, high = radiograph.span
+    low, high = radiograph.value_range
     step = (high - low) / GREY_MAX
     shown = np.clip(profile.grey, 0.0, GREY_MAX)
     stored = high - shown * step if radiograph.inverted else low + shown * step

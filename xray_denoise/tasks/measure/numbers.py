@@ -1,4 +1,4 @@
-"""What physics finds -> the numbers and curves that several measurements have."""
+"""Numbers and curves that several measurements share, from the results of `physics`."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ MOST_PLACES = 1000
 
 
 def measured(number: Number) -> Measured:
-    """A number as physics takes it."""
+    """A number and its standard error."""
     return Measured(number.value, math.nan if number.error is None else number.error)
 
 
@@ -38,7 +38,7 @@ def fitted(signal: Values, points: Sequence[Measured], notes: list[str]) -> phot
 
 
 def fit_numbers(name: str, fit: photon_transfer.PhotonTransfer) -> Iterator[Number]:
-    """What a fit tells of electronic, quantum and structural noise."""
+    """Electronic, quantum and structural noise from a fit."""
     electronic, structural = fit.electronic_deviation, fit.structural_amplitude
     yield Number(f"{name}_electronic_deviation", electronic.value, STORED, finite(electronic.error))
     yield Number(f"{name}_electronic_variance", fit.electronic.value, SQUARED, fit.electronic.error)

@@ -1,4 +1,4 @@
-"""What a measurement is: numbers and curves with their units and standard errors, and what is asked for."""
+"""Measurements: numbers and curves with units and standard errors, and the settings."""
 
 import math
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ STORED, SQUARED = "stored value", "stored value^2"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is measured, and how.
+    """The settings of a measurement.
 
     Raises:
         UsageError: a number is out of range.
@@ -74,7 +74,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was found in one file, in one series of frames, or in all of them."""
+    """Results for one file, one series of frames, or all of them."""
 
     kind: str
     """flat, dark, repeated, edge or blind; photon-transfer for variance against signal over all flat fields."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xray_denoise.phantom.chest import chest_phantom
-from xray_denoise.physics.estimate import Saturation, estimate_level
+from xray_denoise.physics.level_estimate import Saturation, estimate_level
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 
 LEVELS = [NoiseLevel(e, s) for e in (0.4, 0.8) for s in (5.0, 15.0)]

@@ -25,10 +25,10 @@ CALIBRATION_SIZE, CALIBRATIONS = 512, 2
 """Middle of each held-out image that the level is calibrated on, pixels a side, and the levels drawn for each."""
 
 
-def appraised(
+def evaluate_for_card(
     net: DenoisingNet, held_out: GreyImages, noise: NoiseRange | WideRange | DetectorRange, seed: int
 ) -> dict[str, Any]:
-    """Entries for the head of a card.
+    """Entries for the metadata of a card.
 
     `val_psnr` is that of whole images under the noise of Table II, by the path of `denoise`: blind. A network for the
     noise of detectors also has `val_weak` and `val_strong`, those of its training, where it is told the truth.
@@ -39,15 +39,15 @@ def appraised(
         noise: what it was trained for.
         seed: of the noise.
     """
-    head: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     if held_out:
-        head["val_psnr"] = round(ValidationSet.blind(held_out, seed)(net).psnr, 3)
+        metadata["val_psnr"] = round(ValidationSet.blind(held_out, seed)(net).psnr, 3)
         if isinstance(noise, DetectorRange):
             told = ValidationSet.told(held_out, seed)(net)
-            head |= {name: round(value, 3) for name, value in told.parts.items()}
+            metadata |= {name: round(value, 3) for name, value in told.parts.items()}
         elif isinstance(net, BlindNet):
-            head |= levels_of(net, held_out, noise, seed)
-    return head | {"golden": golden_of(net)}
+            metadata |= levels_of(net, held_out, noise, seed)
+    return metadata | {"golden": golden_of(net)}
 
 
 def golden_of(net: DenoisingNet) -> dict[str, float]:
@@ -79,14 +79,14 @@ def levels_of(net: BlindNet, images: GreyImages, noise: NoiseRange | WideRange, 
             if denoised.level is not None:
                 estimated.append(denoised.level.effective_sigma(MID_GREY))
                 true.append(level.effective_sigma(MID_GREY))
-    head: dict[str, Any] = {"val_level_error": round(float(np.mean(np.abs(np.divide(estimated, true) - 1))), 4)}
+    metadata: dict[str, Any] = {"val_level_error": round(float(np.mean(np.abs(np.divide(estimated, true) - 1))), 4)}
     for knots in range(min(4, len(true)), 0, -1):  # a fresh network may estimate alike everywhere
         measured = Calibration.of(np.array(estimated), np.array(true), knots=knots)
         rounded = [round(value, 3) for value in measured.estimated]
         if all(np.diff(rounded) > 0) and 0.01 < min(measured.factors) <= max(measured.factors) < 100:
             factors = [round(value, 4) for value in measured.factors]
-            return head | {"level_calibration": {"estimated": rounded, "factors": factors}}
-    return head
+            return metadata | {"level_calibration": {"estimated": rounded, "factors": factors}}
+    return metadata
 
 
 def _drawn(noise: NoiseRange | WideRange, rng: np.random.Generator) -> NoiseLevel:
