@@ -339,3 +339,30 @@ def test_what_arrives_is_what_was_sent(tmp_path: Path) -> None:
     one, other = dcmread(path), dcmread(arrived)
     assert one == other
     np.testing.assert_array_equal(one.pixel_array, other.pixel_array)
+
+
+def test_senders_of_dcmtk(tmp_path: Path) -> None:
+    """Verified, sent in three syntaxes, over TLS, and refused: as other software does it."""
+    if not all(map(shutil.which, ("echoscu", "storescu", "dcmsend"))):
+        pytest.skip("no echoscu, storescu and dcmsend: install dcmtk")
+    (out := tmp_path / "out").mkdir()
+
+    def call(*command: object) -> int:
+        return subprocess.run([str(part) for part in command], check=False, capture_output=True).returncode
+
+    dx, rle, cr = (
+        objects(tmp_path / str(number), 1, syntax=syntax, modality=modality, first=number)[0]
+        for number, (syntax, modality) in enumerate(
+            ((ExplicitVRLittleEndian, "DX"), (RLELossless, "DX"), (ImplicitVRLittleEndian, "CR"))
+        )
+    )
+    with node(tmp_path / "spool", out, allow=["MODALITY"]) as running:
+        there = [HERE, running.port]
+        assert call("echoscu", "-aet", "MODALITY", *there) == 0
+        assert call("echoscu", "-aet", "STRANGER", *there) != 0
+        assert call("storescu", "-aet", "MODALITY", "-R", *there, dx) == 0
+        assert call("storescu", "-aet", "MODALITY", "-xr", *there, rle) == 0
+        assert call("dcmsend", "-aet", "MODALITY", *there, cr) == 0
+        until(lambda: len(running.told("delivered")) == 3)
+        assert {line["syntax"] for line in running.told("received")} == {ExplicitVRLittleEndian, RLELossless}
+    assert len(names(out)) == 3
