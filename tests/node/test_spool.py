@@ -1,6 +1,7 @@
 """The spool loses nothing and makes nothing twice, whenever the process dies."""
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,24 @@ def test_pauses_grow_up_to_a_limit() -> None:
     assert pauses[:4] == [1, 2, 4, 8]
     assert pauses == sorted(pauses)
     assert pauses[-1] == durable.LONGEST_PAUSE
+
+
+def test_what_is_on_its_way_aside_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forwarder that looks while the file moves must not be given its old name."""
+    box = Spool(tmp_path / "spool", "settings")
+    arrive(box, "1")
+    move, found = Spool._move_aside, []
+    looks = threading.Thread(target=lambda: found.extend(delivery.path for delivery in box.due("a", 10)))
+
+    def move_late(self: Spool, name: str) -> None:
+        looks.start()
+        looks.join(0.2)
+        move(self, name)
+
+    monkeypatch.setattr(Spool, "_move_aside", move_late)
+    waiting = box.begin()
+    assert waiting
+    box.set_aside(waiting, {}, ["a"])
+    looks.join(10)
+    assert [path.read_text() for path in found] == ["1"]
+    box.close()

@@ -108,6 +108,8 @@ class Spool:
             raise UnwritableFileError(
                 f"cannot make the folder {{path}}: {error.strerror}", path=folder, hint="choose another", option="spool"
             ) from error
+        self._moving = threading.Lock()
+        """Is held from the record that an object is kept aside until its file is there."""
         self._lock = lock_folder(folder, "the spool", "lock")
         try:
             self._database = Database(folder / "spool.sqlite", SCHEMA)
@@ -247,19 +249,23 @@ class Spool:
         except UnwritableFileError as error:
             raise OSError(str(error)) from error
         sync_file(note)
-        with self._database.transaction() as database:
-            _address(database, waiting.id, "original", destinations)
-            database.execute("UPDATE objects SET state = 'aside', finished = ? WHERE id = ?", (time.time(), waiting.id))
-        self._move_aside(waiting.name)
+        with self._moving:
+            with self._database.transaction() as database:
+                _address(database, waiting.id, "original", destinations)
+                database.execute(
+                    "UPDATE objects SET state = 'aside', finished = ? WHERE id = ?", (time.time(), waiting.id)
+                )
+            self._move_aside(waiting.name)
         self.wake()
 
     def due(self, destination: str, most: int) -> list[Delivery]:
         """What a destination should get now, in the order of arrival but for what failed before."""
-        rows = self._database.rows(
-            "SELECT d.id, d.object, d.what, d.attempts, o.name FROM deliveries d JOIN objects o ON o.id = d.object"
-            " WHERE d.destination = ? AND d.delivered IS NULL AND d.due <= ? ORDER BY d.due, d.id LIMIT ?",
-            destination, time.time(), most,
-        )  # fmt: skip
+        with self._moving:
+            rows = self._database.rows(
+                "SELECT d.id, d.object, d.what, d.attempts, o.name FROM deliveries d JOIN objects o ON o.id = d.object"
+                " WHERE d.destination = ? AND d.delivered IS NULL AND d.due <= ? ORDER BY d.due, d.id LIMIT ?",
+                destination, time.time(), most,
+            )  # fmt: skip
         return [
             Delivery(
                 row["id"],
