@@ -212,7 +212,10 @@ def test_the_command_watches_until_it_is_told_to_stop(tmp_path: Path) -> None:
     assert explained.splitlines()[-1] == "1 written, 0 skipped, 0 failed"
 
 
-@pytest.mark.parametrize("wrong", ["in other", "in --dry-run", "in --report x.html", "in --model drunet"])
+@pytest.mark.parametrize(
+    "wrong",
+    ["in other", "in --dry-run", "in --report x.html", "in --model drunet", "in --shard 1/2", "in --cluster local"],
+)
 def test_what_goes_not_with_watching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     from typer.testing import CliRunner
 
@@ -231,3 +234,49 @@ def test_odd_names(tmp_path: Path) -> None:
         Path(os.fsdecode(bytes(tmp_path / "in") + b"/\xff'\n.png")).write_bytes(source)
         until(lambda: running.outcomes)
         assert running.outcomes[0].status == "written"
+
+
+@pytest.mark.parametrize("folder", [".", "in", "../{}/in"])
+def test_a_folder_by_a_relative_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    if folder == ".":
+        monkeypatch.chdir("in")
+    given = Path(folder.format(tmp_path.name))
+    running = Watch(given, tmp_path / "out", Naming(), 0.1, {})
+    try:
+        png(tmp_path / "first" / "a.png")
+        time.sleep(0.5)  # it watches
+        (tmp_path / "first").rename(tmp_path / "in" / "sub")
+        until(lambda: running.outcomes)
+    finally:
+        running.end()
+    assert running.told == [("sub/a.png", "written")]
+
+
+def test_links_to_folders_are_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xray_denoise.node.watch.LOOK_SECONDS", 3600.0)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "around").symlink_to(tmp_path, target_is_directory=True)
+    with watch(tmp_path) as running:
+        png(tmp_path / "in" / "a.png")
+        until(lambda: running.outcomes)
+        png(tmp_path / "elsewhere.png")
+        (tmp_path / "in" / "more").symlink_to(tmp_path, target_is_directory=True)
+        png(tmp_path / "in" / "b.png")
+        until(lambda: len(running.outcomes) > 1)
+    assert running.told == [("a.png", "written"), ("b.png", "written")]
+
+
+def test_a_file_that_ends_the_process_costs_no_other(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    sources = [png(tmp_path / "in" / f"{number}.png") for number in range(4)]
+    begun = []
+    for _ in range(6):
+        watched = WatchedFolder(tmp_path / "in", tmp_path / "out", Naming(), None, threading.Event())  # type: ignore[arg-type]
+        for source in sources:
+            if not begun:
+                watched._queue(source, "stamp")
+        begun.append([one.job.source.name for one in watched._begin()])
+        watched._close()  # as if killed
+    assert begun == [["0.png", "1.png", "2.png", "3.png"], ["0.png"], ["1.png"], ["2.png"], ["3.png"], ["0.png"]]

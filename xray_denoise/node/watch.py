@@ -111,11 +111,12 @@ class WatchedFolder:
             at_the_end.callback(self._close)
             look = 0.0
             for changed in self._changes():
-                for path in changed:
-                    self._consider(_files_in(path) if path.is_dir() else [path])
                 if time.monotonic() >= look or self.folder in changed:
                     self._consider(_files_in(self.folder))
                     look = time.monotonic() + LOOK_SECONDS
+                else:
+                    for path in changed:
+                        self._consider(_files_in(path))
                 self._take_settled()
                 yield from self._denoised()
 
@@ -139,7 +140,7 @@ class WatchedFolder:
                     yield_on_timeout=True,
                     raise_interrupt=False,
                 ):
-                    yield [Path(path) for _, path in changes]
+                    yield list({self._own_name(name) for _, name in changes})
             except OSError as error:
                 raise CannotRunError(
                     f"the system cannot watch {{path}}: {error.strerror or type(error).__name__}",
@@ -148,6 +149,19 @@ class WatchedFolder:
                 ) from error
             except RuntimeError:  # a name that is no text: it is found by looking at all of them
                 yield [self.folder]
+
+    def _own_name(self, name: str) -> Path:
+        """The name of a changed file below `folder` as that was given: the system tells absolute names.
+
+        The folder itself, to look at all, for a name that leads through a link to a folder: the system follows such
+        links, and then tells no other name of the file; this program follows none.
+        """
+        base = self.folder if Path(name).is_relative_to(self.folder) else self.folder.absolute()
+        if not Path(name).is_relative_to(base):
+            return self.folder
+        path = self.folder / Path(name).relative_to(base)
+        below = [path, *path.parents][: len(path.relative_to(self.folder).parts)]
+        return self.folder if any(one.is_symlink() and one.is_dir() for one in below) else path
 
     def _close(self) -> None:
         self._database.close()
@@ -229,13 +243,17 @@ class WatchedFolder:
         return self.batch
 
     def _begin(self) -> list[_Begun]:
-        """What is to be denoised next, counted as begun; those that were begun before come last."""
+        """What is to be denoised next, counted as begun.
+
+        Those that were begun before come last and alone: if one of them ends the process, it costs no other a start.
+        """
         with self._database.transaction() as database:
             rows = database.execute(
                 "SELECT id, path, target, attempts FROM files WHERE state = 'waiting' AND due <= ?"
                 " ORDER BY attempts, id LIMIT ?",
                 (time.time(), AT_ONCE),
             ).fetchall()
+            rows = [row for row in rows if not row["attempts"]] or rows[:1]
             found = [
                 _Begun(
                     row["id"],
@@ -273,8 +291,11 @@ class WatchedFolder:
         return outcome
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
-    return (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+def _files_in(path: Path) -> Iterator[Path]:
+    """The files of a folder, to its bottom; of a file, itself."""
+    if not path.is_dir():
+        return iter([path])
+    return (Path(parent, name) for parent, _, names in os.walk(path) for name in names)
 
 
 def _one_result(other: Path, job: Job) -> UsageError:
