@@ -419,7 +419,7 @@ class Receiver:
     def _refusal(self, size: int) -> str:
         if size > self._max_object_bytes:
             return "too large"
-        room = self._keep_free_bytes + size  # for the result of this object
+        room = self._keep_free_bytes + 2 * size  # for the result of this object, and of one like it that is under way
         return "no room" if self._spool.free_bytes < room else ""
 
     def _requested(self, event: evt.Event) -> None:
