@@ -14,7 +14,7 @@ LAYERS = [
     {"denoisers", "reports"},
     {"training"},
     {"tasks"},
-    {"bench"},
+    {"bench", "node"},
     {"cli"},
     {"__main__"},
 ]

@@ -12,13 +12,14 @@ from xray_denoise.cli.denoise import denoise
 from xray_denoise.cli.export import export
 from xray_denoise.cli.info import info
 from xray_denoise.cli.measure import measure
+from xray_denoise.cli.serve import serve
 from xray_denoise.cli.synth import synth
 from xray_denoise.cli.train import train
 
 RARELY = (50_000, 20, 20)
 """Thresholds of the garbage collector: nearly all that an import makes stays, and it would look for garbage in it."""
 
-for command in (denoise, synth, measure, train, bench, export, info):
+for command in (denoise, synth, measure, train, bench, export, serve, info):
     app.command(epilog="Research use, not a medical device.")(command)
 
 

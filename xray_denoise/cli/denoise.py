@@ -1,6 +1,7 @@
 """`xray-denoise denoise`."""
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -118,6 +119,14 @@ def denoise(
     private: Annotated[
         Literal["keep", "drop"], typer.Option(rich_help_panel=FILES, help="Keep or drop private DICOM elements.")
     ] = "keep",
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            rich_help_panel=FILES,
+            help="Watch one folder, and denoise what comes into it, until SIGTERM or Ctrl-C.",
+        ),
+    ] = False,
     on_error: Annotated[
         Literal["continue", "stop"], typer.Option(rich_help_panel=FILES, help="What to do after a file that failed.")
     ] = "continue",
@@ -174,16 +183,17 @@ def denoise(
     ] = None,
 ) -> None:
     """Denoise radiographs; the originals are never touched."""
-    from xray_denoise import denoise_files, denoisers
-    from xray_denoise.tasks.jobs import expand_lists
+    from xray_denoise import denoise_files, denoisers, load
+    from xray_denoise.cli.watch import watch_folder
+    from xray_denoise.tasks.jobs import Naming, expand_lists
 
     denoisers.keep_memory()
-    batch = denoise_files(
-        list(expand_lists(inputs, sys.stdin)),
-        output,
+    plan = partial(
+        denoise_files,
+        target=output,
         model=model,
         profile_or_level=_noise(eta, sigma, profile),
-        strength=_strength(strength),
+        strength=parsed_strength(strength),
         value_range=None if value_range == "auto" else pair(value_range, "--range", example="0,4095"),
         file_format=file_format,
         suffix=suffix,
@@ -191,7 +201,7 @@ def denoise(
         render=render,
         compression=compress,
         private=private,
-        existing=existing,
+        existing="skip" if watch and existing == "error" else existing,
         on_error=on_error,
         save_noise_map=save_noise_map,
         save_uncertainty=save_uncertainty,
@@ -206,6 +216,13 @@ def denoise(
         cluster=cluster,
         shard=shard,
     )
+    if watch:
+        if dry_run or report:
+            raise UsageError("--watch goes on without end", hint="leave out --dry-run and --report")
+        loaded = load(model, device=device, precision=precision, tile=_tile(tile), batch_size=batch_size)
+        watch_folder(inputs, output, partial(plan, model=loaded), Naming(file_format, suffix), as_json=as_json)
+        return
+    batch = plan(list(expand_lists(inputs, sys.stdin)))
     if report and batch.report is None:
         say(f"report: {one_line(report)} (exists and is left as it is)")
     if preview(batch, as_json=as_json) if dry_run else run(batch, as_json=as_json):
@@ -231,7 +248,12 @@ def _noise(eta: float | None, sigma: float | None, profile: str | None) -> "Nois
         raise UsageError(str(error), hint="for example --eta 0.6 --sigma 10") from error
 
 
-def _strength(text: str) -> "Strength":
+def parsed_strength(text: str) -> "Strength":
+    """`auto` or a number.
+
+    Raises:
+        UsageError: it is neither.
+    """
     if text == "auto":
         return "auto"
     try:

@@ -61,7 +61,7 @@ def run(batch: "Batch", *, as_json: bool) -> int:
     def count(outcome: "Outcome") -> None:
         counts[outcome.status] += 1
         advance(outcome.number)
-        _tell(outcome, batch, as_json=as_json)
+        tell_outcome(outcome, batch.device, numbered=total > 1, as_json=as_json)
 
     try:
         with libraries_muted(), counter("denoise", total) as advance:
@@ -95,14 +95,16 @@ def _sum_up(batch: "Batch", counts: dict[str, int]) -> None:
         say(f"workers that died, and whose files others denoised again: {batch.cluster.lost}")
 
 
-def _tell(outcome: "Outcome", batch: "Batch", *, as_json: bool) -> None:
+def tell_outcome(outcome: "Outcome", device: str, *, numbered: bool, as_json: bool) -> None:
+    """Print what became of a file."""
     from xray_denoise.tasks import denoise_log
 
-    number = f"{outcome.number}: " if len(batch.jobs) > 1 else ""
+    number = f"{outcome.number}: " if numbered else ""
     if as_json:
-        give(json.dumps(denoise_log.record(outcome, batch.device)))
+        give(json.dumps(denoise_log.record(outcome, device)))
     if outcome.failure:
-        complain_of(outcome.failure, number)
+        named = outcome.failure.path is not None
+        complain_of(outcome.failure, number if named else f"{number}{outcome.source}: ")
     elif not as_json:
         tell(f"{number}{one_line(f'{outcome.source} -> {outcome.target}')} ({_summary(outcome)})")
     for note in outcome.notes:

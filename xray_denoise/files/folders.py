@@ -22,8 +22,13 @@ def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
         yield from ((Path(parent, name), False) for name in folders if Path(parent, name).is_symlink())
         for name in sorted(names):
             path = Path(parent, name)
-            yield path, not is_partial(name) and (files.is_radiograph(path) or _is_damaged(path))
+            yield path, is_wanted(path)
     yield from ((path, True) for path in sorted(locked))
+
+
+def is_wanted(path: Path) -> bool:
+    """Whether a file found in a folder should be read as a radiograph: it is one, or a damaged one by its name."""
+    return not is_partial(path.name) and (files.is_radiograph(path) or _is_damaged(path))
 
 
 def true_path(path: Path) -> Path:
