@@ -219,6 +219,8 @@ def denoise(
     if watch:
         if dry_run or report:
             raise UsageError("--watch goes on without end", hint="leave out --dry-run and --report")
+        if cluster or shard:
+            raise UsageError("--watch runs on one machine", hint="leave out --cluster and --shard")
         loaded = load(model, device=device, precision=precision, tile=_tile(tile), batch_size=batch_size)
         watch_folder(inputs, output, partial(plan, model=loaded), Naming(file_format, suffix), as_json=as_json)
         return
