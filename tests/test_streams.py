@@ -306,3 +306,20 @@ def test_shells_complete_the_names_of_models(line: str, there: set[str], absent:
     names = set(result.stdout.split())
     assert there <= names
     assert not absent & names
+
+
+def test_every_failure_names_its_file(here: Path) -> None:
+    """Two pages, of which a PNG file holds one: the error of the writer knows no path."""
+    page = Image.fromarray(np.full((20, 30), 90, np.uint8))
+    page.save(here / "in" / "run.tif", save_all=True, append_images=[page])
+    found = call("denoise", "in", "-o", "out", "--model", "tv", "--format", "png")
+    assert found.exit_code == 1
+    assert "error: 4: in/run.tif: a PNG file holds one image" in found.stderr
+    (broken,) = (line for line in found.stderr.splitlines() if line.startswith("error: 3"))
+    assert broken.count("2.png") == 1
+
+
+def test_a_slip_in_the_name_of_a_model_gets_a_suggestion(here: Path) -> None:
+    found = call("denoise", "in", "-o", "out", "--model", "x-profil")
+    assert "did you mean 'x-profile'? If not, choose one of" in found.stderr
+    assert "did you mean" not in call("denoise", "in", "-o", "out", "--model", "zzz").stderr

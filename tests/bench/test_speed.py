@@ -16,13 +16,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.slow_methods import Knowing, Sleeper, fail
-from xray_denoise.bench import machine, speed
+from xray_denoise.bench import machine, speed, timed_run
 from xray_denoise.bench.cases import MIDDLE, Case, CleanImage, ImageSet, resized
 from xray_denoise.bench.plan import Plan, plan
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
-from xray_denoise.bench.speed import TimedRun
 from xray_denoise.bench.tables import TABLES
+from xray_denoise.bench.timed_run import TimedRun
 from xray_denoise.cli import app
 from xray_denoise.denoisers import Runtime
 from xray_denoise.errors import CannotRunError
@@ -99,8 +99,8 @@ def test_a_row_that_fails_is_reported_and_the_others_continue(tmp_path: Path) ->
 
 
 def measured(one: Row, tmp_path: Path, **options: object) -> dict[str, float | None]:
-    np.save(tmp_path / speed.NOISY, Case(SMALL, MIDDLE).noisy(0))
-    np.save(tmp_path / speed.CLEAN, SMALL.grey)
+    np.save(tmp_path / timed_run.NOISY, Case(SMALL, MIDDLE).noisy(0))
+    np.save(tmp_path / timed_run.CLEAN, SMALL.grey)
     return TimedRun(one, tmp_path, **options)()
 
 
@@ -280,7 +280,7 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
 def test_the_command_says_the_same_everywhere(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "native_bf16", lambda: False)  # else a processor made for it has more rows
     monkeypatch.setattr(speed, "in_fresh_process", lambda run: run())  # other tests start processes
-    monkeypatch.setattr(speed, "CPU_SIZES", (256, 64))
+    monkeypatch.setattr(timed_run, "CPU_SIZES", (256, 64))
     targets = {name: tmp_path / f"speed.{name}" for name in ("csv", "md", "json", "html", "svg", "jsonl")}
     options = zip(("--csv", "--markdown", "--summary", "--report", "-o", "--log"), targets.values(), strict=True)
     status, out, err = invoke(

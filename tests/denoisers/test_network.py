@@ -82,7 +82,7 @@ def test_tiling_changes_nothing_without_levels(name: str, tile: int) -> None:
     np.testing.assert_allclose(tiled.image, whole.image, rtol=1e-4, atol=1e-3)
     assert tiled.level is None
     assert tiled.noise_map is None
-    with pytest.raises(UsageError, match="cannot be told"):
+    with pytest.raises(UsageError, match="accepts no noise level"):
         denoiser(net)(noisy, NoiseLevel(0.6, 10))
 
 

@@ -119,7 +119,7 @@ def test_existing_results(tmp_path: Path) -> None:
     assert "exists already" in refused.error
     (foreign,) = run([source], target, existing="skip", manifest=Manifest(tmp_path))
     assert foreign.status == "failed"
-    assert "no unchanged result" in foreign.error
+    assert "not an unchanged result" in foreign.error
     assert (pixels(target) == 7).all()
     (written,) = run([source], target, existing="overwrite")
     assert written.status == "written"
@@ -499,6 +499,11 @@ def test_the_noise_is_told_as_it_is_over_the_image_and_at_mid_grey(tmp_path: Pat
     assert told["noise_over_image"] == pytest.approx(((81 + 1) / 2) ** 0.5, rel=1e-3)
     assert told["noise_deviation"] == 9.0
     assert told["noise_correlation"] == pytest.approx(2 / 3, rel=1e-3)
+    synth_dicom(tmp_path / "in.dcm")
+    (derived,) = run([tmp_path / "in.dcm"], tmp_path / "out.dcm", denoiser=Profiled())
+    text = pydicom.dcmread(tmp_path / "out.dcm").DerivationDescription
+    assert f"estimated noise {derived.noise_over_image:.3g} grey levels with a correlation of 0.67" in text
+    assert "eta" not in text, "which would be far too small here"
     (white,) = run([png(tmp_path / "white.png")], tmp_path / "white-out.png")
     record = denoise_log.record(white, "cpu")
     assert record["noise_correlation"] == 0

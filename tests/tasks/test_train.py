@@ -2,7 +2,6 @@
 
 import dataclasses
 import gc
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,13 +50,15 @@ def data(tmp_path: Path) -> Path:
 
 
 def run(data: Path, name: str, *launcher: str, options: tuple[str, ...] = ()) -> dict[str, Any]:
-    command = [*launcher, EXECUTABLE, "train", str(data), "-o", name, "--net", "lite", "--steps", "12"]
-    command += ["--batch-size", "4", "--patch-size", "32", "--precision", "fp32", "--device", "cpu", *options]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(
-        command, cwd=data.parent, env=environment, check=False, timeout=300, capture_output=True, text=True
-    )
-    assert ran.returncode == 0, ran.stderr
+    """Train in processes of their own or, without a launcher, in this one; the checkpoint."""
+    words = ["train", str(data), "-o", str(data.parent / name), "--net", "lite", "--steps", "12", "--threads", "1"]
+    words += ["--batch-size", "4", "--patch-size", "32", "--precision", "fp32", "--device", "cpu", *options]
+    if launcher:
+        ran = subprocess.run([*launcher, *words], check=False, timeout=300, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+    else:
+        outcome = CliRunner().invoke(app, words)
+        assert outcome.exit_code == 0, outcome.output
     state = checkpoint.read(data.parent / name, {})
     assert state is not None
     assert (data.parent / name / "lite.safetensors").exists()
@@ -75,8 +76,8 @@ def test_two_processes_compute_what_one_does(data: Path) -> None:
     one = run(data, "one", options=slow)
     torchrun = str(Path(sys.executable).with_name("torchrun"))
     for two in (
-        run(data, "devices", options=("--devices", "2", *slow)),
-        run(data, "torchrun", torchrun, "--standalone", "--nproc-per-node", "2", options=slow),
+        run(data, "devices", EXECUTABLE, options=("--devices", "2", *slow)),
+        run(data, "torchrun", torchrun, "--standalone", "--nproc-per-node", "2", EXECUTABLE, options=slow),
     ):
         assert two["step"] == 12
         for parameter, moments in one["optimizers"][0]["state"].items():  # a sum of gradients would be twice the mean

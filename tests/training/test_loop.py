@@ -67,7 +67,7 @@ def test_training_lowers_the_loss_and_repeats_itself(tmp_path: Path) -> None:
 
 def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     """`kill -9` at an arbitrary moment after the first checkpoint; then the same bits as without it."""
-    config = dataclasses.replace(SMALL, steps=400)
+    config = dataclasses.replace(SMALL, steps=200)
     whole = training(tmp_path / "whole", config)
     list(whole.rows())
 
@@ -75,7 +75,7 @@ def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     script = (
         "import dataclasses, torch; from pathlib import Path; from tests.training import test_loop as t\n"
         f"torch.set_num_threads({torch.get_num_threads()})\n"
-        f"s = dataclasses.replace(t.SMALL, steps=400); list(t.training(Path({str(killed)!r}), s).rows())\n"
+        f"s = dataclasses.replace(t.SMALL, steps=200); list(t.training(Path({str(killed)!r}), s).rows())\n"
     )
     root = Path(__file__).resolve().parents[2]
     with subprocess.Popen([sys.executable, "-c", script], cwd=root) as process:
@@ -84,7 +84,7 @@ def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     resumed = training(killed, config)
-    assert 0 < resumed.step < 400, "it was killed in the middle"
+    assert 0 < resumed.step < 200, "it was killed in the middle"
     list(resumed.rows())
     assert len(resumed.history) == len(whole.history)
     for name, value in weights_of(whole).items():

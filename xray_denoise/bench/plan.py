@@ -164,7 +164,8 @@ def plan(
     if profile is not None:
         known = read_profile(profile)
         if not float(known.deviation_at(MID_GREY)) > 0:
-            raise UsageError(f"{profile.name} has no noise at mid-grey to be scaled", hint="choose another profile")
+            hint = "choose another profile"
+            raise UsageError("{path} has no noise at mid-grey to be scaled", path=profile, hint=hint)
         spec = spec.with_profile(profile.stem, known)
     images = spec.images(folder, quick=quick)
     by_name = methods is not None and methods.strip() != registry.ALL

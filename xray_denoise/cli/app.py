@@ -42,7 +42,7 @@ FLAGS = {
 }
 """Options by the parameters of Python functions that they set, where their names differ."""
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors, and data that were asked for.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and requested data.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more about what is done.")]
 
 _verbosity = 0

@@ -23,18 +23,18 @@ _network = partial(option, "How networks run")
 _detail = partial(option, "Details")
 
 METHODS = (
-    "Methods, blind, or given the true noise level with +level behind the name, for example tv+level,x-bdcnn; all "
-    "takes hours. Default: those of the paper's table and the default model of denoise."
+    "Methods, separated by commas: blind, or with the true noise level if +level follows the name (tv+level,x-bdcnn). "
+    "all takes hours. Default: those of the paper's table and the default model of denoise."
 )
 TABLE = (
     "2: nine noise levels (Table II of the paper, the default); 1: patches of random noise (Table I); noise-level: "
     "errors of the estimated noise level; detectors: weak and correlated noise, on images averaged 2x2; "
-    "detectors-whole: on whole images; detectors-curve: with deviations that depend on the grey level; harm: what "
-    "becomes of lesions, edges, flat fields; speed: and growth: are --speed and --growth."
+    "detectors-whole: on whole images; detectors-curve: with deviations that depend on the grey level; harm: changes "
+    "of lesions, edges and flat fields; speed: as --speed; growth: as --growth."
 )
-PROFILE = "File of a noise profile: one more spectrum in a table of detector noise."
+PROFILE = "Noise profile (JSON): one more spectrum in a table of detector noise."
 FIGURE = "Draw a figure from the first image, and no table: 2 (Figure 2 of the paper) or before-after. Needs --output."
-REPEAT = "Runs per image; the median time counts. Default: 1; with --speed 5; with --growth, or --speed --quick, 3."
+REPEAT = "Runs per image; the median time is taken. Default: 1; 5 with --speed; 3 with --growth or --speed --quick."
 
 
 @guarded
@@ -59,8 +59,10 @@ def bench(
     markdown: Annotated[Path | None, _output("File for the table as Markdown.")] = None,
     summary: Annotated[Path | None, _output("File for the table as JSON.")] = None,
     report: Annotated[Path | None, _output("HTML file with the table and, for Table II, plots and images.")] = None,
-    as_json: Annotated[bool, _output("Print one JSON object a measurement instead of the table.", "--json")] = False,
-    log: Annotated[Path | None, _output("JSON-lines file that keeps every measurement as it comes.")] = None,
+    as_json: Annotated[
+        bool, _output("Print one JSON object for each measurement instead of the table.", "--json")
+    ] = False,
+    log: Annotated[Path | None, _output("Also write every measurement to a file of JSON lines.")] = None,
     resume: Annotated[bool, _output("Continue the --log file of an earlier run.", "--resume")] = False,
     existing: Annotated[
         Literal["error", "overwrite"], _output("If an output file exists: fail, or replace it.")
@@ -68,12 +70,12 @@ def bench(
     device: Annotated[str, _network("auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], _network("Arithmetic.")] = "auto",
     threads: Annotated[int | None, _network("CPU threads. Default: all cores.", min=1)] = None,
-    seed: Annotated[int, _detail("Of the noise.", min=0)] = 0,
+    seed: Annotated[int, _detail("Seed of the noise.", min=0)] = 0,
     repeat: Annotated[int | None, _detail(REPEAT, min=1)] = None,
-    warmup: Annotated[int, _detail("Runs before the clock starts.", min=0)] = 1,
+    warmup: Annotated[int, _detail("Runs before timing starts.", min=0)] = 1,
     yes: Annotated[bool, _detail("Do not ask before --methods all.", "--yes", "-y")] = False,
 ) -> None:
-    """Measure denoisers: the tables of the X-BDCNN paper, its own numbers beside ours; or their speed."""
+    """Benchmark denoisers: the tables of the X-BDCNN paper with its own figures, detector noise, harm, or speed."""
     from xray_denoise import denoisers
     from xray_denoise.bench.plan import plan
     from xray_denoise.bench.records import Log

@@ -48,8 +48,8 @@ def denoise(
         typer.Option(
             metavar="auto|0..1",
             rich_help_panel=NOISE,
-            help="Share of the predicted change that is made; 0 returns the input unchanged, auto takes less where "
-            "structure would go.",
+            help="Share of the predicted change that is made; 0 returns the input unchanged, auto lowers it where "
+            "structure would be removed.",
         ),
     ] = "1",
     eta: Annotated[
@@ -167,6 +167,20 @@ def denoise(
     threads: Annotated[
         int | None, typer.Option(min=1, rich_help_panel=SPEED, help="CPU threads. Default: all cores.")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|HOST:PORT|local",
+            rich_help_panel=SPEED,
+            help="Denoise on a Ray cluster: the one of this machine, that of a head, or one of this machine alone.",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N", rich_help_panel=SPEED, help="Denoise one of N parts of the files, for a job array."
+        ),
+    ] = None,
 ) -> None:
     """Denoise radiographs; the originals are never touched."""
     from xray_denoise import denoise_files, denoisers, load
@@ -199,10 +213,14 @@ def denoise(
         tile=_tile(tile),
         batch_size=batch_size,
         threads=threads,
+        cluster=cluster,
+        shard=shard,
     )
     if watch:
         if dry_run or report:
             raise UsageError("--watch goes on without end", hint="leave out --dry-run and --report")
+        if cluster or shard:
+            raise UsageError("--watch runs on one machine", hint="leave out --cluster and --shard")
         loaded = load(model, device=device, precision=precision, tile=_tile(tile), batch_size=batch_size)
         watch_folder(inputs, output, partial(plan, model=loaded), Naming(file_format, suffix), as_json=as_json)
         return

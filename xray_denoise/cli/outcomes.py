@@ -52,7 +52,8 @@ def preview(batch: "Batch", *, as_json: bool) -> int:
 
 def run(batch: "Batch", *, as_json: bool) -> int:
     """Denoise and report every file, and print the counts; returns how many failed."""
-    say(f"denoising with {batch.model} on {batch.device}")
+    workers = f" of {batch.cluster.count} workers" if batch.cluster else ""
+    say(f"denoising with {batch.model} on {batch.device}{workers}")
     explain(f"settings: {batch.settings}")
     counts = {"written": 0, "skipped": 0, "failed": 0}
     total = len(batch.jobs)
@@ -90,6 +91,8 @@ def _sum_up(batch: "Batch", counts: dict[str, int]) -> None:
     if len(batch.jobs) > 1:
         told = {**counts, **({"not begun": left} if left else {})}
         say(", ".join(f"{count} {status}" for status, count in told.items()))
+    if batch.cluster and batch.cluster.lost:
+        say(f"workers that died, and whose files others denoised again: {batch.cluster.lost}")
 
 
 def tell_outcome(outcome: "Outcome", device: str, *, numbered: bool, as_json: bool) -> None:
@@ -100,7 +103,8 @@ def tell_outcome(outcome: "Outcome", device: str, *, numbered: bool, as_json: bo
     if as_json:
         give(json.dumps(denoise_log.record(outcome, device)))
     if outcome.failure:
-        complain_of(outcome.failure, number)
+        named = outcome.failure.path is not None
+        complain_of(outcome.failure, number if named else f"{number}{outcome.source}: ")
     elif not as_json:
         tell(f"{number}{one_line(f'{outcome.source} -> {outcome.target}')} ({_summary(outcome)})")
     for note in outcome.notes:

@@ -4,6 +4,7 @@ Torch is imported by `get` of a network only, not by `names()` or by classical m
 """
 
 import ctypes
+import difflib
 import os
 import sys
 from collections.abc import Mapping
@@ -78,12 +79,18 @@ def get(name: str, runtime: Runtime | None = None) -> Denoiser:
     if not name.endswith(".safetensors") and name not in weights.names():
         raise UsageError(
             f"no model called '{name}'",
-            hint=f"choose one of {', '.join(names())}",
+            hint=f"{_suggestion(name)}choose one of {', '.join(names())}",
             option="model",
         )
     from xray_denoise.denoisers.network import load
 
     return load(weights.find(name), runtime or Runtime())
+
+
+def _suggestion(name: str) -> str:
+    """The name that was probably meant, as the beginning of a hint; nothing where none is near."""
+    near = difflib.get_close_matches(name, names(), 1)
+    return f"did you mean '{near[0]}'? If not, " if near else ""
 
 
 def missing(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ except ImportError:  # not on Windows
 PARTIAL_PREFIX, PARTIAL_SUFFIX = ".xray-denoise-", ".part"
 _NUMBERS = itertools.count()
 """One for each file: a noise map is written while its result is, in the same thread and folder."""
+_PROCESS = secrets.token_hex(4)
+"""Tells processes of several machines apart, which may have the same numbers."""
 
 
 def is_partial(name: str) -> bool:
@@ -63,7 +66,7 @@ def atomic_write(
             path=target,
             hint="choose another name or folder: originals are never overwritten",
         )
-    name = f"{PARTIAL_PREFIX}{os.getpid()}-{threading.get_ident()}-{next(_NUMBERS)}{PARTIAL_SUFFIX}"
+    name = f"{PARTIAL_PREFIX}{_PROCESS}-{os.getpid()}-{threading.get_ident()}-{next(_NUMBERS)}{PARTIAL_SUFFIX}"
     partial = target.with_name(name)
     held = None
     try:

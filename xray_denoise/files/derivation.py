@@ -23,6 +23,12 @@ class Derivation:
     sigma: float | None = None
     """Estimated standard deviation of the electronic noise, grey levels, None as above."""
 
+    noise: float | None = None
+    """Root mean square over the image of the standard deviation of the estimated noise, grey levels, where the estimate
+    is more than `eta` and `sigma` can tell."""
+    correlation: float = 0.0
+    """Mean correlation of that noise with the next pixel of the row and of the column."""
+
     settings: str = ""
     """The same at full precision, for the new identifiers; empty takes `options` for them."""
 
@@ -42,6 +48,8 @@ class Derivation:
             parts.append(f"weights {self.model_hash[:HASH_PREFIX]}")
         if self.options:
             parts.append(self.options)
+        if self.noise is not None:
+            parts.append(f"estimated noise {self.noise:.3g} grey levels with a correlation of {self.correlation:.2g}")
         if self.eta is not None:
             parts.append(f"estimated eta {self.eta:.3g} photons per grey level")
         if self.sigma is not None:

@@ -75,7 +75,7 @@ def kind_of(path: Path) -> Kind:
         raise UnreadableFileError(
             "{path} is neither DICOM, PNG, TIFF, WebP nor JPEG",
             path=path,
-            hint="convert it without loss, for example to PNG",
+            hint="give a radiograph; images of other formats can be converted to PNG or TIFF without loss",
         )
     return kind
 

@@ -23,7 +23,6 @@ from xray_denoise.denoisers import Denoised, progress
 from xray_denoise.errors import ExistingFileError, XrayDenoiseError
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
-from xray_denoise.physics.profile import Noise
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks import noise_words
@@ -223,7 +222,7 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
             files.write(
                 tally.counted(chain([first], changes)),
                 job.target,
-                derivation=options.derivation(first.result.noise, remarks),
+                derivation=options.derivation(first.result.noise, remarks, _over_image(first, options)),
                 bits=options.bits,
                 render=options.render,
                 compression=options.compression,
@@ -327,8 +326,12 @@ def _write_maps(maps: Sequence[_Map], whole: dict[Path, Path], job: Job, source:
     )
 
 
-def _over_image(noise: Noise, radiograph: Radiograph) -> float:
-    grey, padding = radiograph.grey, radiograph.padding
+def _over_image(frame: Change, options: Options) -> float | None:
+    """Root mean square of the standard deviation of the noise over the pixels of a frame, grey levels."""
+    noise = frame.result.noise if options.noise is None else options.noise
+    if noise is None:
+        return None
+    grey, padding = frame.after.grey, frame.after.padding
     return noise_words.deviation_over(noise, grey if padding is None else grey[~padding])
 
 
@@ -349,7 +352,7 @@ def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: 
         "written",
         noise=noise,
         noise_stored=None if noise is None else noise_words.deviation_at_mid_grey(noise) * unit,
-        noise_over_image=None if noise is None else _over_image(noise, first.after),
+        noise_over_image=_over_image(first, options),
         remarks=remarks,
         notes=tuple(notes),
         model=options.denoiser.name,

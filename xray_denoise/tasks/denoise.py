@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
@@ -19,6 +20,7 @@ from xray_denoise.files.atomic import remove_abandoned
 from xray_denoise.physics.profile import Noise
 from xray_denoise.tasks import denoise_log
 from xray_denoise.tasks.batch import examine, run_jobs
+from xray_denoise.tasks.cluster import Cluster, on_cluster
 from xray_denoise.tasks.denoise_log import OutcomeLog, same_file
 from xray_denoise.tasks.denoise_report import DenoiseReport
 from xray_denoise.tasks.jobs import (
@@ -37,6 +39,7 @@ from xray_denoise.tasks.models import Device, Precision, load
 from xray_denoise.tasks.options import Existing, Options
 from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.remarks import Strength
+from xray_denoise.tasks.shard import Shard, name_below
 
 OnError = Literal["continue", "stop"]
 
@@ -64,6 +67,9 @@ class Batch(Iterator[Outcome]):
         options: Options,
         report: DenoiseReport | None,
         log: OutcomeLog | None,
+        *,
+        cluster: Cluster | None = None,
+        alone: bool = True,
     ) -> None:
         self.jobs = jobs
         """Every file and its result, in order."""
@@ -72,6 +78,9 @@ class Batch(Iterator[Outcome]):
         self.options = options
         self.report = report
         self.log = log
+        self.cluster = cluster
+        """Where it runs; None is this process."""
+        self._alone = alone
         self.on_progress: Callable[[float], None] | None = None
         """Called while an image is denoised, tile by tile, with the number of files that are done, such as 2.5."""
         self._outcomes = self._run()
@@ -106,6 +115,8 @@ class Batch(Iterator[Outcome]):
     def close(self) -> None:
         """Start no further file; files being written are finished."""
         self._outcomes.close()
+        if self.cluster is not None:
+            self.cluster.close()
 
     def interrupted(self) -> Iterator[Outcome]:
         """After a KeyboardInterrupt between two outcomes: finish what is being written, and give its outcomes."""
@@ -129,8 +140,10 @@ class Batch(Iterator[Outcome]):
                     self.log.add(denoise_log.left_alone(found))
             if self.report:
                 at_the_end.callback(self.report.write, self.options, self.device)
-            remove_abandoned(job.target.parent for job in self.jobs)
-            running = at_the_end.enter_context(closing(run_jobs(self.jobs, options)))
+            if self._alone:  # other shards may be at work in these folders, where locks may not be seen
+                remove_abandoned(job.target.parent for job in self.jobs)
+            run = run_jobs if self.cluster is None else self.cluster.run
+            running = at_the_end.enter_context(closing(run(self.jobs, options)))
             try:
                 for outcome in running:
                     yield self._noted(outcome)
@@ -177,6 +190,8 @@ def denoise_files(
     tile: int | None = None,
     batch_size: int = 1,
     threads: int | None = None,
+    cluster: str | None = None,
+    shard: str | None = None,
 ) -> Batch:
     """Denoise files and folders; this is what `xray-denoise denoise` does.
 
@@ -214,7 +229,11 @@ def denoise_files(
         precision: arithmetic of the network: "auto", "fp32", "bf16" or "fp16".
         tile: side of the tiles in pixels; None chooses it by the image.
         batch_size: tiles in a pass.
-        threads: CPU threads of this process; None leaves them as they are.
+        threads: CPU threads of this process, or of each worker of a cluster; None leaves them as they are.
+        cluster: denoise on a Ray cluster: "auto" is the one that this machine belongs to, "HOST:PORT" that of a head,
+            "local" one of this machine alone. All machines see the same files by the same names.
+        shard: "K/N", the K-th of N parts of the files: any N parts are disjoint and complete. Results are recorded in
+            a part of the manifest, so that all parts may run at once, on any machines.
 
     Returns:
         The run: an iterator over outcomes, which denoises while it is iterated over.
@@ -247,6 +266,7 @@ def denoise_files(
         check_choice(option, value, choices)
     if bits not in (None, 8, 16):
         raise UsageError(f"a picture has 8 or 16 bits, not {bits}", hint="choose 8 or 16", option="bits")
+    part = None if shard is None else Shard.of(shard)
     jobs, left_alone = plan_jobs(
         given, target, noise_maps=save_noise_map, uncertainty=save_uncertainty, naming=Naming(file_format, suffix)
     )
@@ -259,13 +279,21 @@ def denoise_files(
     outcomes = None if log is None else OutcomeLog(checked_path(log, "the log", "log"), jobs, existing)
     folder = target if jobs[0].target != target else target.parent
     _refuse_one_file_twice(outcomes.target if outcomes else None, page.target if page else None, folder / MANIFEST_NAME)
-    manifest = _manifest(folder, jobs, existing, always=folder == target)
+    manifest = _manifest(folder, jobs, existing, always=folder == target, part=part.name if part else "")
     if page and not page.skipped:
         page.require()
-    if threads is not None:
+    if part is not None:  # only now: log, report and manifest must not be files of other parts either
+        jobs = _jobs_of_part(part, jobs, given, page, single=folder != target)
+    loader = partial(load, device=device, precision=precision, tile=tile, batch_size=batch_size)
+    machines = None
+    if cluster is not None:
+        _refuse_for_cluster(target, folder, page, part)
+        machines = on_cluster(cluster, model, loader, noise=profile_or_level, device=device, threads=threads)
+        model = machines.denoiser
+    if threads is not None and machines is None:
         denoisers.set_threads(threads)
     if isinstance(model, str | os.PathLike):
-        model = load(model, device=device, precision=precision, tile=tile, batch_size=batch_size)
+        model = loader(model)
     table = None
     if save_uncertainty:
         beside = weights.uncertainty_path(weights.folder() / f"{model.name}.safetensors")
@@ -285,7 +313,8 @@ def denoise_files(
         uncertainty=table,
         manifest=manifest,
     )
-    return Batch(jobs, left_alone, options, None if page and page.skipped else page, outcomes)
+    page = None if page and page.skipped else page
+    return Batch(jobs, left_alone, options, page, outcomes, cluster=machines, alone=part is None)
 
 
 class FileOptions(TypedDict, total=False):
@@ -364,10 +393,37 @@ def _refuse_one_file_twice(log: Path | None, report: Path | None, record: Path) 
             )
 
 
-def _manifest(folder: Path, jobs: list[Job], existing: Existing, *, always: bool) -> Manifest | None:
+def _jobs_of_part(
+    part: Shard, jobs: list[Job], sources: list[AnyPath], page: DenoiseReport | None, *, single: bool
+) -> list[Job]:
+    """The jobs of a shard.
+
+    Raises:
+        UsageError: there is a single file, or a report is asked for.
+    """
+    if single:
+        raise UsageError("a shard is a part of a folder, not of one file", hint="leave it out", option="shard")
+    if page is not None:
+        raise UsageError("a report is of a whole folder", hint="leave the shard out", option="report")
+    inputs = [Path(path) for path in sources]
+    return [job for job in jobs if part.holds(name_below(job.source, inputs))]
+
+
+def _refuse_for_cluster(target: Path, folder: Path, page: DenoiseReport | None, part: Shard | None) -> None:
+    """Refuse what a cluster cannot do."""
+    if folder != target:
+        raise UsageError("a cluster denoises folders, not one file", hint="name a folder", option="target")
+    if page is not None:
+        raise UsageError("a report holds pixels, which stay on the machines of a cluster",
+                         hint="make the report of a few files on one machine", option="report")  # fmt: skip
+    if part is not None:
+        raise UsageError("a cluster shares the work out by itself", hint="leave the shard out", option="shard")
+
+
+def _manifest(folder: Path, jobs: list[Job], existing: Existing, *, always: bool, part: str) -> Manifest | None:
     """The record of a folder of results; a single file has one only where it may be skipped."""
     if not always and existing != "skip":
         return None
-    manifest = Manifest(folder)
+    manifest = Manifest(folder, part)
     manifest.refuse_if_same_as(job.source for job in jobs)
     return manifest

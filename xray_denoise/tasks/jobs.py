@@ -15,6 +15,8 @@ Format = Literal["png", "tiff", "dcm"]
 
 MANIFEST_NAME = "xray-denoise-manifest.jsonl"
 """The record of the results in a folder (`manifest`)."""
+PARTS_NAME = "xray-denoise-manifest.d"
+"""The folder beside it for the records of runs that share the folder of results."""
 NOISE_MAP_SUFFIX = ".noise.tif"
 """What a noise map adds to the name of its result."""
 UNCERTAINTY_SUFFIX = ".uncertainty.tif"
@@ -223,7 +225,7 @@ def _collect(inputs: Iterable[Path], output: Path) -> tuple[dict[Path, Path], li
         for path, wanted in walk(given):
             if not inside_results and true_path(path).is_relative_to(results):
                 continue
-            if path.name == MANIFEST_NAME:
+            if path.name == MANIFEST_NAME or path.parent.name == PARTS_NAME:
                 continue
             if wanted and not path.name.endswith((NOISE_MAP_SUFFIX, UNCERTAINTY_SUFFIX)):
                 found.setdefault(path, path.relative_to(given))
@@ -298,10 +300,11 @@ def _refuse_file(output: Path) -> None:
 def _refuse_collisions(jobs: Mapping[Job, list[Path]]) -> None:
     """Refuse two results of one name, and results that would take the place of a source."""
     claimed: dict[Path, Path] = {}
-    sources = {true_path(job.source): job.source for job in jobs}
+    places = _TruePaths()
+    sources = {places.of(job.source): job.source for job in jobs}
     for job, results in jobs.items():
         for result in results:
-            place = true_path(result.parent) / result.name
+            place = places[result.parent] / result.name
             if place in claimed:
                 raise UsageError(
                     f"{claimed[place]} and {job.source} would both become {{path}}",
@@ -309,7 +312,7 @@ def _refuse_collisions(jobs: Mapping[Job, list[Path]]) -> None:
                     hint="denoise them into different folders, or give the folder that holds both",
                 )
             claimed[place] = job.source
-            victim = sources.get(true_path(result))
+            victim = sources.get(places.of(result))
             if victim is not None:
                 raise UsageError(
                     f"the result of {job.source} would replace {{path}}, which is an input",
@@ -317,3 +320,15 @@ def _refuse_collisions(jobs: Mapping[Job, list[Path]]) -> None:
                     hint="choose another name or folder: originals are never overwritten",
                     option="target",
                 )
+
+
+class _TruePaths(dict[Path, Path]):
+    """Folders without links, each looked up once: an archive has many files in each."""
+
+    def __missing__(self, folder: Path) -> Path:
+        self[folder] = true_path(folder)
+        return self[folder]
+
+    def of(self, path: Path) -> Path:
+        """`true_path` of a file."""
+        return true_path(path) if path.is_symlink() else self[path.parent] / path.name

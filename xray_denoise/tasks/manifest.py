@@ -3,6 +3,9 @@
 A result is current if a line names the bytes of its source, and the model, the weights and every option as they are
 now, and if its own bytes are those that were written; the same for its noise map. A line is written before its result
 takes its name, so that an interrupted run never leaves a result that nobody knows.
+
+Several machines must not append to one file: network file systems lose lines then. Each writes a part of its own, a
+file of the same format in a folder beside the manifest, and every run reads all parts.
 """
 
 import hashlib
@@ -11,14 +14,15 @@ import os
 import stat
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
-from xray_denoise.tasks.jobs import MANIFEST_NAME
+from xray_denoise.files.folders import make_folder
+from xray_denoise.tasks.jobs import MANIFEST_NAME, PARTS_NAME
 
 try:
     import fcntl
@@ -68,17 +72,25 @@ class Entry:
 class Manifest:
     """The lines of one folder of results; safe to share between threads, and with other runs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, part: str = "", known: Iterable[Entry] | None = None) -> None:
         """Read what is there; the folder need not exist yet.
+
+        Args:
+            folder: of the results.
+            part: name of the part that lines are added to; empty for the manifest itself.
+            known: the lines, where they were read elsewhere; None reads them.
 
         Raises:
             UsageError: the manifest is no plain file.
             UnreadableFileError: it is there and cannot be read.
         """
         self.folder = folder
-        self.path = folder / MANIFEST_NAME
+        self.path = part_path(folder, part) if part else folder / MANIFEST_NAME
+        self._reads = known is None
         self._entries: dict[str, list[Entry]] = defaultdict(list)
-        self._read_bytes = 0
+        for entry in known or ():
+            self._entries[entry.target].append(entry)
+        self._read_bytes: dict[Path, int] = defaultdict(int)
         self._lock = threading.Lock()
         with suppress(OSError, ValueError):
             if not stat.S_ISREG(self.path.lstat().st_mode):
@@ -110,24 +122,17 @@ class Manifest:
         """Read the lines that other runs have added.
 
         Raises:
-            UnreadableFileError: the file is there and cannot be read.
+            UnreadableFileError: a file of them is there and cannot be read.
         """
-        try:
-            with self._lock, _opened(self.path, os.O_RDONLY) as stream:
-                stream.seek(self._read_bytes)
-                for line in _whole_lines(stream):
-                    self._read_bytes += len(line)
+        if not self._reads:
+            return
+        with self._lock:
+            for path in (self.folder / MANIFEST_NAME, *parts(self.folder)):
+                for line in _read(path, self._read_bytes[path]):
+                    self._read_bytes[path] += len(line)
                     entry = _entry(line)
                     if entry is not None:
                         self._entries[entry.target].append(entry)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise UnreadableFileError(
-                f"cannot read {{path}}: {error.strerror}",
-                path=self.path,
-                hint="check its permissions, or choose another output folder",
-            ) from error
 
     def is_current(
         self, target: Path, noise_map: Path | None, source: Path, recipe: Recipe, uncertainty: Path | None = None
@@ -149,18 +154,18 @@ class Manifest:
             and (beside is None or beside.holds(entry.noise_map))
             and (width is None or width.holds(entry.uncertainty))
             and origin.holds(entry.source)
-            for entry in self._of(target)
+            for entry in self.of(target)
         )
 
     def is_ours(self, target: Path) -> bool:
         """Whether this package made the result and it is unchanged since; then it may be replaced."""
         result = _File(target)
-        return any(result.holds(entry.written) for entry in self._of(target))
+        return any(result.holds(entry.written) for entry in self.of(target))
 
     def is_our_map(self, target: Path, path: Path) -> bool:
         """Whether this package made the map beside a result, of noise or uncertainty, and nobody changed it since."""
         beside = _File(path)
-        maps = [one for entry in self._of(target) for one in (entry.noise_map, entry.uncertainty)]
+        maps = [one for entry in self.of(target) for one in (entry.noise_map, entry.uncertainty)]
         return any(beside.holds(one) for one in maps if one is not None)
 
     def add(self, entry: Entry) -> None:
@@ -171,7 +176,17 @@ class Manifest:
         """
         with self._lock:
             self._entries[entry.target].append(entry)
-            append_line(self.path, json.dumps(asdict(entry), sort_keys=True))
+            if self.path.parent != self.folder:
+                make_folder(self.path.parent)
+            append_line(self.path, _line(entry))
+
+    def gather(self, entry: Entry) -> None:
+        """Write a line that a part has into the manifest itself; it is not kept in memory.
+
+        Raises:
+            UnwritableFileError: the disk refuses.
+        """
+        append_line(self.path, _line(entry))
 
     def name(self, target: Path) -> str:
         """How lines name a result."""
@@ -199,9 +214,55 @@ class Manifest:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         return descriptor
 
-    def _of(self, target: Path) -> list[Entry]:
+    def of(self, target: Path) -> list[Entry]:
+        """The lines of a result, oldest first in each file."""
         with self._lock:
             return list(self._entries.get(self.name(target), ()))
+
+
+def part_path(folder: Path, part: str) -> Path:
+    """Where a part of the manifest of a folder lies."""
+    return folder / PARTS_NAME / f"{part}.jsonl"
+
+
+def parts(folder: Path, pattern: str = "*") -> list[Path]:
+    """The parts of the manifest of a folder, those whose names match the pattern."""
+    return sorted(part_path(folder, pattern).parent.glob(f"{pattern}.jsonl"))
+
+
+def entries_of(target: Path, folder: Path, pattern: str) -> list[Entry]:
+    """What parts of the manifest of a folder say of a result.
+
+    Raises:
+        UnreadableFileError: one cannot be read.
+    """
+    name = target.relative_to(folder).as_posix()
+    found = (_entry(line) for path in parts(folder, pattern) for line in _read(path))
+    return [entry for entry in found if entry is not None and entry.target == name]
+
+
+def _read(path: Path, start: int = 0) -> Iterator[bytes]:
+    """The whole lines of a file of lines behind a byte, none where there is no file.
+
+    Raises:
+        UnreadableFileError: it is there and cannot be read.
+    """
+    try:
+        with _opened(path, os.O_RDONLY) as stream:
+            stream.seek(start)
+            yield from _whole_lines(stream)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UnreadableFileError(
+            f"cannot read {{path}}: {error.strerror}",
+            path=path,
+            hint="check its permissions, or choose another output folder",
+        ) from error
+
+
+def _line(entry: Entry) -> str:
+    return json.dumps(asdict(entry), sort_keys=True)
 
 
 def refuse_huge(path: Path) -> None:

@@ -10,7 +10,7 @@ from xray_denoise import __version__
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.files import Compression, Derivation, Private, Render
-from xray_denoise.physics.profile import Noise, as_level
+from xray_denoise.physics.profile import Noise, NoiseProfile, as_level
 from xray_denoise.physics.uncertainty import UncertaintyTable
 from xray_denoise.radiograph import Radiograph, checked_range
 from xray_denoise.tasks import noise_words
@@ -114,15 +114,25 @@ class Options:
             parts.append("private elements dropped")
         return ", ".join(parts)
 
-    def derivation(self, found: Noise | None, remarks: Remarks) -> Derivation:
-        """The provenance written into a result; `found` is the estimated noise."""
-        level = as_level(found) if self.noise is None else None
+    def derivation(self, found: Noise | None, remarks: Remarks, over_image: float | None) -> Derivation:
+        """The provenance written into a result.
+
+        Args:
+            found: the noise of the first frame.
+            remarks: on what was removed from it.
+            over_image: root mean square of the standard deviation of the noise over its pixels, grey levels.
+        """
+        estimate = found if self.noise is None else None
+        profile = estimate if isinstance(estimate, NoiseProfile) else None
+        level = None if profile else as_level(estimate)
         return Derivation(
             self.denoiser.name,
             self.denoiser.weights_sha256,
             self._described(remarks),
             eta=level.eta if level else None,
             sigma=level.sigma if level else None,
+            noise=over_image if profile else None,
+            correlation=noise_words.correlation(profile) if profile else 0.0,
             settings=json.dumps(self.identity, sort_keys=True),
             notes=remarks.notes,
         )

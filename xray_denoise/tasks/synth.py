@@ -218,7 +218,8 @@ def radiographs(
         name = inside.with_suffix("") if _has_ending(inside) else inside
         if name in claimed:
             raise UsageError(
-                f"{claimed[name]} and {source} would both become {output / name}",
+                f"{claimed[name]} and {source} would both become {{path}}",
+                path=output / name,
                 hint="expose them into different folders, or give the folder that holds both",
             )
         claimed[name] = source
