@@ -136,7 +136,7 @@ def test_objects_that_are_too_large_or_find_no_room(tmp_path: Path, monkeypatch:
         monkeypatch.setattr("xray_denoise.node.spool.Spool.free_bytes", 999)
     with node(spool, tmp_path, keep_free_bytes=1000) as running:
         assert send(running.port, [large]) == [0xA700]
-        monkeypatch.setattr("xray_denoise.node.spool.Spool.free_bytes", 1000)
+        monkeypatch.setattr("xray_denoise.node.spool.Spool.free_bytes", 1000 + 2 * large.stat().st_size)
         assert send(running.port, [large]) == [0]
         assert [line["reason"] for line in running.told("refused")] == ["no room"]
     assert not list((spool / "incoming").iterdir())

@@ -124,6 +124,16 @@ def test_an_object_is_known_again_until_it_is_forgotten(tmp_path: Path, monkeypa
     abandon(box)
 
 
+def test_an_object_that_somebody_took_away_is_new(tmp_path: Path) -> None:
+    box = Spool(tmp_path, "")
+    name, _ = arrive(box, "1")
+    work(box, [])
+    assert arrive(box, "1") == (name, False)
+    (tmp_path / "aside" / f"{name}.dcm").unlink()
+    assert arrive(box, "1")[1]
+    abandon(box)
+
+
 def test_one_spool_has_one_process(tmp_path: Path) -> None:
     box = Spool(tmp_path, "")
     with pytest.raises(CannotRunError, match="another process works in"):

@@ -217,11 +217,10 @@ def denoise(
         shard=shard,
     )
     if watch:
-        if dry_run or report or cluster or shard:
-            raise UsageError(
-                "--watch goes on without end, on one machine",
-                hint="leave out --dry-run, --report, --cluster and --shard",
-            )
+        if dry_run or report:
+            raise UsageError("--watch goes on without end", hint="leave out --dry-run and --report")
+        if cluster or shard:
+            raise UsageError("--watch runs on one machine", hint="leave out --cluster and --shard")
         loaded = load(model, device=device, precision=precision, tile=_tile(tile), batch_size=batch_size)
         watch_folder(inputs, output, partial(plan, model=loaded), Naming(file_format, suffix), as_json=as_json)
         return

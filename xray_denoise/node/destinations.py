@@ -10,7 +10,7 @@ import queue
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -57,7 +57,7 @@ class Destination(ABC):
     name: str
 
     @abstractmethod
-    def send(self, deliveries: Sequence[Delivery]) -> Iterator[Answer]:
+    def send(self, deliveries: Sequence[Delivery]) -> Generator[Answer, None, None]:
         """Bring objects there, in their order.
 
         Raises:
@@ -96,7 +96,7 @@ class Folder(Destination):
         self.folder = folder
         self.name = str(folder.absolute())
 
-    def send(self, deliveries: Sequence[Delivery]) -> Iterator[Answer]:
+    def send(self, deliveries: Sequence[Delivery]) -> Generator[Answer, None, None]:
         """Copy files."""
         for delivery in deliveries:
             target = self.folder / f"{_instance(delivery.path)}.dcm"
@@ -135,7 +135,7 @@ class Web(Destination):
             )
         self.name = f"{parts.scheme}://{parts.netloc}{path}"
 
-    def send(self, deliveries: Sequence[Delivery]) -> Iterator[Answer]:
+    def send(self, deliveries: Sequence[Delivery]) -> Generator[Answer, None, None]:
         """Post objects, each in a request of its own."""
         import requests
 
@@ -200,7 +200,7 @@ class Node(Destination):
         self._ae, self._host, self._port, self._calling_ae = ae, host, port, calling_ae
         self._answer_seconds = answer_seconds
 
-    def send(self, deliveries: Sequence[Delivery]) -> Iterator[Answer]:
+    def send(self, deliveries: Sequence[Delivery]) -> Generator[Answer, None, None]:
         """Store objects in one association."""
         heads = [_file_meta(delivery.path) for delivery in deliveries]
         association = self._associated(deliveries, heads)

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import closing
 
 from xray_denoise.node.destinations import Destination, DownError
 from xray_denoise.node.durable import pause
@@ -55,17 +56,18 @@ class Forwarder(threading.Thread):
         return [delivery for delivery in deliveries if delivery.path.exists()]
 
     def _bring(self, deliveries: list[Delivery]) -> None:
-        for delivery, problem in self._destination.send(deliveries):
-            self._failures = 0
-            if problem:
-                seconds = self._spool.postpone(delivery)
-                self._tell_failure(problem, seconds, delivery.name)
-            else:
-                self._spool.delivered(delivery)
-                self._metrics.delivered.labels(self._destination.name).inc()
-                self._journal.tell("delivered", object=delivery.name, destination=self._destination.name)
-            if self._stop_asked.is_set():
-                return
+        with closing(self._destination.send(deliveries)) as answers:
+            for delivery, problem in answers:
+                if problem:
+                    seconds = self._spool.postpone(delivery)
+                    self._tell_failure(problem, seconds, delivery.name)
+                else:
+                    self._spool.delivered(delivery)
+                    self._metrics.delivered.labels(self._destination.name).inc()
+                    self._journal.tell("delivered", object=delivery.name, destination=self._destination.name)
+                self._failures = 0
+                if self._stop_asked.is_set():
+                    return
 
     def _wait(self, problem: str) -> None:
         self._failures += 1

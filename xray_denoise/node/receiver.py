@@ -314,7 +314,7 @@ class Receiver:
         ae_title: of this node; called by another one, it answers as well.
         allowed: who may send; everybody where it is empty.
         max_object_bytes: of the largest data set that is taken.
-        keep_free_bytes: room on the disk of the spool below which nothing is taken.
+        keep_free_bytes: room that is left on the disk of the spool, besides that for the result of an object.
         by_sender: whether an object is another one when another node sends it.
     """
 
@@ -419,7 +419,8 @@ class Receiver:
     def _refusal(self, size: int) -> str:
         if size > self._max_object_bytes:
             return "too large"
-        return "no room" if self._spool.free_bytes < self._keep_free_bytes else ""
+        room = self._keep_free_bytes + 2 * size  # for the result of this object, and of one like it that is under way
+        return "no room" if self._spool.free_bytes < room else ""
 
     def _requested(self, event: evt.Event) -> None:
         """Refuse an association of somebody who is not allowed (PS3.8 table 9-21: calling AE title not recognized)."""

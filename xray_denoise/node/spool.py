@@ -157,10 +157,13 @@ class Spool:
             sync_folder(home.parent)
             with self._database.transaction() as database:
                 known = database.execute(
-                    "SELECT name FROM objects WHERE content = ?"
-                    " AND (state IN ('received', 'forwarding') OR settings = ?) LIMIT 1",
+                    "SELECT name, state FROM objects WHERE content = ?"
+                    " AND (state IN ('received', 'forwarding') OR settings = ?)"
+                    " ORDER BY id DESC LIMIT 1",
                     (arrived.content, self.settings),
                 ).fetchone()
+                if known is not None and known["state"] == "aside" and not self.original(known["name"]).exists():
+                    known = None  # somebody has taken it away, and this one is a new try
                 if known is None:
                     database.execute(
                         "INSERT INTO objects (name, content, calling_ae, settings, sop_class, syntax, state, received)"
@@ -169,13 +172,21 @@ class Spool:
                          time.time()),
                     )  # fmt: skip
         except (OSError, sqlite3.Error):
-            home.unlink(missing_ok=True)
+            if not self._is_named(name):
+                home.unlink(missing_ok=True)
             raise
         if known is not None:
             home.unlink(missing_ok=True)
             return known["name"], False
         self.wake()
         return name, True
+
+    def _is_named(self, name: str) -> bool:
+        """Whether the database knows an object; if it cannot tell, the next start will clear up."""
+        try:
+            return bool(self._database.rows("SELECT 1 FROM objects WHERE name = ?", name))
+        except sqlite3.Error:
+            return True
 
     def begin(self) -> Waiting | None:
         """The next object to denoise, counted as begun; None where none is due. Those begun before come last.

@@ -1,5 +1,6 @@
 """The worker: denoises what waits in the spool, one object after another, by the very path of `denoise`."""
 
+import errno
 import sqlite3
 import threading
 import time
@@ -19,6 +20,8 @@ from xray_denoise.node.spool import Spool, Waiting
 from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.denoise import denoise_file
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors that a full disk makes."""
 IDLE_SECONDS = 1.0
 """Between two looks into a spool where nothing waits."""
 
@@ -75,9 +78,10 @@ class Worker(threading.Thread):
         seconds = pause(self._failures)
         self._metrics.retried.inc()
         self._journal.tell("retry", object=self.at_work and self.at_work.name, reason=_of_disk(error), seconds=seconds)
-        if self.at_work is not None:
-            with suppress(sqlite3.Error):  # then it counts one start more
-                self._spool.put_back(self.at_work)
+        full = isinstance(error, sqlite3.Error) or error.errno in FULL
+        if self.at_work is not None and full:  # else it may be this object that cannot be read: it counts as begun
+            with suppress(sqlite3.Error):
+                self._spool.put_back(self.at_work, seconds)
         self._stop_asked.wait(seconds)
 
     def _treat(self, waiting: Waiting) -> None:
