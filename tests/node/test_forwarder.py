@@ -177,6 +177,40 @@ def test_originals_are_forwarded_byte_for_byte(tmp_path: Path) -> None:
     assert arrived.read_bytes().endswith(content[content.index(b"\x08\0\x05\0CS") :])
 
 
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_damaged_originals_go_to_a_node_byte_for_byte_or_wait_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: str
+) -> None:
+    """A node that takes their syntax gets the very bytes; for another one, those that nobody can parse wait."""
+    monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", False)  # as it is without tests
+    port, received = free_port(), []
+    content = objects(tmp_path / "in", 1)[0].read_bytes()
+    start, rows = content.index(b"\x08\0\x05\0CS"), content.index(b"\x28\0\x10\0US")
+    damaged = {
+        "cut": content[:-50],
+        "garbage": content[:start] + b"\xff" * 200,
+        "sequence": content[: rows + 4] + b"SQ\0\0\xff\xff\xff\xff" + content[rows + 12 :],
+        "sound": content,
+    }
+    deliveries = []
+    for name, data in damaged.items():
+        (tmp_path / name).write_bytes(data)
+        deliveries.append(Delivery(1, 1, name, tmp_path / name, 0))
+    store = [(evt.EVT_C_STORE, lambda event: received.append(event.request.DataSet.getvalue()) or 0)]
+    entity = AE("PACS")
+    entity.add_supported_context(CLASSES["DX"], syntax)
+    server = entity.start_server((HERE, port), block=False, evt_handlers=store)
+    answers = {delivery.name: problem for delivery, problem in Node("PACS", HERE, port, "ME").send(deliveries)}
+    server.shutdown()
+    if syntax == ExplicitVRLittleEndian:
+        assert set(answers.values()) == {""}
+        assert [data[-len(got) :] for got, data in zip(received, damaged.values(), strict=True)] == received
+        assert all(len(got) >= 200 for got in received)
+    else:
+        assert answers["garbage"] == answers["sequence"] == "it cannot be encoded"
+        assert answers["sound"] == ""
+
+
 def test_a_rule_sends_an_object_where_it_says(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from xray_denoise.errors import UnwritableFileError, UsageError
@@ -34,6 +34,7 @@ SLOWEST = 50_000
 DUPLICATE = 0x0111
 """*Duplicate SOP Instance*: the destination has it already."""
 NOT_TAKEN = "the destination takes no objects of this class and transfer syntax"
+NOT_ENCODED = "it cannot be encoded"
 OUT_OF_RESOURCES = range(0xA700, 0xA800)
 TAKEN = (0x0000, DUPLICATE, 0xB000, 0xB006, 0xB007)
 """Stored, be it with elements coerced or dropped, or in doubt of the class (PS3.4 table B.2-1)."""
@@ -182,8 +183,6 @@ def _failure_reason(answer: Any) -> int:
 
 def _is_duplicate(response: Any) -> bool:
     """Whether a conflict (409) is only that the object is there already."""
-    from pydicom import Dataset
-
     try:
         return _failure_reason(Dataset.from_json(response.json())) == DUPLICATE
     except (ValueError, LookupError, AttributeError, TypeError):
@@ -216,9 +215,10 @@ class Node(Destination):
                 association.abort()
 
     def _associated(self, deliveries: Sequence[Delivery], heads: Sequence[tuple[UID, UID]]) -> Any:
-        from pynetdicom import AE, evt
+        from pynetdicom import AE, _config, evt
         from pynetdicom.presentation import build_context
 
+        _config.STORE_SEND_CHUNKED_DATASET = True  # files go as they are, neither parsed nor as a whole in memory
         entity = AE(self._calling_ae)
         entity.connection_timeout, entity.acse_timeout = CONNECT_SECONDS, CONNECT_SECONDS
         longest = max(delivery.path.stat().st_size for delivery in deliveries)
@@ -249,21 +249,39 @@ class Node(Destination):
             fallback = _fallback(syntax)
             if (sop_class, fallback) not in accepted:
                 return NOT_TAKEN
-            content = dcmread(path)
+            content = _parsed(path)
         if not association.is_established:
             raise DownError("the association was ended")
+        if not content:
+            return NOT_ENCODED
         try:
             answer = association.send_c_store(content)
-        except (ValueError, AttributeError, RuntimeError) as error:
+        except OSError:  # of our own disk
+            raise
+        except Exception as error:  # whatever is raised for an object that is damaged
             if not association.is_established:
                 raise DownError("the association was ended") from error
-            return "it cannot be encoded"
+            return NOT_ENCODED
         status = answer.get("Status")
         if status is None:
             raise DownError("no answer")
         if status in OUT_OF_RESOURCES:
             raise DownError(f"status {status:04X}, out of resources")
         return "" if status in TAKEN else f"status {status:04X}"
+
+
+def _parsed(path: Path) -> Dataset | None:
+    """An object that is to be encoded anew; None where it is damaged.
+
+    Raises:
+        OSError: our own disk fails.
+    """
+    try:
+        return dcmread(path)
+    except Exception as error:  # the parser raises whatever it stumbles over, OSError without a number as well
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        return None
 
 
 def _answers(association: Any) -> Any:
