@@ -43,7 +43,7 @@ def test_the_default_leaves_an_image_alone_that_is_told_to_have_no_noise() -> No
 
 
 def test_all_weights_together_are_small() -> None:
-    assert sum(weights.find(name).path.stat().st_size for name in SHIPPED) <= 61e6
+    assert sum(weights.find(name).path.stat().st_size for name in SHIPPED) <= 66e6
 
 
 def test_compared_networks_were_trained_alike() -> None:

@@ -150,7 +150,7 @@ def test_the_best_weights_survive_an_interruption(here: Path) -> None:
 
 def test_models_that_come_with_the_package_say_what_they_were_trained_on() -> None:
     found = {name: weights.find(name) for name in ("x-profile", "lite", "x-bdcnn", "dncnn")}
-    assert continued.experiment_of(found["x-profile"]) == "profile-unet"
+    assert continued.experiment_of(found["x-profile"]) == "profile-pair"
     assert continued.experiment_of(weights.find("x-bdcnn-short")) == "x-bdcnn"
     noises = {name: continued.noise_of(card.net, card) for name, card in found.items()}
     assert noises == {
@@ -165,7 +165,7 @@ def test_the_default_model_can_be_trained_on(here: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(detector, "PHANTOM_SIZE", 64)
     monkeypatch.setattr(train, "DetectorSource", partial(detector.DetectorSource, phantoms=1))
     config = PRESETS["fast"]
-    plan = train.Plan(here / "data", here / "run", "profile-unet", config, init="x-profile", device="cpu")
+    plan = train.Plan(here / "data", here / "run", "profile-pair", config, init="x-profile", device="cpu")
     with pytest.raises(UsageError, match="trained on the noise of detectors"):
         train.start(plan)
     plan = dataclasses.replace(plan, config=dataclasses.replace(config, patch=32, noise=DetectorRange()))

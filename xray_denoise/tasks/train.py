@@ -273,7 +273,7 @@ def finish(session: Session, command: str) -> Finished:
     metadata: dict[str, Any] = {
         "net": plan.net,
         "options": plan.options,
-        "eta": list(config.noise.eta),
+        "eta": [config.noise.eta[0], math.inf if plan.net in TOLD else config.noise.eta[1]],  # inf: down to no noise
         "sigma": list(config.noise.sigma),
         "command": command,
         "data": f"{plan.data.resolve().name}: SHA-256 of the pixels {training.identity['images'][:16]}",
