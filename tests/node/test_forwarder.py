@@ -412,6 +412,10 @@ def test_what_is_no_destination(text: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+STORED = {"00081199": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.2"]}}]}}
+"""A response of STOW-RS with a Referenced SOP Sequence."""
+
+
 class StowServer(http.server.BaseHTTPRequestHandler):
     """Answers POST with one status after another."""
 
@@ -420,14 +424,14 @@ class StowServer(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        status, answer = self.answers.pop(0) if self.answers else (200, {})
-        if status == 200 and not answer:
+        status, answer = self.answers.pop(0) if self.answers else (200, STORED)
+        if answer == STORED:
             self.stored.append(body)
         content = json.dumps(answer).encode()
         self.send_response(status)
         if status == 307:
             self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Type", "application/dicom+json")
+        self.send_header("Content-Type", "application/dicom+json; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -447,7 +451,7 @@ def test_a_web_server_that_refuses_and_redirects(tmp_path: Path, monkeypatch: py
         StowServer,
         "answers",
         [(503, {}), (401, {}), (307, {}), (400, {}), (409, failed(0xA900)), (200, failed(0x0110)), (200, {}),
-         (409, failed(0x0111)), (200, failed(0x0111))],
+         (200, None), (200, {"00081198": 5}), (200, STORED), (409, failed(0x0111)), (200, failed(0x0111))],
     )  # fmt: skip
     with http.server.ThreadingHTTPServer((HERE, 0), StowServer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -458,7 +462,8 @@ def test_a_web_server_that_refuses_and_redirects(tmp_path: Path, monkeypatch: py
                 everything_is_delivered(running, number)
             assert [line["reason"] for line in running.told("not delivered")] == [
                 "HTTP status 503", "HTTP status 401", "TooManyRedirects", "HTTP status 400", "HTTP status 409",
-                "failure reason 0110",
+                "failure reason 0110", "an answer that does not say that the object is stored",
+                "an answer that cannot be read", "an answer that cannot be read",
             ]  # fmt: skip
         server.shutdown()
     assert len(StowServer.stored) == 1

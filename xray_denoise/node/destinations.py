@@ -14,7 +14,6 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from xml.etree.ElementTree import ParseError
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, ImplicitVRLittleEndian
@@ -34,6 +33,7 @@ SLOWEST = 50_000
 DUPLICATE = 0x0111
 """*Duplicate SOP Instance*: the destination has it already."""
 NOT_TAKEN = "the destination takes no objects of this class and transfer syntax"
+NOT_READ, NOT_TOLD = "an answer that cannot be read", "an answer that does not say that the object is stored"
 NOT_ENCODED = "it cannot be encoded"
 OUT_OF_RESOURCES = range(0xA700, 0xA800)
 TAKEN = (0x0000, DUPLICATE, 0xB000, 0xB006, 0xB007)
@@ -142,21 +142,25 @@ class Web(Destination):
 
         with requests.Session() as session:
             session.max_redirects = 0  # images go where they were sent, and nowhere else
+            session.hooks["response"].append(_without_parameters)
             client = _stow_client(self.name.removesuffix("/studies"), session)
             for delivery in deliveries:
+                content = delivery.path.read_bytes()
                 try:
-                    refused = client.store(delivery.path.read_bytes())
+                    problem = client.store(content)
                 except requests.HTTPError as error:
                     status = error.response.status_code if error.response is not None else 0
                     if status in (401, 403, 404, 407, 408, 429) or status >= 500:
                         raise DownError(f"HTTP status {status}") from error
                     yield delivery, "" if status == 409 and _is_duplicate(error.response) else f"HTTP status {status}"
+                except requests.exceptions.InvalidJSONError:
+                    yield delivery, NOT_READ
                 except requests.RequestException as error:
                     raise DownError(type(error).__name__) from error
-                except (ValueError, LookupError, AttributeError, ParseError):
-                    yield delivery, "an answer that cannot be read"
+                except Exception:  # whatever the parsers of JSON, XML and DICOM stumble over
+                    yield delivery, NOT_READ
                 else:
-                    yield delivery, "" if refused in (0, DUPLICATE) else f"failure reason {refused:04X}"
+                    yield delivery, problem
 
 
 def _stow_client(url: str, session: Any) -> Any:
@@ -165,14 +169,23 @@ def _stow_client(url: str, session: Any) -> Any:
     class Client(DICOMwebClient):
         """Stores files as they are: `store_instances` takes data sets, and cannot parse what is damaged."""
 
-        def store(self, content: bytes) -> int:
-            """Store an object; returns the failure reason, 0 for none."""
+        def store(self, content: bytes) -> str:
+            """Store an object; returns what was wrong, empty for nothing."""
             answer = self._http_post_multipart_application_dicom(self._get_studies_url(_Transaction.STORE), [content])
-            return _failure_reason(answer)
+            refused = _failure_reason(answer)
+            if refused not in (0, DUPLICATE):
+                return f"failure reason {refused:04X}"
+            is_told = refused or answer.get("ReferencedSOPSequence")  # a page of a proxy or a login tells nothing
+            return "" if is_told else NOT_TOLD
 
     client = Client(url, session=session, timeout=(CONNECT_SECONDS, ANSWER_SECONDS), chunk_size=1 << 40)
     client.set_http_retry_params(retry=False)
     return client
+
+
+def _without_parameters(response: Any, *_: Any, **__: Any) -> None:
+    """Leave the media type of an answer alone: dicomweb-client reads none that has a charset, and tells nothing."""
+    response.headers["Content-Type"] = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def _failure_reason(answer: Any) -> int:
@@ -185,7 +198,7 @@ def _is_duplicate(response: Any) -> bool:
     """Whether a conflict (409) is only that the object is there already."""
     try:
         return _failure_reason(Dataset.from_json(response.json())) == DUPLICATE
-    except (ValueError, LookupError, AttributeError, TypeError):
+    except Exception:  # whatever the parsers stumble over
         return False
 
 
