@@ -178,6 +178,8 @@ def test_it_listens_where_it_was_told_and_nowhere_else(tmp_path: Path) -> None:
         ("--to nowhere", 2, "'nowhere' is neither"),
         ("--to . --ae-title SEVENTEEN-LETTERS", 2, "is no AE title"),
         ("--to . --max-object-size large", 2, "'large' is no size"),
+        ("--to . --max-object-size -1", 2, "'-1' is no size"),
+        ("--to . --spool .", 2, "results cannot go into the spool"),
         ("--to . --port 70000", 2, "no port 70000"),
         ("--to . --strength 2", 2, "strength"),
         ("--to . ca.pem", 2, "unexpected argument 'ca.pem'"),

@@ -136,6 +136,9 @@ def _print(line: str) -> None:
 def _bytes(text: str, option: str) -> int:
     number, unit = (text[:-1], text[-1:].upper()) if text[-1:].upper() in UNITS else (text, "")
     try:
-        return round(float(number) * UNITS[unit])
+        size = round(float(number) * UNITS[unit])
     except (ValueError, OverflowError):
-        raise UsageError(f"'{text}' is no size", hint="for example 500M or 2G", option=option) from None
+        size = -1
+    if size < 0:
+        raise UsageError(f"'{text}' is no size", hint="for example 500M or 2G", option=option)
+    return size

@@ -15,6 +15,7 @@ from xray_denoise import __version__
 from xray_denoise.denoisers import AUTO, Denoiser
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.extras import require
+from xray_denoise.files.folders import true_path
 from xray_denoise.node.journal import Journal
 from xray_denoise.node.rules import Rules, Treatment, read_rules
 from xray_denoise.tasks.models import load
@@ -169,13 +170,17 @@ def _addressed(options: NodeOptions) -> tuple[Rules, list["Destination"]]:
     Raises:
         UsageError: a destination is none, or there is none at all.
     """
-    from xray_denoise.node.destinations import parse
+    from xray_denoise.node.destinations import Folder, parse
 
     default = Treatment("denoise", options.model, options.strength, tuple(options.to))
     rules = Rules((), default) if options.rules is None else read_rules(options.rules, default)
     places = {text: parse(text, options.ae_title) for one in rules.treatments for text in one.destinations}
     if not all(one.destinations for one in rules.treatments):
         raise UsageError("there is no destination", hint="say where results go", option="to")
+    spool = true_path(options.spool)
+    if any(true_path(place.folder).is_relative_to(spool) for place in places.values() if isinstance(place, Folder)):
+        raise UsageError("results cannot go into the spool, which removes what it does not know",
+                         hint="choose another folder", option="to")  # fmt: skip
     renamed = rules.renamed({text: place.name for text, place in places.items()})
     return renamed, list({place.name: place for place in places.values()}.values())
 
