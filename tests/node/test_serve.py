@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.node.peers import assert_nothing_of_the_patient, names, node, objects, send, until
+from tests.node.peers import assert_nothing_of_the_patient, free_port, names, node, objects, send, until
 from xray_denoise.errors import CannotRunError
 
 HERE = "127.0.0.1"
@@ -169,6 +169,19 @@ def test_it_listens_where_it_was_told_and_nowhere_else(tmp_path: Path) -> None:
         assert send(running.port, objects(tmp_path / "in", 1)) == [0]
         until(lambda: names(out))
         assert {local for local, _ in sockets(running.process.pid)} == ends
+
+
+def test_what_waits_for_a_destination_that_is_gone_can_be_sent_again(tmp_path: Path) -> None:
+    """After a restart with another one: Success must not mean that it waits for the old one for ever."""
+    (out := tmp_path / "out").mkdir()
+    paths = objects(tmp_path / "in", 1)
+    with node(tmp_path / "spool", f"PACS@127.0.0.1:{free_port()}") as running:
+        assert send(running.port, paths) == [0]
+        until(lambda: running.told("denoised"))
+    with node(tmp_path / "spool", out) as running:
+        assert [line["destination"][:4] for line in running.told("no such destination")] == ["PACS"]
+        assert send(running.port, paths) == [0]
+        until(lambda: names(out))
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ class Spool:
             with self._database.transaction() as database:
                 known = database.execute(
                     "SELECT name, state FROM objects WHERE content = ?"
-                    " AND (state IN ('received', 'forwarding') OR settings = ?)"
+                    " AND (state = 'received' OR settings = ?)"
                     " ORDER BY id DESC LIMIT 1",
                     (arrived.content, self.settings),
                 ).fetchone()
