@@ -76,6 +76,16 @@ def test_each_image_of_a_batch_goes_its_own_way(pair: ProfilePair) -> None:
 
 
 @torch.no_grad()
+def test_strong_white_noise_is_removed_in_32_bits_where_16_would_round_the_image(pair: ProfilePair) -> None:
+    image, maps = told(20.0)
+    exact = pair(image, maps)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(pair(image, maps), exact, rtol=0, atol=1e-6)
+        assert pair.white(image)[0].dtype == torch.float32, "the sum of the image and a correction in 16 bits"
+        assert abs(pair.white(image)[0] - exact).max() > 1e-4
+
+
+@torch.no_grad()
 def test_where_noise_is_not_clipped_the_network_for_detectors_is_used(pair: ProfilePair) -> None:
     image, maps = told(20.0)
     image[..., 24:] -= 0.5  # two thirds of these pixels lie below black

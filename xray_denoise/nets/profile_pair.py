@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -70,9 +71,14 @@ class ProfilePair(ToldNet):
         return restored
 
     def _of_white(self, noisy: Tensor) -> Tensor:
-        """What the network for white noise makes of images; it sees what lies outside of black and white as those."""
-        seen = noisy.clamp(0, 1)
-        restored: Tensor = self.white(seen)[0]
+        """What the network for white noise makes of images; it sees what lies outside of black and white as those.
+
+        bfloat16 would round the image to grey levels, which costs it 0.07 dB: it computes in 32 bits then.
+        """
+        seen, kind = noisy.clamp(0, 1), noisy.device.type
+        rounded = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16
+        with torch.autocast(kind, enabled=False) if rounded else nullcontext():
+            restored: Tensor = self.white(seen)[0]
         return noisy + (restored.float() - seen)
 
 
