@@ -280,3 +280,18 @@ def test_a_file_that_ends_the_process_costs_no_other(tmp_path: Path) -> None:
         begun.append([one.job.source.name for one in watched._begin()])
         watched._close()  # as if killed
     assert begun == [["0.png", "1.png", "2.png", "3.png"], ["0.png"], ["1.png"], ["2.png"], ["3.png"], ["0.png"]]
+
+
+def test_a_picture_that_comes_first_ends_no_watch_with_options_for_dicom(tmp_path: Path) -> None:
+    with watch(tmp_path, compression="rle") as running:
+        Image.fromarray(np.full((20, 30), 90, np.uint8)).save(tmp_path / "in" / "a.png")
+        until(lambda: running.told == [("a.png", "failed")])
+        assert "is for DICOM results" in running.outcomes[0].error
+        write(tmp_path / "in" / "b.dcm", Sample())
+        until(lambda: ("b.dcm", "written") in running.told)
+
+
+def test_the_queue_is_for_its_owner_only(tmp_path: Path) -> None:
+    with watch(tmp_path):
+        until((tmp_path / "out" / QUEUE_NAME).exists)
+        assert (tmp_path / "out" / QUEUE_NAME).stat().st_mode & 0o077 == 0

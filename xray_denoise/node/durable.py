@@ -37,8 +37,9 @@ class Database:
         self.path = path
         self._lock = threading.RLock()
         try:
+            path.touch(0o600)  # for its owner only, whatever the folder
             self._connection = sqlite3.connect(path, PATIENCE, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise self._unwritable(error) from error
         try:
             self._open(schema, version)
@@ -66,7 +67,7 @@ class Database:
         self._connection.executescript(schema)
         self._connection.execute(f"PRAGMA user_version = {version}")
 
-    def _unwritable(self, error: sqlite3.Error) -> UnwritableFileError:
+    def _unwritable(self, error: sqlite3.Error | OSError) -> UnwritableFileError:
         return UnwritableFileError(
             f"cannot write {{path}}: {error}", path=self.path, hint="check the permissions of the folder and its disk"
         )

@@ -368,7 +368,7 @@ class Receiver:
             raise CannotRunError(
                 f"cannot listen on {address}, port {port}: {error.strerror}",
                 hint="choose another port or address",
-                option="port",
+                option="bind" if isinstance(error, socket.gaierror) else "port",
             ) from error
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="listen", daemon=True).start()
         return int(self._server.server_address[1])

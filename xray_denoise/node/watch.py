@@ -33,6 +33,8 @@ LOOK_SECONDS = 30.0
 """Between two looks at all files: on network shares the system tells of no change that another machine has made."""
 STEP_SECONDS = 0.5
 """Between two looks at what has not settled yet."""
+FOR_SOME = ("compression", "private", "bits")
+"""Options that are for DICOM results, or for pictures, only."""
 AT_ONCE = 8
 """Files whose stages overlap."""
 QUEUE_NAME, LOCK_NAME = ".xray-denoise-watch.sqlite", ".xray-denoise-watch.lock"
@@ -224,7 +226,16 @@ class WatchedFolder:
         while self._refused:
             yield self._noted(self._refused.pop(0))
         while not self._stop.is_set() and (begun := self._begin()):
-            options = self._planned(begun).options
+            try:
+                options = self._planned(begun).options
+            except UsageError as error:  # an option that is for other files than the first one
+                if error.option not in FOR_SOME:
+                    raise
+                self._set(begun[0], "failed", 0.0, 0)
+                yield self._noted(failed(begun.pop(0).job, error))
+                for one in begun:
+                    self._set(one, "waiting", 0.0, one.failures)
+                continue
             with closing(run_jobs([one.job for one in begun], options)) as running:
                 for outcome in running:
                     self._end(begun.pop(0), outcome)
