@@ -247,8 +247,14 @@ import os, socket, sys
 def refuse(*arguments, **options):
     os._exit(99)  # an exception might be caught
 
-for name in ("connect", "connect_ex", "bind", "sendto"):
+bind = socket.socket.bind
+
+def bind_here(self, address):  # urllib3, which pydicom imports where it is, asks so whether there is IPv6
+    return bind(self, address) if address[0] in ("::1", "127.0.0.1") else refuse()
+
+for name in ("connect", "connect_ex", "sendto"):
     setattr(socket.socket, name, refuse)
+socket.socket.bind = bind_here
 for name in ("create_connection", "getaddrinfo", "gethostbyname"):
     setattr(socket, name, refuse)
 from xray_denoise.cli import main

@@ -1,7 +1,6 @@
 """A node that runs in this process, senders, and peers that misbehave."""
 
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -20,6 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.presentation import build_context
 
+from tests.programs import program
 from tests.synthetic_dicom import CLASSES, PATIENT, Sample, write
 from xray_denoise.node.service import NodeOptions, serve
 
@@ -131,11 +131,12 @@ def free_port() -> int:
 @pytest.fixture
 def storescp(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     """DCMTK's storage server: its port and folder."""
-    if not shutil.which("storescp"):
+    server = program("storescp")
+    if server is None:
         pytest.skip("no storescp: install dcmtk")
     folder, port = tmp_path / "storescp", free_port()
     folder.mkdir()
-    with started("storescp", "-od", folder, "+xa", "-aet", "PACS", port) as process:
+    with started(server, "-od", folder, "+xa", "-aet", "PACS", port) as process:
         until(lambda: listens(port) or process.poll() is not None)
         yield port, folder
 

@@ -25,6 +25,7 @@ from pydicom.uid import (
 )
 
 from tests.node.peers import assert_nothing_of_the_patient, listens, names, node, objects, send, until
+from tests.programs import program
 from tests.synthetic_dicom import CLASSES
 from xray_denoise import denoise_file
 from xray_denoise.errors import CannotRunError, UsageError
@@ -343,7 +344,8 @@ def test_what_arrives_is_what_was_sent(tmp_path: Path) -> None:
 
 def test_senders_of_dcmtk(tmp_path: Path) -> None:
     """Verified, sent in three syntaxes, over TLS, and refused: as other software does it."""
-    if not all(map(shutil.which, ("echoscu", "storescu", "dcmsend"))):
+    echoscu, storescu, dcmsend = map(program, ("echoscu", "storescu", "dcmsend"))
+    if not (echoscu and storescu and dcmsend):
         pytest.skip("no echoscu, storescu and dcmsend: install dcmtk")
     (out := tmp_path / "out").mkdir()
 
@@ -358,11 +360,11 @@ def test_senders_of_dcmtk(tmp_path: Path) -> None:
     )
     with node(tmp_path / "spool", out, allow=["MODALITY"]) as running:
         there = [HERE, running.port]
-        assert call("echoscu", "-aet", "MODALITY", *there) == 0
-        assert call("echoscu", "-aet", "STRANGER", *there) != 0
-        assert call("storescu", "-aet", "MODALITY", "-R", *there, dx) == 0
-        assert call("storescu", "-aet", "MODALITY", "-xr", *there, rle) == 0
-        assert call("dcmsend", "-aet", "MODALITY", *there, cr) == 0
+        assert call(echoscu, "-aet", "MODALITY", *there) == 0
+        assert call(echoscu, "-aet", "STRANGER", *there) != 0
+        assert call(storescu, "-aet", "MODALITY", "-R", *there, dx) == 0
+        assert call(storescu, "-aet", "MODALITY", "-xr", *there, rle) == 0
+        assert call(dcmsend, "-aet", "MODALITY", *there, cr) == 0
         until(lambda: len(running.told("delivered")) == 3)
         assert {line["syntax"] for line in running.told("received")} == {ExplicitVRLittleEndian, RLELossless}
     assert len(names(out)) == 3

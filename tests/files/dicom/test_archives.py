@@ -1,7 +1,6 @@
 """What archives take in comes back as it was sent: DCMTK's storescp, and Orthanc where it is installed."""
 
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from tests import programs
 from tests.synthetic_dicom import Sample, element_bytes, write
 from xray_denoise import files
 
@@ -44,7 +44,7 @@ def results(tmp_path: Path) -> list[Path]:
 
 
 def program(name: str, package: str) -> str:
-    found = shutil.which(name)
+    found = programs.program(name)
     if found is None:
         pytest.skip(f"{name} is not installed (Debian package {package})")
     return found
