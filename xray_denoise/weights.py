@@ -2,7 +2,8 @@
 
 A card is Markdown behind TOML metadata between two lines `+++`. They name the network, its options, the
 SHA-256 of the weights file, the noise it was trained for, and where it came from; the loader obeys it and
-refuses a file whose hash differs. Adding a model is adding these two files to the folder.
+refuses a file whose hash differs. Adding a model is adding these two files to the folder. A model that is part
+of another needs no weights of its own: its card names the file (`file`) and the part of the network (`part`).
 """
 
 import hashlib
@@ -35,8 +36,10 @@ MOST_TEXT, MOST_ENTRIES, MOST_OPTION = 16_384, 64, 4096
 class Card:
     """The metadata of a model card."""
 
+    name: str
+    """The name of the model, and of the card without its suffix .md."""
     path: Path
-    """The weights file; the card lies beside it with the suffix .md."""
+    """The weights file; the card lies beside it."""
     net: str
     """Architecture (`nets.NETS`)."""
     options: Mapping[str, Any]
@@ -65,9 +68,9 @@ class Card:
         return f"{patches} patches of {side}x{side}" if patches and side else ""
 
     @property
-    def name(self) -> str:
-        """The name of the model."""
-        return self.path.stem
+    def part(self) -> str:
+        """The part of the network in the weights file that the model is; empty if it is all of it."""
+        return str(self.metadata.get("part", ""))
 
 
 def folder() -> Path:
@@ -79,7 +82,7 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """Names of all models in the weights folder, sorted."""
-    return sorted(path.stem for path in folder().glob("*.safetensors"))
+    return sorted(path.stem for path in folder().glob("*.md"))
 
 
 def find(model: str) -> Card:
@@ -92,7 +95,7 @@ def find(model: str) -> Card:
         CannotRunError: no such model, no card, or a card that cannot be understood.
     """
     path = Path(model) if model.endswith(".safetensors") else folder() / f"{model}.safetensors"
-    if not path.is_file():
+    if not path.is_file() and not path.with_suffix(".md").is_file():
         raise CannotRunError("no weights at {path}", path=path, hint=f"choose one of {', '.join(names())}")
     return read_card(path)
 
@@ -114,7 +117,8 @@ def read_card(path: Path) -> Card:
             if name in metadata:
                 _require(metadata[name], name, wanted)
         return Card(
-            path,
+            path.stem,
+            path.with_name(metadata.get("file", path.name)),
             metadata["net"],
             metadata.get("options", {}),
             metadata["sha256"],
@@ -197,7 +201,7 @@ _REQUIRED: dict[str, _Check] = {
 }
 _OPTIONAL: dict[str, _Check] = {
     "options": (f"a table of words, truth values and numbers up to {MOST_OPTION}", _are_options),
-    **dict.fromkeys(("command", "data", "device", "precision", "version"), _TEXT),
+    **dict.fromkeys(("command", "data", "device", "file", "part", "precision", "version"), _TEXT),
     **dict.fromkeys(("steps", "patches"), _COUNT),
     "patch_size": ("a whole number up to 65536", lambda value: _is_whole(value, 1, 65536)),
     **dict.fromkeys(("seconds", "val_psnr", "val_level_error"), _POSITIVE),
@@ -207,9 +211,9 @@ _OPTIONAL: dict[str, _Check] = {
 """Metadata that are checked; entries of other names are kept, and nothing is made of them."""
 
 
-def uncertainty_path(weights: Path) -> Path:
-    """Where the calibration of the intervals of a model lies: beside its weights."""
-    return weights.with_suffix(".uncertainty.json")
+def uncertainty_path(where: Path, model: str) -> Path:
+    """Where the calibration of the intervals of a model lies: beside its card, which is in the folder `where`."""
+    return where / f"{model}.uncertainty.json"
 
 
 def uncertainty(sha256: str, model: str, path: Path) -> UncertaintyTable:
@@ -242,7 +246,7 @@ def uncertainty(sha256: str, model: str, path: Path) -> UncertaintyTable:
 
 def _calibrated() -> list[str]:
     """Names of the models that have intervals."""
-    return [name for name in names() if uncertainty_path(folder() / f"{name}.safetensors").is_file()]
+    return [name for name in names() if uncertainty_path(folder(), name).is_file()]
 
 
 def load(card: Card) -> "DenoisingNet":
@@ -276,6 +280,9 @@ def load(card: Card) -> "DenoisingNet":
         )
     try:
         tensors = safetensors.torch.load(data)
+        if card.part:
+            start = f"{card.part}."
+            tensors = {key.removeprefix(start): one for key, one in tensors.items() if key.startswith(start)}
         with torch.device("meta"):  # finds out how large the network would be without making room for it
             size = sum(tensor.numel() for tensor in nets.build(card.net, **card.options).state_dict().values())
         if size != sum(tensor.numel() for tensor in tensors.values()):
@@ -321,6 +328,11 @@ def save(net: "DenoisingNet", path: Path, metadata: Mapping[str, Any], prose: st
     full_metadata = {**metadata, "sha256": hashlib.sha256(data).hexdigest()}
     write_bytes(data, path)
     return write_card(path, full_metadata, prose)
+
+
+def prose_of(card: Card) -> str:
+    """What the card says to people, Markdown."""
+    return card.path.with_name(f"{card.name}.md").read_text(encoding="utf-8").split(f"{_FENCE}\n", 2)[2]
 
 
 def write_card(path: Path, metadata: Mapping[str, Any], prose: str) -> Card:

@@ -151,7 +151,7 @@ def test_the_best_weights_survive_an_interruption(here: Path) -> None:
 def test_models_that_come_with_the_package_say_what_they_were_trained_on() -> None:
     found = {name: weights.find(name) for name in ("x-profile", "lite", "x-bdcnn", "dncnn")}
     assert continued.experiment_of(found["x-profile"]) == "profile-pair"
-    assert continued.experiment_of(weights.find("x-bdcnn-short")) == "x-bdcnn"
+    assert continued.experiment_of(weights.find("x-bdcnn")) == "x-bdcnn"
     noises = {name: continued.noise_of(card.net, card) for name, card in found.items()}
     assert noises == {
         "x-profile": DetectorRange(),
@@ -185,7 +185,7 @@ def test_the_default_model_can_be_trained_on(here: Path, monkeypatch: pytest.Mon
         ("--init small.safetensors --level std", "encodes noise levels as 'paper'", "--level"),
         ("--init small.safetensors --noise detector", "a lite is not told", "--noise"),
         ("--nets profile-unet --noise wide", "a profile-unet is trained on", "--noise"),
-        ("--noise wide --eta 1,2", "--eta and --sigma are for --noise paper", "leave them out"),
+        ("--noise wide --eta 1,2", "--eta, --sigma and --bright are for --noise paper", "leave them out"),
         ("--init missing", "no weights at", "choose one of"),
         ("--nets lite --teacher missing", "no weights at", "choose one of"),
         ("--nets lite --teacher x-profile", "'x-profile' takes the noise as input", "--teacher"),

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from xray_denoise import denoisers, nets, weights
 from xray_denoise.cli import app
 from xray_denoise.denoisers import Runtime
-from xray_denoise.denoisers.pixels import without_bias
+from xray_denoise.denoisers.bias import without_bias
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.profile import NoiseProfile

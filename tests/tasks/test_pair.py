@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from xray_denoise import denoisers, nets, weights
 from xray_denoise.cli import app
 from xray_denoise.denoisers import Runtime
-from xray_denoise.denoisers.pixels import without_bias
+from xray_denoise.denoisers.bias import without_bias
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.profile import NoiseProfile
@@ -41,7 +41,8 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, weights.Card]:
 
 def test_the_pair_does_what_its_parts_do(cards: dict[str, weights.Card]) -> None:
     both, detectors, white = (
-        denoisers.get(str(cards[name].path), Runtime("cpu", "fp32")) for name in ("pair", "detectors", "white")
+        denoisers.get(model, Runtime("cpu", "fp32"))
+        for model in (str(cards["pair"].path), str(cards["detectors"].path), "lite")
     )
     clean = np.full((SIDE, SIDE), 120.0)
     weak = (clean + np.random.default_rng(1).normal(0, 2, clean.shape)).astype(np.float32)
@@ -60,6 +61,18 @@ def test_its_card_says_what_it_is_made_of(cards: dict[str, weights.Card]) -> Non
     assert head["patches"] == 8
     assert (head["white"], head["white_sha256"]) == ("lite", cards["white"].sha256)
     assert {"val_psnr", "val_weak", "val_strong", "golden"} <= set(head)
+
+
+def test_the_second_needs_no_weights_of_its_own(cards: dict[str, weights.Card]) -> None:
+    """The card that is written beside the pair names the part; what it loads is what it was made from."""
+    folder = cards["pair"].path.parent
+    assert sorted(path.name for path in folder.glob("lite*")) == ["lite.md"]
+    within = weights.find(str(folder / "lite.safetensors"))
+    assert (within.name, within.path, within.part) == ("lite", cards["pair"].path, "white")
+    assert weights.prose_of(within) == weights.prose_of(cards["white"])
+    before, after = (weights.load(card).state_dict() for card in (cards["white"], within))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_parts_of_another_kind_are_refused(cards: dict[str, weights.Card], tmp_path: Path) -> None:

@@ -60,7 +60,6 @@ KNOWN = (
     Known("cbdnet", "CBDNet", (NETWORKS,)),
     Known("x-bdcnn-no-nle", "X-BDCNN without NLE", (NETWORKS,)),
     Known("x-bdcnn-no-ssim", "X-BDCNN without SSIM", (NETWORKS,)),
-    Known("x-bdcnn-short", "X-BDCNN, short training", (NETWORKS,)),
     Known("x-bdcnn", "X-BDCNN", (PAPER, NETWORKS, SPEED, GROWTH, FIGURE)),
     Known("lite", "lite", (NETWORKS, SPEED, GROWTH)),
     Known(AUTO, "default of denoise", (PAPER, SPEED, GROWTH), ()),

@@ -122,7 +122,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, help="by default beside the weights")
     given = parser.parse_args(arguments)
     denoiser = denoisers.get(given.model)
-    beside = weights.uncertainty_path(weights.find(given.model).path)
+    card = weights.find(given.model)
+    beside = weights.uncertainty_path(card.path.parent, card.name)
     images = list(clean_images(given.images))[: given.most]
     if given.what == "calibrate":
         write_bytes(calibrate(denoiser, images).to_json().encode(), given.output or beside)

@@ -57,6 +57,10 @@ LEVEL = (
     "What the estimated noise levels stand for in the network: std, standard deviations; paper, photons per grey level "
     "(as published)."
 )
+BRIGHT = (
+    "With --noise paper: share of the patches, 0 to 1, that are made bright, to learn how noise that is cut off at "
+    "white darkens an image."
+)
 NOISE_STD = "With --noise detector: standard deviation of the noise at mid-grey in grey levels, lowest and highest."
 PAPER = "With --noise detector: share of the patches that have the noise of the paper, 0 to 1."
 LOST = (
@@ -107,6 +111,7 @@ def train(
         str | None,
         _noise_option("Electronic noise in grey levels, lowest and highest.", metavar="LO,HI", show_default="0,20"),
     ] = None,
+    bright: Annotated[float | None, _noise_option(BRIGHT, min=0, max=1, show_default="0")] = None,
     noise_std: Annotated[str | None, _noise_option(NOISE_STD, metavar="LO,HI", show_default="0.2,30")] = None,
     paper: Annotated[float | None, _noise_option(PAPER, min=0, max=1, show_default="0.33")] = None,
     lost: Annotated[float, _noise_option(LOST, min=0)] = 0.0,
@@ -159,7 +164,7 @@ def train(
             patch_size,
             lr,
             optimizer,
-            _of_detectors(_noise(noise, eta, sigma, experiments[0], base), noise_std, paper),
+            _of_detectors(_noise(noise, eta, sigma, bright, experiments[0], base), noise_std, paper),
             lost,
         ),
         level=level,
@@ -225,7 +230,12 @@ def _config(
 
 
 def _noise(
-    kind: str | None, eta: str | None, sigma: str | None, experiment: str, base: "Card | None"
+    kind: str | None,
+    eta: str | None,
+    sigma: str | None,
+    bright: float | None,
+    experiment: str,
+    base: "Card | None",
 ) -> "NoiseRange | WideRange | DetectorRange":
     """The given noise range, else that of the initial model, else that of the network."""
     from xray_denoise.tasks.continued import noise_of
@@ -234,14 +244,18 @@ def _noise(
     from xray_denoise.training.presets import EXPERIMENTS
 
     if kind in ("wide", "detector"):
-        if eta or sigma:
-            raise UsageError("--eta and --sigma are for --noise paper", hint=f"leave them out, or --noise {kind}")
+        if eta or sigma or bright:
+            raise UsageError(
+                "--eta, --sigma and --bright are for --noise paper", hint=f"leave them out, or --noise {kind}"
+            )
         return WideRange() if kind == "wide" else DetectorRange()
     usual = noise_of(EXPERIMENTS[experiment].net, base)
-    if kind is None and eta is None and sigma is None:
+    if kind is None and eta is None and sigma is None and bright is None:
         return usual
     paper = usual if isinstance(usual, NoiseRange) else NoiseRange()
-    noise = NoiseRange(pair(eta, "--eta") if eta else paper.eta, pair(sigma, "--sigma") if sigma else paper.sigma)
+    noise = NoiseRange(
+        pair(eta, "--eta") if eta else paper.eta, pair(sigma, "--sigma") if sigma else paper.sigma, bright or 0.0
+    )
     if noise.eta[0] <= 0 or noise.sigma[0] < 0 or not math.isfinite(noise.eta[1] + noise.sigma[1]):
         raise UsageError(
             "--eta must be above 0, --sigma at least 0, and both finite", hint="for example --eta 0.4,1.9 --sigma 0,20"

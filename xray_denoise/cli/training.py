@@ -143,6 +143,7 @@ def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
     else:
         words += ["--eta", "{:g},{:g}".format(*config.noise.eta)]
         words += ["--sigma", "{:g},{:g}".format(*config.noise.sigma)]
+        words += ["--bright", f"{config.noise.bright:g}"] if config.noise.bright else []
     words += ["--val", plan.validation.resolve().name] if plan.validation else []
     words += ["--max-time", max_time] if max_time else []
     words += ["--init", Path(plan.init).name] if plan.init else []

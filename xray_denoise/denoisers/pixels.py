@@ -8,20 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from xray_denoise.nets.level_encoding import LevelEncoding, noise_variance
 from xray_denoise.physics.noise_fit import NoiseStatistics, grid_step, sums_of
-from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.scale import GREY_MAX
 
 STRIP = 2**15
 """Pixels of a strip: 128 KiB for a term of 32 bits, and no more than torch gives to one thread."""
-NEIGHBOURHOOD = 65
-"""Side of the square over which what was removed must have the mean 0, pixels."""
-CUT_OFF = (2.0, 4.0)
-"""Distances from black and white, in standard deviations: nearer noise is cut off there, farther away it is not."""
 
 
 def to_network_scale(image: Tensor) -> Tensor:
@@ -82,32 +76,6 @@ def noise_statistics(seen: Tensor, denoised: Tensor, deviation: Tensor) -> Tenso
         parts = sums_of(*(part.double() for part in (noisy, denoised[rows], deviation[rows])))
         total[1:] += torch.stack([part.double() for part in parts])
     return total
-
-
-def without_bias(
-    noisy: NDArray[np.float32], restored: NDArray[np.float32], profile: NoiseProfile
-) -> NDArray[np.float32]:
-    """The restored image with the local mean of the noisy one: noise has none, so that none may be removed.
-
-    What a network removed is averaged over squares of `NEIGHBOURHOOD` pixels, mirrored at the rim so that the mean of
-    the whole image is kept too, and that mean is added back. Where noise is cut off at black or at white its mean is
-    not 0, and what the network does about it stays.
-
-    Args:
-        noisy: (H, W), grey levels.
-        restored: likewise.
-        profile: the noise that was removed.
-    """
-    from scipy.ndimage import uniform_filter
-
-    low = 0.0 if noisy.min() >= 0 else -np.inf
-    high = GREY_MAX if noisy.max() <= GREY_MAX else np.inf
-    deviation = np.maximum(profile.deviation_at(restored), 1e-6)
-    distance = np.minimum(restored - low, high - restored) / deviation
-    free = np.clip((distance - CUT_OFF[0]) / (CUT_OFF[1] - CUT_OFF[0]), 0.0, 1.0).astype(np.float32)
-    removed = uniform_filter(free * (noisy - restored), NEIGHBOURHOOD, mode="reflect")
-    share = uniform_filter(free, NEIGHBOURHOOD, mode="reflect")
-    return np.asarray(restored + free * removed / np.maximum(share, 1e-3), dtype=np.float32)
 
 
 def _rooted(values: Tensor) -> Tensor:

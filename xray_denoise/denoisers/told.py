@@ -10,7 +10,8 @@ from torch import Tensor
 
 from xray_denoise.denoisers import progress
 from xray_denoise.denoisers.base import Denoised
-from xray_denoise.denoisers.pixels import pad_to_multiple, without_bias
+from xray_denoise.denoisers.bias import without_bias
+from xray_denoise.denoisers.pixels import pad_to_multiple
 from xray_denoise.denoisers.tiles import windows
 from xray_denoise.denoisers.windowed import NetworkDenoiser
 from xray_denoise.nets.profile_unet import noise_maps

@@ -78,7 +78,7 @@ class Saturation:
     high: float
 
     @classmethod
-    def of(cls, image: Values) -> "Saturation":
+    def of(cls, image: NDArray[np.floating]) -> "Saturation":
         """The ends 0 and 255, those that no value of `image` is beyond."""
         never = 1e6
         return cls(0.0 if image.min() >= 0 else -never, GREY_MAX if image.max() <= GREY_MAX else never)

@@ -296,7 +296,7 @@ def denoise_files(
         model = loader(model)
     table = None
     if save_uncertainty:
-        beside = weights.uncertainty_path(weights.folder() / f"{model.name}.safetensors")
+        beside = weights.uncertainty_path(weights.folder(), model.name)
         table = weights.uncertainty(model.weights_sha256, model.name, beside)
     options = Options(
         model,

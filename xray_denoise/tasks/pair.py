@@ -3,7 +3,8 @@
     python -m xray_denoise.tasks.pair DETECTORS WHITE TARGET HELD_OUT
 
 DETECTORS is a profile-unet and WHITE a lite, by name or path; TARGET is the .safetensors file to write; HELD_OUT a
-folder of radiographs that neither was trained on. The card says how the first was made, and names the second.
+folder of radiographs that neither was trained on. The card says how the first was made, and names the second, whose own
+card is written beside it: it needs no weights of its own any more.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from xray_denoise.training.images import GreyImages, held_out_images
 
 
 def pair(detectors: weights.Card, white: weights.Card, target: Path, held_out: GreyImages) -> weights.Card:
-    """Write the weights and the card of a `nets.profile_pair.ProfilePair`.
+    """Write the weights and the card of a `nets.profile_pair.ProfilePair`, and the card of `white` as a part of it.
 
     Args:
         detectors: a profile-unet, for the noise of detectors.
@@ -46,7 +47,11 @@ def pair(detectors: weights.Card, white: weights.Card, target: Path, held_out: G
         **evaluate_for_card(net, held_out, DetectorRange(), 0),
     }
     prose = f"# {target.stem}\n\n{detectors.name} for the noise of detectors, {white.name} for strong white noise.\n"
-    return weights.save(net, target, metadata, prose)
+    white_prose = weights.prose_of(white)
+    saved = weights.save(net, target, metadata, prose)
+    within = {"file": target.name, "part": "white", "sha256": saved.sha256}
+    weights.write_card(target.with_name(f"{white.name}.safetensors"), {**white.metadata, **within}, white_prose)
+    return saved
 
 
 COPIED = (

@@ -21,6 +21,8 @@ class NoiseRange:
     """Photons per grey level, lowest and highest, > 0."""
     sigma: tuple[float, float] = (0.0, 20.0)
     """Electronic noise, grey levels, lowest and highest, >= 0."""
+    bright: float = 0.0
+    """Share of the patches, 0..1, that are narrowed towards white (see `PatchSource`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class WideRange:
     """Share whose noise is added to the inverted image: raw detector data shown in negative."""
     varied: float = 0.5
     """Share whose span is narrowed (to at least half) and whose grey levels are bent by a gamma of 1/2 to 2."""
+    bright: float = 0.125
+    """Share that is narrowed towards white instead (see `PatchSource`)."""
     correlated: float = 0.25
     """Share whose noise is blurred by the detector, its variance kept."""
     blur: float = 0.7
@@ -182,6 +186,8 @@ class PatchSource:
         clean = self.crops(count, generator)[:, None].to(torch.float32) / GREY_MAX
         if isinstance(self.noise, WideRange):
             return self._wide(clean, self.noise, generator)
+        if self.noise.bright:
+            clean = self._brightened(clean, self.noise.bright, generator)
         eta = self._uniform(self.noise.eta, count, generator)
         sigma = self._uniform(self.noise.sigma, count, generator)
         return Batch(add_noise(clean, eta, sigma, generator), clean, clean, eta, sigma)
@@ -194,7 +200,7 @@ class PatchSource:
         high = self._uniform((0.75, 1.0), count, generator)
         gamma = self._uniform((-1.0, 1.0), count, generator).exp2()
         bent = low[:, None, None, None] + (high - low)[:, None, None, None] * crops ** gamma[:, None, None, None]
-        clean = torch.where(varied, bent, crops)
+        clean = self._brightened(torch.where(varied, bent, crops), wide.bright, generator)
 
         negative = self._share(wide.negative, count, generator)
         noiseless = self._share(wide.clean, count, generator)
@@ -213,6 +219,14 @@ class PatchSource:
         quiet = noiseless[:, 0, 0, 0]
         eta = torch.where(quiet, math.inf, inverse_eta.reciprocal())
         return Batch((clean + noise).clamp_(0, 1), clean, clean, eta, torch.where(quiet, 0.0, sigma))
+
+    def _brightened(self, clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
+        """Some patches narrowed to a span of 1 to 1/5 that ends at white.
+
+        Noise is cut off at white, which darkens what is bright. Few radiographs are bright enough to learn this from.
+        """
+        span = self._uniform((0.2, 1.0), len(clean), generator)[:, None, None, None]
+        return torch.where(self._share(share, len(clean), generator), 1 - span * (1 - clean), clean)
 
     def _share(self, share: float, count: int, generator: torch.Generator) -> Tensor:
         """(count, 1, 1, 1), true with the probability `share`."""

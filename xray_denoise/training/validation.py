@@ -126,7 +126,8 @@ def levels_for(noise: NoiseRange | WideRange) -> tuple[NoiseLevel, ...]:
 
     The first is the strongest: the third of fewest photons with that of most electronic noise.
     """
-    if isinstance(noise, WideRange) or noise == NoiseRange():
+    usual = NoiseRange()
+    if isinstance(noise, WideRange) or (noise.eta, noise.sigma) == (usual.eta, usual.sigma):
         return LEVELS
     (fewest, most), (least, highest) = noise.eta, noise.sigma
     return tuple(

@@ -1,0 +1,100 @@
+"""Keep the brightness: what a network that is told the noise may not remove, and what cutting off did to the mean."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_denoise.physics.level_estimate import Saturation
+from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.scale import GREY_MAX
+
+NEIGHBOURHOOD = 65
+"""Side of the square over which what was removed must have the mean 0, pixels."""
+WIDE_NEIGHBOURHOOD = 129
+"""The same where noise is cut off: there fewer pixels tell less of their mean."""
+CUT_OFF = (2.0, 4.0)
+"""Distances from black and white, in standard deviations: nearer noise is cut off there, farther away it is not."""
+NEWTON_STEPS = 3
+MIDDLE = GREY_MAX / 2
+MOST_SCALED = 2.0
+"""By how much one step may scale the variance of the noise at black or at white."""
+STEPS_PER_GREY_LEVEL = 16
+UNSHIFTED = 0.02
+"""Share of the square that counts as in need of no shift, so that a few pixels in it do not shift themselves."""
+LEAST_DEVIATION = 1e-6
+"""Grey levels; what has no noise at all is divided by it."""
+LEAST_SHARE = 1e-3
+"""Of a square that must count, so that its mean does."""
+
+
+def without_bias(
+    noisy: NDArray[np.float32], restored: NDArray[np.float32], profile: NoiseProfile
+) -> NDArray[np.float32]:
+    """The restored image with the local mean that the noisy one would have if no noise were cut off.
+
+    Away from black and white noise has the mean 0, so that none may be removed: what a network removed is averaged over
+    squares of `NEIGHBOURHOOD` pixels, mirrored at the rim so that the mean of the whole image is kept too, and that
+    mean is added back. Near black and white the noise is cut off, which brightens the one and darkens the other, by
+    how much follows from its deviation (`Saturation.moments`): there the restored image is shifted until it explains
+    the mean of the noisy one, by Newton's method on squares of `WIDE_NEIGHBOURHOOD` pixels.
+
+    Args:
+        noisy: (H, W), grey levels.
+        restored: likewise.
+        profile: the noise that was removed.
+    """
+    saturation = Saturation.of(noisy)
+    deviation = np.maximum(profile.deviation_at(restored), LEAST_DEVIATION)
+    distance = np.minimum(restored - saturation.low, saturation.high - restored) / deviation
+    free = np.clip((distance - CUT_OFF[0]) / (CUT_OFF[1] - CUT_OFF[0]), 0.0, 1.0).astype(np.float32)
+    unbiased = restored + free * _local_mean(free, noisy - restored, free, NEIGHBOURHOOD)
+    cut = (1 - free) * ~_without_noise(noisy, saturation)
+    if cut.any():
+        unbiased += cut * (_before_saturation(noisy, restored, cut, profile, saturation) - restored)
+    return np.asarray(unbiased, dtype=np.float32)
+
+
+def _before_saturation(
+    noisy: NDArray[np.float32],
+    restored: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    profile: NoiseProfile,
+    saturation: Saturation,
+) -> NDArray[np.float32]:
+    """`restored`, shifted until the noise around it, cut off, has the mean of the noisy image.
+
+    Few images show how strong the noise is at black and at white. So the deviations of the profile are scaled, for the
+    darker and for the brighter half of the grey levels, until the noise has the variance of what was removed as well.
+    """
+    grey = np.arange(-GREY_MAX, 2 * GREY_MAX, 1 / STEPS_PER_GREY_LEVEL)
+    deviation = np.maximum(profile.deviation_at(grey), LEAST_DEVIATION)
+    shifted = restored
+    for _ in range(NEWTON_STEPS):
+        place = ((shifted + GREY_MAX) * STEPS_PER_GREY_LEVEL).astype(np.int32).clip(0, len(grey) - 1)
+        mean, seen = (one.astype(np.float32) for one in saturation.moments(grey, deviation))
+        removed = noisy - mean[place]
+        slope = (seen / deviation).astype(np.float32)[place]  # about that of the mean
+        shifted = shifted + _local_mean(weight * slope, removed, weight * slope**2 + UNSHIFTED, WIDE_NEIGHBOURHOOD)
+        found, expected = weight * removed**2, weight * seen[place] ** 2
+        for half, here in ((grey < MIDDLE, restored < MIDDLE), (grey >= MIDDLE, restored >= MIDDLE)):
+            ratio = (found[here].sum() + LEAST_DEVIATION) / (expected[here].sum() + LEAST_DEVIATION)
+            deviation[half] *= math.sqrt(min(max(ratio, 1 / MOST_SCALED), MOST_SCALED))
+    return shifted.clip(saturation.low, saturation.high)
+
+
+def _local_mean(
+    weight: NDArray[np.float32], values: NDArray[np.float32], total: NDArray[np.float32], side: int
+) -> NDArray[np.float32]:
+    """Mean of weight x values over that of `total`, each over the square around a pixel; 0 where there is nothing."""
+    from scipy.ndimage import uniform_filter
+
+    above, below = (uniform_filter(one, side, mode="reflect") for one in (weight * values, total))
+    return np.asarray(above / np.maximum(below, LEAST_SHARE))
+
+
+def _without_noise(noisy: NDArray[np.float32], saturation: Saturation) -> NDArray[np.bool_]:
+    """Where the image is black or white all around: shutters, letters and burnt-out areas, which tell nothing."""
+    from scipy.ndimage import minimum_filter
+
+    return np.asarray(minimum_filter((noisy <= saturation.low) | (noisy >= saturation.high), 5))
