@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from xray_denoise.training.patches import Batch, PatchSource, WideRange, blurred
+from xray_denoise.training.patches import Batch, NoiseRange, PatchSource, WideRange, blurred
 
 CPU = torch.device("cpu")
-PLAIN = WideRange(clean=0.0, negative=0.0, varied=0.0, correlated=0.0)
+PLAIN = WideRange(clean=0.0, negative=0.0, varied=0.0, bright=0.0, correlated=0.0)
 
 
-def flat_patches(grey: int, noise: WideRange, count: int = 200) -> Batch:
+def flat_patches(grey: int, noise: NoiseRange | WideRange, count: int = 200) -> Batch:
     source = PatchSource([np.full((80, 80), grey, np.uint8)], 32, noise, CPU)
     return source.draw(0, count, torch.Generator().manual_seed(0))
 
@@ -45,6 +45,18 @@ def test_noise_goes_down_to_none() -> None:
     inverse = 1 / batch.eta[~quiet]
     assert 0 <= float(inverse.min()) < 0.01
     assert 2.49 < float(inverse.max()) <= 2.5
+
+
+@pytest.mark.parametrize("noise", [NoiseRange(bright=0.3), dataclasses.replace(PLAIN, bright=0.3)])
+def test_some_patches_are_narrowed_towards_white(noise: NoiseRange | WideRange) -> None:
+    """A field of 55 becomes 255 less 0.2 to 1 of 200; the rest stays."""
+    clean = 255 * flat_patches(55, noise, count=2000).clean[:, 0, 0, 0]
+    changed = (clean - 55).abs() > 0.01
+    assert float(changed.float().mean()) == pytest.approx(0.3, abs=5 * (0.3 * 0.7 / 2000) ** 0.5)
+    span = (255 - clean[changed]) / 200
+    assert 0.2 <= float(span.min()) < 0.22
+    assert 0.98 < float(span.max()) <= 1
+    assert float(span.mean()) == pytest.approx(0.6, abs=0.04)
 
 
 def test_blurred_noise_keeps_its_variance_and_joins_neighbours() -> None:

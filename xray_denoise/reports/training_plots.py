@@ -47,7 +47,7 @@ def learning_curves(histories: Sequence[History], target: float) -> bytes:
     """
     looks = looks_of([Row(one.title, ()) for one in histories])
     with style():
-        figure = new_figure(8, 5)
+        figure = new_figure(8, 6.5)
         axes = figure.add_subplot()
         for one in histories:
             colour, marker = looks[one.title]
