@@ -45,14 +45,19 @@ def without_bias(
         profile: the noise that was removed.
     """
     saturation = Saturation.of(noisy)
-    deviation = np.maximum(profile.deviation_at(restored), LEAST_DEVIATION)
-    distance = np.minimum(restored - saturation.low, saturation.high - restored) / deviation
-    free = np.clip((distance - CUT_OFF[0]) / (CUT_OFF[1] - CUT_OFF[0]), 0.0, 1.0).astype(np.float32)
+    free = _free(restored, profile, saturation)
     unbiased = restored + free * _local_mean(free, noisy - restored, free, NEIGHBOURHOOD)
     cut = (1 - free) * ~_without_noise(noisy, saturation)
     if cut.any():
         unbiased += cut * (_before_saturation(noisy, restored, cut, profile, saturation) - restored)
     return np.asarray(unbiased, dtype=np.float32)
+
+
+def _free(restored: NDArray[np.float32], profile: NoiseProfile, saturation: Saturation) -> NDArray[np.float32]:
+    """1 where no noise is cut off, down to 0 where much is."""
+    deviation = np.maximum(profile.deviation_at(restored), LEAST_DEVIATION)
+    distance = np.minimum(restored - saturation.low, saturation.high - restored) / deviation
+    return np.asarray(np.clip((distance - CUT_OFF[0]) / (CUT_OFF[1] - CUT_OFF[0]), 0.0, 1.0), dtype=np.float32)
 
 
 def _before_saturation(
