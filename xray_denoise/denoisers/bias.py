@@ -15,6 +15,8 @@ WIDE_NEIGHBOURHOOD = 129
 """The same where noise is cut off: there fewer pixels tell less of their mean."""
 CUT_OFF = (2.0, 4.0)
 """Distances from black and white, in standard deviations: nearer noise is cut off there, farther away it is not."""
+STRONG = (4.0, 8.0)
+"""Deviation of the noise over the image, grey levels: up to the first nothing is done about the cutting off."""
 NEWTON_STEPS = 3
 MIDDLE = GREY_MAX / 2
 MOST_SCALED = 2.0
@@ -37,7 +39,8 @@ def without_bias(
     squares of `NEIGHBOURHOOD` pixels, mirrored at the rim so that the mean of the whole image is kept too, and that
     mean is added back. Near black and white the noise is cut off, which brightens the one and darkens the other, by
     how much follows from its deviation (`Saturation.moments`): there the restored image is shifted until it explains
-    the mean of the noisy one, by Newton's method on squares of `WIDE_NEIGHBOURHOOD` pixels.
+    the mean of the noisy one, by Newton's method on squares of `WIDE_NEIGHBOURHOOD` pixels. Weak noise (`STRONG`)
+    shifts little, and is left to the network.
 
     Args:
         noisy: (H, W), grey levels.
@@ -45,17 +48,20 @@ def without_bias(
         profile: the noise that was removed.
     """
     saturation = Saturation.of(noisy)
-    free = _free(restored, profile, saturation)
+    deviation = np.maximum(profile.deviation_at(restored), LEAST_DEVIATION).astype(np.float32)
+    typical = math.sqrt(np.square(deviation).mean(dtype=np.float64))
+    strong = min(max((typical - STRONG[0]) / (STRONG[1] - STRONG[0]), 0.0), 1.0)
+    free = _free(restored, deviation, saturation)
+    del deviation
     unbiased = restored + free * _local_mean(free, noisy - restored, free, NEIGHBOURHOOD)
-    cut = (1 - free) * ~_without_noise(noisy, saturation)
-    if cut.any():
+    if strong and free.min() < 1:
+        cut = strong * (1 - free) * ~_without_noise(noisy, saturation)
         unbiased += cut * (_before_saturation(noisy, restored, cut, profile, saturation) - restored)
     return np.asarray(unbiased, dtype=np.float32)
 
 
-def _free(restored: NDArray[np.float32], profile: NoiseProfile, saturation: Saturation) -> NDArray[np.float32]:
+def _free(restored: NDArray[np.float32], deviation: NDArray[np.float32], saturation: Saturation) -> NDArray[np.float32]:
     """1 where no noise is cut off, down to 0 where much is."""
-    deviation = np.maximum(profile.deviation_at(restored), LEAST_DEVIATION)
     distance = np.minimum(restored - saturation.low, saturation.high - restored) / deviation
     return np.asarray(np.clip((distance - CUT_OFF[0]) / (CUT_OFF[1] - CUT_OFF[0]), 0.0, 1.0), dtype=np.float32)
 
