@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
+from numpy.typing import NDArray
 
 import xray_denoise as xd
-from xray_denoise import nets
+from tests import synthetic_dicom
+from xray_denoise import denoisers, nets
 from xray_denoise.denoisers.blind import BlindDenoiser
 from xray_denoise.errors import UnwritableFileError, UsageError
+from xray_denoise.physics.profile import Noise
 from xray_denoise.tasks.jobs import MANIFEST_NAME
 
 
@@ -136,6 +140,40 @@ def test_a_dry_run_looks_at_the_sources_as_the_run_does(study: Path, tmp_path: P
     assert [one.action for one in planned] == ["fail", "fail", "write"]
     assert [str(one.failure) for one in planned[:2]] == [one.error for one in done[:2]]
     assert [one.status for one in done] == ["failed", "failed", "written"]
+
+
+class _Unused(denoisers.Denoiser):
+    """Fails a test that denoises."""
+
+    name = "unused"
+
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> denoisers.Denoised:
+        raise AssertionError(f"{noisy.shape} pixels of noise {level} are denoised for nothing")
+
+
+def _run_of_frames(folder: Path, kind: str) -> Path:
+    """A file of three frames: DICOM, TIFF with three directories, or TIFF with one."""
+    frames = np.full((3, 20, 30), 90, np.uint8)
+    if kind == "dicom":
+        return synthetic_dicom.write(folder / "run.dcm", synthetic_dicom.Sample("RF", frames=3))
+    tifffile.imwrite(folder / "run.tif", frames, photometric="minisblack", truncate=kind == "stack")
+    return folder / "run.tif"
+
+
+@pytest.mark.parametrize("kind", ["dicom", "pages", "stack"])
+@pytest.mark.parametrize("target", ["out.png", "out.webp", "results"])
+def test_many_frames_are_refused_for_a_picture_before_they_are_denoised(tmp_path: Path, kind: str, target: str) -> None:
+    """A dry run says so too, in the same words; a TIFF file takes them all."""
+    source = _run_of_frames(tmp_path, kind)
+    file_format: Any = "png" if target == "results" else None
+    (planned,) = xd.denoise_files(source, tmp_path / target, model=_Unused(), file_format=file_format).preview()
+    (failed,) = xd.denoise_files(source, tmp_path / target, model=_Unused(), file_format=file_format)
+    assert (planned.action, failed.status) == ("fail", "failed")
+    kind = "WEBP" if target == "out.webp" else "PNG"
+    assert str(planned.failure) == failed.error == f"{source} has 3 frames, and a {kind} file holds one image"
+    (planned,) = xd.denoise_files(source, tmp_path / "out.tif", model="noisy").preview()
+    (done,) = xd.denoise_files(source, tmp_path / "out.tif", model="noisy")
+    assert (planned.action, done.status, done.frames) == ("write", "written", 3)
 
 
 def test_a_picture_without_an_ending_stays_one(study: Path, tmp_path: Path) -> None:

@@ -11,9 +11,19 @@ A file is what its first bytes say, whatever its name; a new file is what its su
 from collections.abc import Iterator
 from pathlib import Path
 
-from xray_denoise.errors import UnreadableFileError
+from xray_denoise.errors import UnreadableFileError, UnwritableFileError
 from xray_denoise.files.derivation import Derivation
-from xray_denoise.files.formats import READ_ONLY, SUFFIXES, Kind, dicom_header, is_dicom, is_radiograph, kind_of, sniff
+from xray_denoise.files.formats import (
+    ONE_IMAGE,
+    READ_ONLY,
+    SUFFIXES,
+    Kind,
+    dicom_header,
+    is_dicom,
+    is_radiograph,
+    kind_of,
+    sniff,
+)
 from xray_denoise.files.writing import Compression, Private, Render, require_encoder, write
 from xray_denoise.radiograph import Radiograph
 
@@ -26,11 +36,13 @@ __all__ = [
     "Private",
     "Render",
     "caveats",
+    "count_frames",
     "is_dicom",
     "is_radiograph",
     "kind_of",
     "read",
     "read_frames",
+    "refuse_several_frames",
     "require_encoder",
     "sniff",
     "write",
@@ -72,6 +84,37 @@ def read_frames(
     from xray_denoise.files import raster
 
     return raster.read_frames(path, kind, value_range)
+
+
+def count_frames(path: Path, *, kind: Kind | None = None) -> int:
+    """How many frames `read_frames` yields, by the head of the file alone.
+
+    Raises:
+        UnreadableFileError: as `read_frames`, but for damage to the pixels.
+    """
+    kind = kind or kind_of(path)
+    if kind == "dicom":
+        from xray_denoise.files.dicom import read as dicom
+
+        return dicom.count_frames(path)
+    from xray_denoise.files import raster
+
+    return raster.count_frames(path, kind)
+
+
+def refuse_several_frames(source: Path, target: Path, *, kind: Kind | None = None) -> None:
+    """Refuse to make a picture of a file of several frames, before any of them is read.
+
+    Raises:
+        UnwritableFileError: `target` holds one image by its name, and `source` more.
+    """
+    made = SUFFIXES.get(target.suffix.lower())
+    if made in ONE_IMAGE and (count := count_frames(source, kind=kind)) > 1:
+        raise UnwritableFileError(
+            f"{{path}} has {count} frames, and a {made.upper()} file holds one image",
+            path=source,
+            hint="write a TIFF or DICOM file instead",
+        )
 
 
 def caveats(radiograph: Radiograph, target: Path | None = None) -> tuple[str, ...]:

@@ -59,7 +59,22 @@ TIFF_WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 
 
 
 def read_tiff(path: Path) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
-    """The pages of a TIFF file, one by one."""
+    """The images of a TIFF file, one by one: one behind each directory, or several behind the only one."""
+    for number, page, pages in _pages(path):
+        header = _tiff_header(page)
+        for image in range(_images_behind(page, pages, path) if number == 0 else 1):
+            pixels, bits = _page_pixels(page, image, path)
+            yield turned(pixels, page.tags.valueof(ORIENTATION, 1)), bits, header
+
+
+def count_images(path: Path) -> int:
+    """How many images `read_tiff` finds, by the directories alone."""
+    _, first, pages = next(_pages(path))
+    return max(pages, _images_behind(first, pages, path))
+
+
+def _pages(path: Path) -> Iterator[tuple[int, "TiffPage", int]]:
+    """The directories of a file that can be read: the number of each, what it holds, and how many there are."""
     import tifffile
 
     logging.getLogger("tifffile").disabled = True  # what it would say of a damaged file is said by `as_unreadable`
@@ -71,13 +86,15 @@ def read_tiff(path: Path) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
             file.filehandle.seek(place)
             page = tifffile.TiffPage(file, number)
             _refuse_odd_page(page, path)
-            header = _tiff_header(page)
-            images = _declared_images(page) if number == 0 else 1
-            if images > max(1, len(places)) and len(places) > 1:
-                raise truncated(path, f"it says that it holds {images} images, but has {len(places)}")
-            for image in range(images if len(places) == 1 else 1):
-                pixels, bits = _page_pixels(page, image, path)
-                yield turned(pixels, page.tags.valueof(ORIENTATION, 1)), bits, header
+            yield number, page, len(places)
+
+
+def _images_behind(first: "TiffPage", pages: int, path: Path) -> int:
+    """How many images follow each other behind the first directory of `pages`."""
+    images = _declared_images(first)
+    if images > pages > 1:
+        raise truncated(path, f"it says that it holds {images} images, but has {pages}")
+    return images if pages == 1 else 1
 
 
 def _directories(path: Path) -> list[int]:

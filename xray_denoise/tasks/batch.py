@@ -121,10 +121,14 @@ def examine(job: Job, options: Options) -> tuple[files.Kind, Decision]:
     Raises:
         UnreadableFileError: the source is missing, far too large, or of no format that is read.
         ExistingFileError: something is there that must not be replaced.
+        UnwritableFileError: the source has several frames, and the target holds one.
     """
     kind = files.kind_of(job.source)
     refuse_huge(job.source)
-    return kind, decide(job, options)
+    decision = decide(job, options)
+    if decision != "skip":
+        files.refuse_several_frames(job.source, job.target, kind=kind)
+    return kind, decision
 
 
 def decide(job: Job, options: Options) -> Decision:

@@ -66,11 +66,8 @@ def read_frames(path: Path, value_range: tuple[float, float] | None) -> Iterator
         UnreadableFileError: the file is damaged, is no grey radiograph, or has no decoder here.
     """
     with as_unreadable(path), opened(path) as file:
-        header, facts = file.header, file.header[:PIXEL_GROUP]  # a shallow copy: the header stays undecoded
-        _refuse_other_objects(facts, path)
-        pixels = _refuse_without_grey_pixels(file, facts)
-        layout = layout_of(facts, path)
-        _refuse_without_decoder(file.syntax, path)
+        header, facts = file.header, _facts(file)
+        pixels, layout = _readable_pixels(file, facts)
         frames = _encoded_frames(file, pixels, layout)
         if embedded_overlays(facts):
             words = b"" if file.syntax.is_encapsulated else next(frames)
@@ -90,6 +87,30 @@ def read_frames(path: Path, value_range: tuple[float, float] | None) -> Iterator
                 source=path,
             )
             yield radiograph if value_range else radiograph.with_value_range(*robust_range(stored, radiograph.padding))
+
+
+def count_frames(path: Path) -> int:
+    """How many frames `read_frames` yields, by the head of the file.
+
+    Raises:
+        UnreadableFileError: as `read_frames`, but for damage to the pixels.
+    """
+    with as_unreadable(path), opened(path) as file:
+        return _readable_pixels(file, _facts(file))[1].frames
+
+
+def _facts(file: OpenedFile) -> Dataset:
+    """The elements before the pixels; a shallow copy, so the header stays undecoded."""
+    return file.header[:PIXEL_GROUP]
+
+
+def _readable_pixels(file: OpenedFile, facts: Dataset) -> tuple[PixelElement, Layout]:
+    """Where the pixels of a grey radiograph are, and how they are laid out; everything else is refused."""
+    _refuse_other_objects(facts, file.path)
+    pixels = _refuse_without_grey_pixels(file, facts)
+    layout = layout_of(facts, file.path)
+    _refuse_without_decoder(file.syntax, file.path)
+    return pixels, layout
 
 
 def _refuse_other_objects(facts: Dataset, path: Path) -> None:
