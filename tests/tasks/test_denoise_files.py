@@ -1,6 +1,8 @@
 """`denoise_files`: what its arguments may be, and how a run ends."""
 
 import json
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,27 @@ def test_a_log_never_takes_the_place_of_the_record(study: Path, tmp_path: Path, 
         xd.denoise_files(source, target, model="noisy", existing="overwrite", log=log)
     assert caught.value.option == "log"
     assert (out / MANIFEST_NAME).read_bytes() == record
+
+
+def test_the_log_has_the_time_at_which_a_file_was_finished(study: Path, tmp_path: Path) -> None:
+    """Not that of its line, which waits for the next file to be denoised."""
+    begun = []
+
+    class Slow(denoisers.Denoiser):
+        name = "slow"
+
+        def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> denoisers.Denoised:
+            while begun and not (tmp_path / "out" / "0.png").exists():
+                time.sleep(0.01)
+            begun.append(datetime.now().astimezone())
+            time.sleep(2 * (len(begun) == 2))
+            return denoisers.Denoised.of(noisy, noisy, level)
+
+    sources = [study / "0.png", study / "1.png"]
+    list(xd.denoise_files(sources, tmp_path / "out", model=Slow(), log=tmp_path / "log.jsonl"))
+    first, last = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    assert datetime.fromisoformat(first["time"]) < begun[1] + timedelta(seconds=1)
+    assert datetime.fromisoformat(last["time"]) > begun[1] + timedelta(seconds=1)
 
 
 def test_log_and_report_are_two_files(study: Path, tmp_path: Path) -> None:

@@ -298,7 +298,7 @@ class WatchedFolder:
         self._told += 1
         outcome = replace(outcome, number=self._told)
         if self.batch is not None and self.batch.log:
-            self.batch.log.add(denoise_log.record(outcome, self.batch.device))
+            self.batch.log.add(denoise_log.record(outcome, self.batch.device), outcome.finished)
         return outcome
 
 

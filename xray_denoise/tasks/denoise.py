@@ -160,7 +160,7 @@ class Batch(Iterator[Outcome]):
         if self.report:
             self.report.add(outcome)
         if self.log:
-            self.log.add(denoise_log.record(outcome, self.device))
+            self.log.add(denoise_log.record(outcome, self.device), outcome.finished)
         return outcome
 
 
