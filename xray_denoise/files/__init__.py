@@ -10,6 +10,9 @@ A file is what its first bytes say, whatever its name; a new file is what its su
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
 from xray_denoise.files.derivation import Derivation
@@ -37,6 +40,7 @@ __all__ = [
     "Render",
     "caveats",
     "count_frames",
+    "displayed",
     "is_dicom",
     "is_radiograph",
     "kind_of",
@@ -100,6 +104,22 @@ def count_frames(path: Path, *, kind: Kind | None = None) -> int:
     from xray_denoise.files import raster
 
     return raster.count_frames(path, kind)
+
+
+def displayed(radiograph: Radiograph) -> NDArray[Any] | None:
+    """A DICOM image as a viewer shows it, uint8, (H, W); None where the file has neither window nor VOI LUT.
+
+    Raises:
+        UnreadableFileError: they are damaged.
+    """
+    header = dicom_header(radiograph)
+    if header is None:
+        return None
+    from xray_denoise.files.damage import as_unreadable
+    from xray_denoise.files.dicom import render
+
+    with as_unreadable(radiograph.source):
+        return render.displayed_pixels(radiograph, header, 8) if render.has_window(header) else None
 
 
 def refuse_several_frames(source: Path, target: Path, *, kind: Kind | None = None) -> None:
