@@ -282,7 +282,7 @@ def test_commands_with_many_options_have_them_in_groups(here: Path, command: str
 def test_of_several_processes_only_the_first_speaks(
     rank: str, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from xray_denoise.cli.app import complain, say
+    from xray_denoise.cli.terminal import complain, say
 
     monkeypatch.setenv("LOCAL_RANK", rank)
     say("lite:")

@@ -22,8 +22,10 @@ from xray_denoise.files import raster
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks.batch import run_jobs
+from xray_denoise.tasks.fingerprint import fingerprint
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Naming, plan_jobs
-from xray_denoise.tasks.manifest import LONGEST_LINE, Manifest, fingerprint
+from xray_denoise.tasks.line_file import LONGEST_LINE
+from xray_denoise.tasks.manifest import Manifest
 from xray_denoise.tasks.options import Options
 from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.overlap import ROOM, AbandonedError, Feed
@@ -282,7 +284,7 @@ def test_a_source_that_changes_while_it_is_read_fails(tmp_path: Path, monkeypatc
         os.utime(source, ns=(0, time.time_ns() + 10**9))
         return plain(descriptor)
 
-    monkeypatch.setattr("xray_denoise.tasks.manifest.os.fstat", later)
+    monkeypatch.setattr("xray_denoise.tasks.fingerprint.os.fstat", later)
     with pytest.raises(Exception, match="changed while it was read"):
         fingerprint(source)
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import guarded, one_line, pair, say
+from xray_denoise.cli.app import guarded, pair
 from xray_denoise.cli.completion import complete_model
 from xray_denoise.cli.outcomes import preview, run
+from xray_denoise.cli.terminal import one_line, say
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from xray_denoise.cli.app import one_line, progress, say
 from xray_denoise.cli.results import about, time_left
+from xray_denoise.cli.terminal import one_line, progress, say
 
 if TYPE_CHECKING:
     from xray_denoise.tasks.train import Finished, Plan, Session

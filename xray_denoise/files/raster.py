@@ -17,7 +17,8 @@ from xray_denoise.files.atomic import atomic_write
 from xray_denoise.files.damage import as_unreadable
 from xray_denoise.files.picture import WEBP_MAX_SIDE, read_picture
 from xray_denoise.files.raster_header import RasterHeader, RasterKind, too_large
-from xray_denoise.files.tiff import count_images, read_tiff, write_tiff
+from xray_denoise.files.tiff import read_tiff, write_tiff
+from xray_denoise.files.tiff_pages import count_images
 from xray_denoise.radiograph import Radiograph, robust_range
 
 PNG_EFFORT = 3

@@ -18,8 +18,8 @@ from xray_denoise.files.damage import as_unreadable
 from xray_denoise.files.dicom import codecs, codestream, render
 from xray_denoise.files.dicom.codestream import BadCodestreamError
 from xray_denoise.files.dicom.fragments import by_frame
-from xray_denoise.files.dicom.guard import OpenedFile, PixelElement, opened, refuse_wrong_length, sop_class
 from xray_denoise.files.dicom.layout import Layout, fact, layout_of, number
+from xray_denoise.files.dicom.opening import OpenedFile, PixelElement, opened, refuse_wrong_length, sop_class
 from xray_denoise.files.dicom.overlays import embedded_overlays, with_overlays_moved
 from xray_denoise.radiograph import Radiograph, robust_range
 
