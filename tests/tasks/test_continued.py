@@ -19,7 +19,7 @@ from xray_denoise.tasks import continued, train
 from xray_denoise.tasks.train_plan import Plan
 from xray_denoise.training import detector
 from xray_denoise.training.detector import DetectorRange
-from xray_denoise.training.loop import Training
+from xray_denoise.training.loop import Limits, Training
 from xray_denoise.training.patches import NoiseRange, WideRange
 from xray_denoise.training.presets import PRESETS
 from xray_denoise.training.validation import Validation
@@ -225,7 +225,7 @@ def test_time_left_is_that_of_the_steps_or_of_the_clock(monkeypatch: pytest.Monk
     class Running:
         seconds, step = 100.0, 10
         config = PRESETS["fast"]
-        limits = train.Limits(max_seconds=500)
+        limits = Limits(max_seconds=500)
 
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
@@ -233,5 +233,5 @@ def test_time_left_is_that_of_the_steps_or_of_the_clock(monkeypatch: pytest.Monk
     clock = _Clock(running)  # type: ignore[arg-type]
     running.seconds, running.step, now[0] = 150.0, 20, 1100.0
     assert clock.left() == pytest.approx(700), "350 s of training, of which half again goes to validation"
-    running.limits = train.Limits()
+    running.limits = Limits()
     assert clock.left() == pytest.approx((20_000 - 20) * 10), "10 steps took 100 s"
