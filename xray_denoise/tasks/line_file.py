@@ -15,6 +15,26 @@ LARGEST = 2**30
 """Bytes of the largest manifest that is read: a million results."""
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line in one write; it never shares a line with the half one of an interrupted run.
+
+    Raises:
+        UnwritableFileError: the disk refuses, or it is no plain file.
+    """
+    try:
+        with _opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as stream:
+            if stream.seek(0, os.SEEK_END):
+                stream.seek(-1, os.SEEK_END)
+                line = line if stream.read(1) == b"\n" else f"\n{line}"
+            stream.write(f"{line}\n".encode())
+    except OSError as error:
+        raise UnwritableFileError(
+            f"cannot write {{path}}: {error.strerror}",
+            path=path,
+            hint="check the permissions of the folder and the space on the disk",
+        ) from error
+
+
 def read_lines(path: Path, start: int = 0) -> Iterator[bytes]:
     """The whole lines of a file of lines behind a byte, none where there is no file.
 
@@ -32,6 +52,24 @@ def read_lines(path: Path, start: int = 0) -> Iterator[bytes]:
             f"cannot read {{path}}: {error.strerror}",
             path=path,
             hint="check its permissions, or choose another output folder",
+        ) from error
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """The whole lines of a file that `append_line` wrote, without their ends; none of a file that is not there.
+
+    Raises:
+        UnwritableFileError: it is there, and is no such file.
+    """
+    try:
+        with _opened(path, os.O_RDONLY) as stream:
+            for line in _whole_lines(stream):
+                yield line.decode().rstrip("\n")
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise UnwritableFileError(
+            "cannot continue the list {path}", path=path, hint="remove it, or choose another folder", option="target"
         ) from error
 
 
@@ -56,41 +94,3 @@ def _opened(path: Path, flags: int) -> Iterator[BinaryIO]:
         if os.fstat(stream.fileno()).st_size > LARGEST:
             raise OSError(0, f"it has more than {LARGEST // 2**30} GiB")
         yield stream
-
-
-def append_line(path: Path, line: str) -> None:
-    """Add a line in one write; it never shares a line with the half one of an interrupted run.
-
-    Raises:
-        UnwritableFileError: the disk refuses, or it is no plain file.
-    """
-    try:
-        with _opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as stream:
-            if stream.seek(0, os.SEEK_END):
-                stream.seek(-1, os.SEEK_END)
-                line = line if stream.read(1) == b"\n" else f"\n{line}"
-            stream.write(f"{line}\n".encode())
-    except OSError as error:
-        raise UnwritableFileError(
-            f"cannot write {{path}}: {error.strerror}",
-            path=path,
-            hint="check the permissions of the folder and the space on the disk",
-        ) from error
-
-
-def lines_of(path: Path) -> Iterator[str]:
-    """The whole lines of a file that `append_line` wrote, without their ends; none of a file that is not there.
-
-    Raises:
-        UnwritableFileError: it is there, and is no such file.
-    """
-    try:
-        with _opened(path, os.O_RDONLY) as stream:
-            for line in _whole_lines(stream):
-                yield line.decode().rstrip("\n")
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError) as error:
-        raise UnwritableFileError(
-            "cannot continue the list {path}", path=path, hint="remove it, or choose another folder", option="target"
-        ) from error

@@ -12,16 +12,6 @@ from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.tasks.train_plan import Plan
 
 
-def leave_process_group() -> None:
-    """Leave the group of processes, and end its threads.
-
-    A thread that still runs when Python ends may abort the process, and one that ends so has all of them killed.
-    """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-        gc.collect()  # the threads are the group's, which the network is wrapped up with, in a cycle
-
-
 def fabric_of(plan: Plan) -> Fabric:
     """The Fabric that runs a plan.
 
@@ -64,3 +54,13 @@ def fabric_of(plan: Plan) -> Fabric:
         strategy=strategy if processes * nodes > 1 else "auto",
         precision=names[precision],  # type: ignore[arg-type]
     )
+
+
+def leave_process_group() -> None:
+    """Leave the group of processes, and end its threads.
+
+    A thread that still runs when Python ends may abort the process, and one that ends so has all of them killed.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+        gc.collect()  # the threads are the group's, which the network is wrapped up with, in a cycle
