@@ -43,6 +43,7 @@ __all__ = [
     "displayed",
     "is_dicom",
     "is_radiograph",
+    "is_timed",
     "kind_of",
     "read",
     "read_frames",
@@ -135,6 +136,16 @@ def refuse_several_frames(source: Path, target: Path, *, kind: Kind | None = Non
             path=source,
             hint="write a TIFF or DICOM file instead",
         )
+
+
+def is_timed(radiograph: Radiograph) -> bool:
+    """Whether its file says that its frames are of one view and were taken one after the other."""
+    header = dicom_header(radiograph)
+    if header is None:
+        return False
+    from xray_denoise.files.dicom import read as dicom
+
+    return dicom.is_timed(header)
 
 
 def caveats(radiograph: Radiograph, target: Path | None = None) -> tuple[str, ...]:
