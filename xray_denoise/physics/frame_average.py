@@ -1,17 +1,19 @@
 """Average a frame of a run with its neighbours in time, where nothing moves.
 
-    d_s = f_s - f_t less its Gaussian of 8 pixels      f_t: the frame, f_s: another one of its scene
+    d_s = f_s - f_t less its Gaussian of 8 pixels      f_t: the frame, f_s: another one, brought to its exposure
     z_s = max over b of e_b^2 / var(e_b)               e_b: Gaussian of b pixels of d_s over the deviation of the noise
-    w_s = exp(-max(z_s - 1, 0))                        var: what noise alone gives, which follows from its spectrum
+    y_s = Gaussian of 1 pixel of e_0^2 / var(e_0)      var: what noise alone gives, which follows from its spectrum
+    w_s = exp(-max(z_s - 1, 2 (y_s - 2), 0))
     average = f_t + sum w_s d_s / (1 + sum w_s)
 
 It is the temporal filter of fluoroscopy with detection of motion (Aufrichtig and Wilson, IEEE Trans. Med. Imaging
-14(4), 1995), without recursion. The narrow Gaussian finds motion of what is small, the wide one of what is faint. The
-coarse part stays that of the frame: it changes with the exposure, and where contrast medium spreads. The neighbours lie
-symmetrically around the frame, so that what changes steadily does not lag behind.
+14(4), 1995), without recursion. The narrow Gaussian finds motion of what is small, the wide one of what is faint, and
+y_s that of fine patterns, which both Gaussians wipe out. The coarse part stays that of the frame: it changes with the
+exposure, and where contrast medium spreads. The neighbours lie symmetrically around the frame, so that what changes
+steadily does not lag behind.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -30,8 +32,12 @@ BLURS = (1.0, 2.5)
 """Deviations of the Gaussians that differences are looked at through, pixels."""
 USUAL = 1.0
 """Squared difference over its variance, up to which a neighbour counts fully."""
+USUAL_ENERGY, STEEPNESS = 2.0, 2.0
+"""Local mean of the squared differences over their variance, up to which it counts fully, and how steeply beyond."""
 LOCAL = 3.0
 """Deviation of the Gaussian after which the grey level of a pixel tells how strong its noise is, pixels."""
+MOST_GAIN = 2.0
+"""A neighbour counts if its contrasts are at most so many times as large or as small as those of the frame."""
 LEAST_DEVIATION = 0.05
 """Weaker noise counts as this strong, grey levels."""
 DRAWN = 256
@@ -61,6 +67,8 @@ def average_frames(
 ) -> FrameAverage:
     """Average a frame with others of its scene.
 
+    Of the others, exact repetitions and those of a much different exposure are left out.
+
     Args:
         frame: (H, W), grey levels.
         others: likewise, taken before and after it, as many on one side as on the other.
@@ -73,36 +81,57 @@ def average_frames(
 
     image = np.asarray(frame, dtype=np.float32)
     deviation = noise.deviation_at(gaussian_filter(image, LOCAL)).astype(np.float32).clip(LEAST_DEVIATION)
-    weights, change = _weighted(image, others, deviation, _usual_variances(noise))
-    weighted, least, powers = _of_drawn_noise(noise.kernel.tobytes(), noise.kernel.shape, len(others))
+    count, weights, change = _weighted(_differences(image, others), deviation, _usual_variances(noise))
+    weighted, least, powers = _of_drawn_noise(noise.kernel.tobytes(), noise.kernel.shape, count)
     share = np.minimum(weights * np.float32(least / weighted), 1.0)
     return FrameAverage(image + change, share, least, powers)
 
 
-def _weighted(
-    image: Grey, others: Sequence[NDArray[np.floating]], deviation: Grey, usual: Sequence[float]
-) -> tuple[Grey, Grey]:
-    """(H, W) each: sum of the squares of all weights over the square of their sum, and what averaging adds."""
+def _differences(image: Grey, others: Sequence[NDArray[np.floating]]) -> Iterator[Grey]:
+    """(H, W) each, how others differ from the image, less the change of the exposure and the coarse part."""
     from scipy.ndimage import gaussian_filter
 
-    total, squares, change = np.ones_like(image), np.ones_like(image), np.zeros_like(image)
-    for other in others:
+    seen = [image]
+    for other in (np.asarray(one, dtype=np.float32) for one in others):
         if other.shape != image.shape:
             raise ValueError(f"frames of one scene have one shape, got {other.shape} beside {image.shape}")
+        if any(np.array_equal(other, one) for one in seen):
+            continue
+        seen.append(other)
         difference = np.subtract(other, image, dtype=np.float32)
         middle = image + difference / 2
         offset, slope = common_change(block_means(middle, BLOCK), block_means(difference, BLOCK))
+        ours, theirs = 1 - slope / 2, 1 + slope / 2  # contrasts, over those of the mean of both
+        if max(ours, theirs) > MOST_GAIN * min(ours, theirs):
+            continue
         difference -= np.float32(offset) + np.float32(slope) * middle
-        difference -= gaussian_filter(difference, COARSE, truncate=3.0)
+        difference /= np.float32(theirs)
+        yield difference - gaussian_filter(difference, COARSE, truncate=3.0)
+
+
+def _weighted(differences: Iterable[Grey], deviation: Grey, usual: Sequence[float]) -> tuple[int, Grey, Grey]:
+    """Weigh differences and add them up.
+
+    Returns:
+        Their number; (H, W), the sum of the squares of all weights over the square of their sum; (H, W), what averaging
+        adds to the frame.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    count, total, squares, change = 0, np.ones_like(deviation), np.ones_like(deviation), np.zeros_like(deviation)
+    for difference in differences:
         relative = difference / deviation
-        unlike = np.full_like(image, USUAL)
-        for blur, variance in zip(BLURS, usual, strict=True):
-            np.maximum(unlike, gaussian_filter(relative, blur, truncate=3.0) ** 2 / np.float32(variance), out=unlike)
-        weight = np.exp(USUAL - unlike)
+        energy = gaussian_filter(relative**2, BLURS[0], truncate=3.0) / np.float32(usual[0])
+        unlike = np.maximum(STEEPNESS * (energy - USUAL_ENERGY), 0)
+        for blur, variance in zip(BLURS, usual[1:], strict=True):
+            square = gaussian_filter(relative, blur, truncate=3.0) ** 2
+            np.maximum(unlike, square / np.float32(variance) - USUAL, out=unlike)
+        weight = np.exp(-unlike)
         change += weight * difference
         total += weight
         squares += weight**2
-    return squares / total**2, change / total
+        count += 1
+    return count, squares / total**2, change / total
 
 
 @lru_cache(maxsize=16)
@@ -110,21 +139,21 @@ def _of_drawn_noise(kernel: bytes, shape: tuple[int, int], count: int) -> tuple[
     """Averaging a frame of nothing but noise of a spectrum with `count` others.
 
     Returns:
-        The mean of the first result of `_weighted`, the share of the variance that is left, and the powers that this
+        The mean of the second result of `_weighted`, the share of the variance that is left, and the powers that this
         has in `profile.BANDS`.
     """
     noise = NoiseProfile(np.zeros(1), np.ones(1), np.frombuffer(kernel).reshape(shape))
     rng, flat, ones = np.random.default_rng(0), np.zeros((DRAWN, DRAWN)), np.ones((DRAWN, DRAWN), np.float32)
     frame, *others = [noise.draw(flat, rng).astype(np.float32) for _ in range(count + 1)]
-    weights, change = _weighted(frame, others, ones, _usual_variances(noise))
+    _, weights, change = _weighted(_differences(frame, others), ones, _usual_variances(noise))
     left = frame + change
     power = np.abs(np.fft.fft2(left)) ** 2
     return float(weights.mean()), float(left.var() / frame.var()), band_means(power / power.mean())
 
 
 def _usual_variances(noise: NoiseProfile) -> list[float]:
-    """Variance of the blurred differences of frames of still scenes, for each of `BLURS`."""
-    return [2 * variance_after_blur(noise, blur) for blur in BLURS]
+    """Variance of the differences of frames of still scenes: as they are, and blurred by each of `BLURS`."""
+    return [2 * variance_after_blur(noise, blur) for blur in (0.0, *BLURS)]
 
 
 def variance_after_blur(noise: NoiseProfile, blur: float) -> float:

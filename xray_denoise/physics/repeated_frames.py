@@ -163,7 +163,7 @@ def common_change(signals: Values, changes: Values) -> tuple[float, float]:
     for _ in range(PASSES):
         centred = signals - signals[kept].mean()
         middle = float(changes[kept].mean())
-        slope = float((centred * changes)[kept].sum() / max(float((centred[kept] ** 2).sum()), 1e-300))
+        slope = float((centred * changes)[kept].sum()) / max(float((centred[kept] ** 2).sum()), 1e-300)
         offset = middle - slope * float(signals[kept].mean())
         residual = np.abs(changes - offset - slope * signals)
         kept = residual <= MOVED * 1.4826 * float(np.median(residual))
