@@ -122,6 +122,24 @@ def test_frames_that_show_different_things_are_denoised_one_by_one(tmp_path: Pat
     assert seeing.shown == [[]] * 5
 
 
+@pytest.mark.parametrize("scene", [True, False])
+def test_all_frames_of_a_scene_have_the_scale_that_its_noise_is_given_on(tmp_path: Path, scene: bool) -> None:
+    """Something black and something white come into the picture, which the value range of a single frame follows."""
+    stack = np.tile(np.linspace(1000, 2000, 40).astype(np.uint16), (6, 40, 1))
+    stack[4:, :9, :9], stack[4:, :9, 20:29] = 0, 4000
+    greys: list[NDArray[np.floating]] = []
+
+    class Looking(Seeing):
+        def __call__(self, noisy: NDArray[np.floating], level: Any = None) -> Denoised:
+            greys.append(noisy[20])
+            return super().__call__(noisy, level)
+
+    sample = Sample(modality="XA", bits=12, shape=(40, 40), frames=6)
+    write(tmp_path / "run.dcm", sample, stack, **TIMED)
+    xd.denoise_file(tmp_path / "run.dcm", tmp_path / "out.dcm", model=Looking(scene=scene))
+    assert [np.array_equal(grey, greys[0]) for grey in greys] == [True] * 4 + [scene] * 2
+
+
 def test_a_stack_is_averaged_where_the_caller_says_so() -> None:
     stack = np.stack([np.full((8, 8), 10 * number, np.uint8) for number in range(6)])
     for temporal, expected in ((True, [[10, 20, 30, 40], [0, 20, 30, 40, 50]]), (False, [[], []])):

@@ -134,11 +134,14 @@ def _denoise(job: Job, reading: Future[_Source], writer: Pool) -> Future[Outcome
 def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
     denoiser, noise = source.options.denoiser, source.options.noise
     opening = list(islice(source.frames, READ_AHEAD))
+    scale, frames = opening[0].value_range, _released(opening, source.frames)
     if noise is None and len(opening) > 1:
-        noise = denoiser.noise_of_scene([radiograph.grey for radiograph in opening])
+        noise = denoiser.noise_of_scene([radiograph.with_value_range(*scale).grey for radiograph in opening])
+        if noise is not None:  # over the grey levels of the first frame, so all frames get its scale
+            frames = (radiograph.with_value_range(*scale) for radiograph in frames)
     together = noise is not None and len(opening) > 1 and source.options.averages(opening[0])
     listener = None if source.options.on_progress is None else partial(source.options.on_progress, job)
-    for radiograph, others in with_neighbours(_released(opening, source.frames), RADIUS if together else 0):
+    for radiograph, others in with_neighbours(frames, RADIUS if together else 0):
         start = time.perf_counter()
         with progress.listening(listener):
             alike = [other.grey for other in on_scale_of(radiograph, others)]
