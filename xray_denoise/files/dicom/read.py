@@ -234,14 +234,15 @@ def frame_count(header: Dataset) -> int:
 def is_timed(header: Dataset) -> bool:
     """Whether the frames are of one view, one after the other.
 
-    Then (0028,0009) *Frame Increment Pointer* names the time between frames (PS3.3 C.7.6.6 and C.7.6.5), and
-    (0018,1500) *Positioner Motion* is not DYNAMIC (PS3.3 C.8.7.5).
+    Then (0028,0009) *Frame Increment Pointer* names the time between frames (PS3.3 C.7.6.6 and C.7.6.5), and neither
+    (0018,1500) *Positioner Motion* (PS3.3 C.8.7.5) nor (0018,1134) *Table Motion* (PS3.3 C.8.7.4) is DYNAMIC.
     """
     facts = header[:PIXEL_GROUP]
     try:
         pointers = fact(facts, "FrameIncrementPointer")
         tags = set(pointers) if isinstance(pointers, Iterable) else {pointers}
-        return bool(tags & FRAME_TIMES) and fact(facts, "PositionerMotion") != "DYNAMIC"
+        moving = "DYNAMIC" in (fact(facts, "PositionerMotion"), fact(facts, "TableMotion"))
+        return bool(tags & FRAME_TIMES) and not moving
     except Exception:  # whatever pydicom raises for the values of a damaged file
         return False
 
