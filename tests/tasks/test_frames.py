@@ -17,7 +17,7 @@ from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.tasks.frames import on_scale_of, with_neighbours
+from xray_denoise.tasks.frames import with_neighbours
 
 
 class Seeing(Denoiser):
@@ -70,11 +70,12 @@ def test_frames_are_asked_for_only_as_far_as_they_are_needed() -> None:
     assert asked == [0, 1, 2]
 
 
-def test_neighbours_have_the_scale_of_the_frame() -> None:
-    frame = Radiograph(np.full((2, 3), 100, np.uint16), (0.0, 200.0))
-    other, small = (Radiograph(np.full(shape, 100, np.uint16), (50.0, 150.0)) for shape in ((2, 3), (2, 2)))
-    (same,) = on_scale_of(frame, [other, small])
-    assert (same.grey == frame.grey).all()
+def test_pages_of_another_size_are_no_neighbours(tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((8, 9 - page % 2), 20 * page + 20, np.uint8)) for page in range(5)]
+    pages[0].save(tmp_path / "in.tif", save_all=True, append_images=pages[1:])
+    seeing = Seeing()
+    xd.denoise_file(tmp_path / "in.tif", tmp_path / "out.tif", model=seeing, temporal="on")
+    assert seeing.shown[:3] == [[60, 100], [80], [20, 100]]
 
 
 def dicom(path: Path, frames: int, **attributes: Any) -> Path:
@@ -123,8 +124,19 @@ def test_frames_that_show_different_things_are_denoised_one_by_one(tmp_path: Pat
     assert seeing.shown == [[]] * 5
 
 
-@pytest.mark.parametrize("scene", [True, False])
-def test_all_frames_of_a_scene_have_the_scale_that_its_noise_is_given_on(tmp_path: Path, scene: bool) -> None:
+@pytest.mark.parametrize(
+    ("scene", "given", "temporal", "same"),
+    [
+        (True, None, "auto", True),
+        (True, None, "off", True),
+        (False, None, "auto", False),
+        (False, NoiseLevel(1.5, 2), "auto", True),
+        (False, NoiseLevel(1.5, 2), "off", False),
+    ],
+)
+def test_all_frames_of_a_scene_have_the_scale_that_its_noise_is_given_on(
+    tmp_path: Path, scene: bool, given: NoiseLevel | None, temporal: Any, same: bool
+) -> None:
     """Something black and something white come into the picture, which the value range of a single frame follows."""
     stack = np.tile(np.linspace(1000, 2000, 40).astype(np.uint16), (6, 40, 1))
     stack[4:, :9, :9], stack[4:, :9, 20:29] = 0, 4000
@@ -137,8 +149,14 @@ def test_all_frames_of_a_scene_have_the_scale_that_its_noise_is_given_on(tmp_pat
 
     sample = Sample(modality="XA", bits=12, shape=(40, 40), frames=6)
     write(tmp_path / "run.dcm", sample, stack, **TIMED)
-    xd.denoise_file(tmp_path / "run.dcm", tmp_path / "out.dcm", model=Looking(scene=scene))
-    assert [np.array_equal(grey, greys[0]) for grey in greys] == [True] * 4 + [scene] * 2
+    xd.denoise_file(
+        tmp_path / "run.dcm",
+        tmp_path / "out.dcm",
+        model=Looking(scene=scene),
+        profile_or_level=given,
+        temporal=temporal,
+    )
+    assert [np.array_equal(grey, greys[0]) for grey in greys] == [True] * 4 + [same] * 2
 
 
 def test_a_stack_is_averaged_where_the_caller_says_so() -> None:

@@ -22,7 +22,7 @@ from xray_denoise.physics.frame_average import RADIUS
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Column, Row, Table
 from xray_denoise.tasks.batch import READ_AHEAD
-from xray_denoise.tasks.frames import on_scale_of, with_neighbours
+from xray_denoise.tasks.frames import with_neighbours
 
 MOST_FRAMES = 32
 """Of a run, its first ones."""
@@ -46,14 +46,14 @@ def real_files(denoise: Denoiser, paths: Sequence[Path]) -> Table:
     rows = []
     for number, path in enumerate(paths, start=1):
         shares, before, after = [], [], []
-        radiographs = list(islice(files.read_frames(path), MOST_FRAMES))
+        read = list(islice(files.read_frames(path), MOST_FRAMES))
+        radiographs = [radiograph.with_value_range(*read[0].value_range) for radiograph in read]
         opening = [radiograph.grey for radiograph in radiographs[:READ_AHEAD]]
         noise = denoise.noise_of_scene(opening) if len(opening) > 1 else None
         averaged = noise is not None and files.is_timed(radiographs[0])
         for radiograph, others in with_neighbours(radiographs, RADIUS if averaged else 0):
             before.append(radiograph.grey)
-            alike = [other.grey for other in on_scale_of(radiograph, others)]
-            after.append(denoise.denoise_frame(before[-1], noise, alike).image)
+            after.append(denoise.denoise_frame(before[-1], noise, [other.grey for other in others]).image)
             padding = radiograph.padding
             shares.append(shares_removed(before[-1], after[-1], None if padding is None else ~padding))
         pooled = np.concatenate(shares)

@@ -28,7 +28,7 @@ from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.decision import Decision, decide, examine
 from xray_denoise.tasks.fingerprint import Fingerprint, fingerprint
-from xray_denoise.tasks.frames import on_scale_of, with_neighbours
+from xray_denoise.tasks.frames import with_neighbours
 from xray_denoise.tasks.jobs import Job
 from xray_denoise.tasks.manifest import Entry
 from xray_denoise.tasks.options import Options
@@ -132,19 +132,21 @@ def _denoise(job: Job, reading: Future[_Source], writer: Pool) -> Future[Outcome
 
 
 def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
-    denoiser, noise = source.options.denoiser, source.options.noise
+    denoiser, options = source.options.denoiser, source.options
     opening = list(islice(source.frames, READ_AHEAD))
-    scale, frames = opening[0].value_range, _released(opening, source.frames)
-    if noise is None and len(opening) > 1:
-        noise = denoiser.noise_of_scene([radiograph.with_value_range(*scale).grey for radiograph in opening])
-        if noise is not None:  # over the grey levels of the first frame, so all frames get its scale
-            frames = (radiograph.with_value_range(*scale) for radiograph in frames)
-    together = noise is not None and len(opening) > 1 and source.options.averages(opening[0])
-    listener = None if source.options.on_progress is None else partial(source.options.on_progress, job)
+    scale, several, found = opening[0].value_range, len(opening) > 1, None
+    if several and options.noise is None:
+        found = denoiser.noise_of_scene([radiograph.with_value_range(*scale).grey for radiograph in opening])
+    noise = options.noise or found
+    together = several and noise is not None and options.averages(opening[0])
+    frames = _released(opening, source.frames)
+    if found is not None or together:  # the noise is told over grey levels, which must mean the same in all frames
+        frames = (radiograph.with_value_range(*scale) for radiograph in frames)
+    listener = None if options.on_progress is None else partial(options.on_progress, job)
     for radiograph, others in with_neighbours(frames, RADIUS if together else 0):
         start = time.perf_counter()
         with progress.listening(listener):
-            alike = [other.grey for other in on_scale_of(radiograph, others)]
+            alike = [other.grey for other in others if other.stored.shape == radiograph.stored.shape]
             result = denoiser.denoise_frame(radiograph.grey, noise, alike)
         listener = None
         yield _Denoised(radiograph, result, time.perf_counter() - start)

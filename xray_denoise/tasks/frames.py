@@ -23,10 +23,3 @@ def with_neighbours(
         yield frame, [*before, *after]
         before.append(frame)
         after.extend(islice(coming, 1))
-
-
-def on_scale_of(frame: Radiograph, others: Iterable[Radiograph]) -> Iterator[Radiograph]:
-    """The others of the size of the frame, with its value range, so that their grey levels compare."""
-    for other in others:
-        if other.stored.shape == frame.stored.shape:
-            yield other.with_value_range(*frame.value_range)
