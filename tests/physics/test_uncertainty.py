@@ -94,9 +94,9 @@ def test_scores_are_errors_over_deviation() -> None:
 
 
 def test_json_is_read_back_and_what_is_none_is_refused() -> None:
-    table = UncertaintyTable.calibrated(images(), "ab" * 32)
+    table = UncertaintyTable.calibrated(images(), "ab" * 32, "white")
     again = UncertaintyTable.from_json(table.to_json())
-    assert again.weights_sha256 == "ab" * 32
+    assert (again.weights_sha256, again.part) == ("ab" * 32, "white")
     np.testing.assert_allclose(again.factors, table.factors, rtol=1e-3)
     assert again.to_json() == table.to_json()
     for text in ("", "[]", "{}", table.to_json().replace("0.03,", "0.04,"), table.to_json().replace("[[", "[[-")):

@@ -71,7 +71,7 @@ def calibrate(denoiser: Denoiser, images: Sequence[Grey]) -> UncertaintyTable:
             _, _, profile = known[(7 * number + len(known) // CELLS_EACH * turn) % len(known)]
             rng = np.random.default_rng((number, turn))
             found.append(_scored(denoiser, clean, profile, rng))
-    return UncertaintyTable.calibrated(found, denoiser.weights_sha256)
+    return UncertaintyTable.calibrated(found, denoiser.weights_sha256, denoiser.part)
 
 
 def coverage(denoiser: Denoiser, table: UncertaintyTable, images: Sequence[Grey]) -> Table:
@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.what == "calibrate":
         write_bytes(calibrate(denoiser, images).to_json().encode(), given.output or beside)
         return
-    table = weights.uncertainty(denoiser.weights_sha256, denoiser.name, given.output or beside)
+    table = weights.uncertainty(denoiser.weights_sha256, denoiser.part, denoiser.name, given.output or beside)
     sys.stdout.write(
         layout.markdown(layout.Report(f"Uncertainty of {given.model}", (), (coverage(denoiser, table, images),)))
     )

@@ -31,7 +31,7 @@ from xray_denoise.scale import MID_GREY
 
 Values = NDArray[np.float64]
 
-FORMAT = "xray-denoise uncertainty, version 1"
+FORMAT = "xray-denoise uncertainty, version 2"
 COVERAGE = 0.9
 BLUR = 1.0
 """Deviation of the Gaussian before the gradient is taken, pixels."""
@@ -75,6 +75,8 @@ class UncertaintyTable:
     """Of the weights that it was measured with, hexadecimal."""
     factors: Values
     """(len(LEVELS), len(COLOURS), len(GRADIENTS) + 1), half width over deviation."""
+    part: str = ""
+    """The part of the network in the weights, empty for all of it."""
 
     def __post_init__(self) -> None:
         if self.factors.shape != (len(LEVELS), len(COLOURS), len(GRADIENTS) + 1):
@@ -83,7 +85,7 @@ class UncertaintyTable:
             raise ValueError("the factors of uncertainty must be positive")
 
     @classmethod
-    def calibrated(cls, images: Sequence[Scored], weights_sha256: str) -> Self:
+    def calibrated(cls, images: Sequence[Scored], weights_sha256: str, part: str = "") -> Self:
         """The table of images whose noise-free versions are known; a node that none is near takes its neighbour's."""
         shape = (len(LEVELS), len(COLOURS), len(GRADIENTS) + 1)
         factors = np.full(shape, np.nan)
@@ -95,7 +97,7 @@ class UncertaintyTable:
                 if weight[level, colour] > 0
             ]
             factors[level, colour, kind] = _quantile(near)
-        return cls(weights_sha256, _filled(factors))
+        return cls(weights_sha256, _filled(factors), part)
 
     def half_width(self, denoised: NDArray[np.floating], profile: NoiseProfile) -> NDArray[np.float32]:
         """(H, W), half widths in grey levels of the intervals around a denoised image, (H, W), grey levels."""
@@ -109,6 +111,7 @@ class UncertaintyTable:
         parts: dict[str, Any] = {
             "format": FORMAT,
             "weights_sha256": self.weights_sha256,
+            "part": self.part,
             "coverage": COVERAGE,
             "levels": LEVELS,
             "colours": COLOURS,
@@ -131,7 +134,8 @@ class UncertaintyTable:
         nodes = (content.get("levels"), content.get("colours"), content.get("gradients"))
         if nodes != (list(LEVELS), list(COLOURS), list(GRADIENTS)):
             raise ValueError("a table of uncertainty with other nodes")
-        return cls(str(content.get("weights_sha256")), np.asarray(content.get("factors"), dtype=np.float64))
+        factors = np.asarray(content.get("factors"), dtype=np.float64)
+        return cls(str(content.get("weights_sha256")), factors, str(content.get("part")))
 
 
 def scored(

@@ -81,6 +81,7 @@ class DenoiserInfo:
     device: str
     settings: str
     training: str
+    part: str = ""
     version: str = __version__
 
 
@@ -99,6 +100,11 @@ class RemoteDenoiser(Denoiser):
     def weights_sha256(self) -> str:
         """See `Denoiser`."""
         return self._info.weights_sha256
+
+    @property
+    def part(self) -> str:
+        """See `Denoiser`."""
+        return self._info.part
 
     @property
     def arithmetic(self) -> str:
@@ -155,6 +161,7 @@ def info_of(denoiser: Denoiser) -> DenoiserInfo:
         denoiser.device,
         denoiser.settings,
         denoiser.training,
+        denoiser.part,
     )
 
 
