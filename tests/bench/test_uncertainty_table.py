@@ -33,7 +33,7 @@ class Halving(Denoiser):
 
 @pytest.fixture(scope="module")
 def clean() -> NDArray[np.float32]:
-    """A phantom, half of it behind a plate, whose edge has the steepest class of pixels; the corner has the smoothest."""
+    """A phantom, half behind a plate, whose edge has the steepest class of pixels; the corner has the smoothest."""
     phantom = chest_phantom(SIDE, rng=np.random.default_rng(0), mottle=False)
     phantom[:, SIDE // 2 :] += 100
     phantom[:CORNER, :CORNER] = 50
