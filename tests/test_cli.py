@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from xray_denoise import files
 from xray_denoise.cli import app
-from xray_denoise.cli.app import one_line
+from xray_denoise.cli.terminal import one_line
 from xray_denoise.physics.noise import NoiseLevel
 
 EXECUTABLE = Path(sys.executable).with_name("xray-denoise")

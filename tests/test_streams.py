@@ -282,7 +282,7 @@ def test_commands_with_many_options_have_them_in_groups(here: Path, command: str
 def test_of_several_processes_only_the_first_speaks(
     rank: str, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from xray_denoise.cli.app import complain, say
+    from xray_denoise.cli.terminal import complain, say
 
     monkeypatch.setenv("LOCAL_RANK", rank)
     say("lite:")
@@ -309,12 +309,11 @@ def test_shells_complete_the_names_of_models(line: str, there: set[str], absent:
 
 
 def test_every_failure_names_its_file(here: Path) -> None:
-    """Two pages, of which a PNG file holds one: the error of the writer knows no path."""
-    page = Image.fromarray(np.full((20, 30), 90, np.uint8))
-    page.save(here / "in" / "run.tif", save_all=True, append_images=[page])
-    found = call("denoise", "in", "-o", "out", "--model", "tv", "--format", "png")
+    """A PNG of 16 bits that is called WebP would become one: the error of the writer knows no path."""
+    Image.fromarray(np.full((20, 30), 9000, np.uint16)).save(here / "in" / "run.webp", format="PNG")
+    found = call("denoise", "in", "-o", "out", "--model", "tv")
     assert found.exit_code == 1
-    assert "error: 4: in/run.tif: a PNG file holds one image" in found.stderr
+    assert "error: 4: in/run.webp: a WebP file holds 8 bits" in found.stderr
     (broken,) = (line for line in found.stderr.splitlines() if line.startswith("error: 3"))
     assert broken.count("2.png") == 1
 

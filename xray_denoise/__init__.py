@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from xray_denoise.tasks.arrays import denoise as denoise
     from xray_denoise.tasks.arrays import estimate_noise as estimate_noise
     from xray_denoise.tasks.arrays import estimate_profile as estimate_profile
-    from xray_denoise.tasks.denoise import Batch as Batch
     from xray_denoise.tasks.denoise import denoise_file as denoise_file
     from xray_denoise.tasks.denoise import denoise_files as denoise_files
+    from xray_denoise.tasks.denoise_run import Batch as Batch
     from xray_denoise.tasks.images import read as read
     from xray_denoise.tasks.images import write as write
     from xray_denoise.tasks.measure import Measurement as Measurement
@@ -56,7 +56,8 @@ _HOMES = {
     "radiograph": ("Radiograph",),
     "tasks.arrays": ("DenoisedArray", "denoise", "estimate_noise", "estimate_profile"),
     "tasks.outcome": ("Outcome",),
-    "tasks.denoise": ("Batch", "denoise_file", "denoise_files"),
+    "tasks.denoise": ("denoise_file", "denoise_files"),
+    "tasks.denoise_run": ("Batch",),
     "tasks.images": ("read", "write"),
     "tasks.measure": ("Measurement",),
     "tasks.measure_files": ("measure",),

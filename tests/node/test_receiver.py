@@ -35,6 +35,7 @@ from pynetdicom import AE, _config  # noqa: E402
 from pynetdicom.presentation import build_context  # noqa: E402
 
 from xray_denoise.node import receiver  # noqa: E402
+from xray_denoise.node.access import Allowed  # noqa: E402
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 HERE = "127.0.0.1"
@@ -116,11 +117,11 @@ def test_only_those_who_are_allowed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "@host", "AE@", "SEVENTEEN-LETTERS", "A\\B", "AE@no-such-host.invalid"])
 def test_who_is_nobody(text: str) -> None:
     with pytest.raises(UsageError):
-        receiver.Allowed.parse(text)
+        Allowed.parse(text)
 
 
 def test_a_name_is_looked_up_once() -> None:
-    allowed = receiver.Allowed.parse("XR1@localhost")
+    allowed = Allowed.parse("XR1@localhost")
     assert allowed.covers("127.0.0.1") or allowed.covers("::1")
     assert not allowed.covers("127.0.0.2")
 

@@ -6,6 +6,7 @@ import re
 import sys
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -197,6 +198,22 @@ def test_the_crop_holds_the_largest_change(
     assert columns.start <= spot[1] < columns.stop <= shape[1]
     assert columns.stop - columns.start == 768
     assert expected[1] in (None, columns.stop)
+
+
+def test_images_are_shown_as_they_are_displayed_and_compared_in_grey_levels() -> None:
+    shape = (1100, 900)
+    displayed = tuple(np.random.default_rng(seed).integers(0, 256, shape, np.uint8) for seed in range(2))
+    plain = pictures(Elements(page.html("t", facts=[], comparisons=[comparison("Image 1", shape)])))
+    shown = replace(comparison("Image 1", shape), displayed=displayed)
+    found = pictures(Elements(page.html("t", facts=[], comparisons=[shown])))
+    crop = page.most_changed(shown.before, shown.after, page.CROP)
+    assert (found["Image 1, before denoising"] == displayed[0][crop]).all()
+    assert (found["Image 1, after denoising"] == displayed[1][crop]).all()
+    assert (found["Image 1, residual"] == plain["Image 1, residual"]).all()
+    assert (found["Image 1, error"] == plain["Image 1, error"]).all()
+    whole = [found[f"Image 1, whole, {when} denoising"].mean() for when in ("before", "after")]
+    assert whole == pytest.approx([one.mean() for one in displayed], abs=0.5)
+    assert (found["Image 1, whole, after denoising"] != plain["Image 1, whole, after denoising"]).any()
 
 
 def test_a_page_keeps_to_its_bound() -> None:

@@ -1,10 +1,12 @@
 """Batches that meet each other, hostile manifests, huge files, and files of many frames."""
 
+import errno
 import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,14 @@ from PIL import Image
 from xray_denoise import files
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
+from xray_denoise.files import raster
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks.batch import run_jobs
+from xray_denoise.tasks.fingerprint import fingerprint
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Naming, plan_jobs
-from xray_denoise.tasks.manifest import LONGEST_LINE, Manifest, fingerprint
+from xray_denoise.tasks.line_file import LONGEST_LINE
+from xray_denoise.tasks.manifest import Manifest
 from xray_denoise.tasks.options import Options
 from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.overlap import ROOM, AbandonedError, Feed
@@ -279,7 +284,7 @@ def test_a_source_that_changes_while_it_is_read_fails(tmp_path: Path, monkeypatc
         os.utime(source, ns=(0, time.time_ns() + 10**9))
         return plain(descriptor)
 
-    monkeypatch.setattr("xray_denoise.tasks.manifest.os.fstat", later)
+    monkeypatch.setattr("xray_denoise.tasks.fingerprint.os.fstat", later)
     with pytest.raises(Exception, match="changed while it was read"):
         fingerprint(source)
 
@@ -335,10 +340,16 @@ def test_a_file_of_many_frames_that_breaks_in_the_middle_leaves_nothing(tmp_path
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b.png", MANIFEST_NAME]
 
 
-def test_a_writer_that_fails_stops_the_frames(tmp_path: Path) -> None:
-    """A PNG holds one image: the other eleven frames are not denoised for nothing, and nobody waits for ever."""
+def test_a_writer_that_fails_stops_the_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other frames are not denoised for nothing, and nobody waits for ever."""
+
+    def full(pages: Iterable[object], *_: object) -> None:
+        list(islice(pages, 3))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(raster, "write_tiff", full)
     pages(tmp_path / "in.tif", 200)
-    jobs, _ = plan_jobs([tmp_path / "in.tif"], tmp_path / "out.png")
+    jobs, _ = plan_jobs([tmp_path / "in.tif"], tmp_path / "out.tif")
     seen: list[int] = []
 
     class Counting(Lower):
@@ -347,7 +358,7 @@ def test_a_writer_that_fails_stops_the_frames(tmp_path: Path) -> None:
             return super().__call__(noisy, level)
 
     (failed,) = run_jobs(jobs, Options(Counting()))
-    assert "holds one image" in failed.error
+    assert "No space left" in failed.error
     assert len(seen) < 20
 
 

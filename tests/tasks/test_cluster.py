@@ -21,10 +21,11 @@ from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.extras import is_installed
 from xray_denoise.physics.noise import NoiseLevel
-from xray_denoise.tasks import cluster, denoise_log
-from xray_denoise.tasks.cluster import LOCAL_ENVIRONMENT, RAY_ENVIRONMENT, RemoteDenoiser, RemoteWorker, SerialDenoiser
+from xray_denoise.tasks import denoise_log
+from xray_denoise.tasks.cluster_worker import RemoteDenoiser, RemoteWorker, SerialDenoiser, info_of
 from xray_denoise.tasks.jobs import plan_jobs
 from xray_denoise.tasks.manifest import entries_of
+from xray_denoise.tasks.ray_connection import LOCAL_ENVIRONMENT, OBJECT_STORE, RAY_ENVIRONMENT
 
 DEADLY = 250
 """Grey level of an image that kills the process that denoises it."""
@@ -81,7 +82,7 @@ def two_nodes() -> Iterator[Any]:
 
         cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import it
 
-        bare = {"num_cpus": 1, "object_store_memory": cluster.OBJECT_STORE, "include_log_monitor": False}
+        bare = {"num_cpus": 1, "object_store_memory": OBJECT_STORE, "include_log_monitor": False}
         nodes = Cluster(initialize_head=True, head_node_args={**bare, "include_dashboard": False, "no_monitor": True})
         try:
             nodes.second = nodes.add_node(**bare)
@@ -144,7 +145,7 @@ def started(folder: Path, part: str, seconds: float = 0.0, **options: Any) -> Re
     """A worker in this process."""
     worker = RemoteWorker(lambda: Lower(seconds), None, None, str(Path.cwd()))
     folder.mkdir(exist_ok=True)
-    assert worker.start(options, folder, part) == cluster.info_of(Lower())
+    assert worker.start(options, folder, part) == info_of(Lower())
     return worker
 
 
@@ -172,7 +173,7 @@ def test_a_worker_passes_on_all_that_a_denoiser_can() -> None:
     public = {name for name in vars(Denoiser) if not name.startswith("_")}
     assert public <= set(vars(SerialDenoiser)) | set(vars(RemoteDenoiser))
     told = SerialDenoiser(Lower())
-    assert cluster.info_of(told) == cluster.info_of(Lower())
+    assert info_of(told) == info_of(Lower())
     assert told(np.full((4, 4), 90.0)).removed.max() == 10
 
 
@@ -201,7 +202,7 @@ def test_without_ray_the_hint_says_what_to_install(tmp_path: Path, monkeypatch: 
 def test_what_a_cluster_cannot_do_is_refused(
     tmp_path: Path, arguments: dict[str, Any], option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "require", lambda *_: None)
+    monkeypatch.setattr("xray_denoise.tasks.cluster.require", lambda *_: None)
     with pytest.raises(UsageError) as caught:
         denoise_files(pictures(tmp_path / "in", 1), tmp_path / "out", model="tv", cluster="local", **arguments)
     assert caught.value.option == option

@@ -16,9 +16,10 @@ from xray_denoise.cli.training import _Clock, _command
 from xray_denoise.errors import TrainingError, UsageError
 from xray_denoise.nets.blind import DenoisingNet
 from xray_denoise.tasks import continued, train
+from xray_denoise.tasks.train_plan import Plan
 from xray_denoise.training import detector
 from xray_denoise.training.detector import DetectorRange
-from xray_denoise.training.loop import Training
+from xray_denoise.training.loop import Limits, Training
 from xray_denoise.training.patches import NoiseRange, WideRange
 from xray_denoise.training.presets import PRESETS
 from xray_denoise.training.validation import Validation
@@ -64,7 +65,7 @@ def test_everything_is_taken_over_and_the_result_has_a_name_and_a_verdict(here: 
 def test_weights_are_chosen_under_the_noise_that_is_trained_on(here: Path) -> None:
     """A network that returns its input has the PSNR of the noise: 25, 35 or 45 photons per grey level, 2 or less."""
     config = dataclasses.replace(PRESETS["fast"], patch=32, noise=NoiseRange((20, 50), (0, 2)))
-    plan = train.Plan(here / "data", here / "run", "lite", config, init="small.safetensors", device="cpu")
+    plan = Plan(here / "data", here / "run", "lite", config, init="small.safetensors", device="cpu")
     session = train.start(plan)
     validation = train._validation(session.held_out, session.plan)
     (case,) = validation.cases
@@ -75,7 +76,7 @@ def test_weights_are_chosen_under_the_noise_that_is_trained_on(here: Path) -> No
 
 def test_a_training_is_continued_from_its_model_and_with_its_images_only(here: Path) -> None:
     config = dataclasses.replace(PRESETS["fast"], patch=32)
-    plan = train.Plan(here / "data", here / "run", "lite", config, init="small.safetensors", device="cpu")
+    plan = Plan(here / "data", here / "run", "lite", config, init="small.safetensors", device="cpu")
     session = train.start(plan)
     (here / "run" / continued.FILE_NAME).rename(here / "kept.pt")
     session.training._save()
@@ -105,7 +106,7 @@ def test_the_card_names_files_without_their_folders(here: Path) -> None:
         (here / f"small.{suffix}").rename(here / "models" / f"small.{suffix}")
     model = here / "models" / "small.safetensors"
     config = dataclasses.replace(PRESETS["fast"], patch=32)
-    plan = train.Plan(here / "data", here / "run", "lite", config, init=str(model), teacher=str(model), device="cpu")
+    plan = Plan(here / "data", here / "run", "lite", config, init=str(model), teacher=str(model), device="cpu")
     plan = dataclasses.replace(plan, init_options={})
     line = _command(plan, "fast", None)
     assert "--init small.safetensors --teacher small.safetensors" in line
@@ -165,7 +166,7 @@ def test_the_default_model_can_be_trained_on(here: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(detector, "PHANTOM_SIZE", 64)
     monkeypatch.setattr(train, "DetectorSource", partial(detector.DetectorSource, phantoms=1))
     config = PRESETS["fast"]
-    plan = train.Plan(here / "data", here / "run", "profile-pair", config, init="x-profile", device="cpu")
+    plan = Plan(here / "data", here / "run", "profile-pair", config, init="x-profile", device="cpu")
     with pytest.raises(UsageError, match="trained on the noise of detectors"):
         train.start(plan)
     plan = dataclasses.replace(plan, config=dataclasses.replace(config, patch=32, noise=DetectorRange()))
@@ -224,7 +225,7 @@ def test_time_left_is_that_of_the_steps_or_of_the_clock(monkeypatch: pytest.Monk
     class Running:
         seconds, step = 100.0, 10
         config = PRESETS["fast"]
-        limits = train.Limits(max_seconds=500)
+        limits = Limits(max_seconds=500)
 
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
@@ -232,5 +233,5 @@ def test_time_left_is_that_of_the_steps_or_of_the_clock(monkeypatch: pytest.Monk
     clock = _Clock(running)  # type: ignore[arg-type]
     running.seconds, running.step, now[0] = 150.0, 20, 1100.0
     assert clock.left() == pytest.approx(700), "350 s of training, of which half again goes to validation"
-    running.limits = train.Limits()
+    running.limits = Limits()
     assert clock.left() == pytest.approx((20_000 - 20) * 10), "10 steps took 100 s"

@@ -1,16 +1,22 @@
 """`denoise_files`: what its arguments may be, and how a run ends."""
 
 import json
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
+from numpy.typing import NDArray
 
 import xray_denoise as xd
-from xray_denoise import nets
+from tests import synthetic_dicom
+from xray_denoise import denoisers, nets
 from xray_denoise.denoisers.blind import BlindDenoiser
 from xray_denoise.errors import UnwritableFileError, UsageError
+from xray_denoise.physics.profile import Noise
 from xray_denoise.tasks.jobs import MANIFEST_NAME
 
 
@@ -71,6 +77,27 @@ def test_a_log_never_takes_the_place_of_the_record(study: Path, tmp_path: Path, 
         xd.denoise_files(source, target, model="noisy", existing="overwrite", log=log)
     assert caught.value.option == "log"
     assert (out / MANIFEST_NAME).read_bytes() == record
+
+
+def test_the_log_has_the_time_at_which_a_file_was_finished(study: Path, tmp_path: Path) -> None:
+    """Not that of its line, which waits for the next file to be denoised."""
+    begun = []
+
+    class Slow(denoisers.Denoiser):
+        name = "slow"
+
+        def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> denoisers.Denoised:
+            while begun and not (tmp_path / "out" / "0.png").exists():
+                time.sleep(0.01)
+            begun.append(datetime.now().astimezone())
+            time.sleep(2 * (len(begun) == 2))
+            return denoisers.Denoised.of(noisy, noisy, level)
+
+    sources = [study / "0.png", study / "1.png"]
+    list(xd.denoise_files(sources, tmp_path / "out", model=Slow(), log=tmp_path / "log.jsonl"))
+    first, last = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    assert datetime.fromisoformat(first["time"]) < begun[1] + timedelta(seconds=1)
+    assert datetime.fromisoformat(last["time"]) > begun[1] + timedelta(seconds=1)
 
 
 def test_log_and_report_are_two_files(study: Path, tmp_path: Path) -> None:
@@ -136,6 +163,40 @@ def test_a_dry_run_looks_at_the_sources_as_the_run_does(study: Path, tmp_path: P
     assert [one.action for one in planned] == ["fail", "fail", "write"]
     assert [str(one.failure) for one in planned[:2]] == [one.error for one in done[:2]]
     assert [one.status for one in done] == ["failed", "failed", "written"]
+
+
+class _Unused(denoisers.Denoiser):
+    """Fails a test that denoises."""
+
+    name = "unused"
+
+    def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> denoisers.Denoised:
+        raise AssertionError(f"{noisy.shape} pixels of noise {level} are denoised for nothing")
+
+
+def _run_of_frames(folder: Path, kind: str) -> Path:
+    """A file of three frames: DICOM, TIFF with three directories, or TIFF with one."""
+    frames = np.full((3, 20, 30), 90, np.uint8)
+    if kind == "dicom":
+        return synthetic_dicom.write(folder / "run.dcm", synthetic_dicom.Sample("RF", frames=3))
+    tifffile.imwrite(folder / "run.tif", frames, photometric="minisblack", truncate=kind == "stack")
+    return folder / "run.tif"
+
+
+@pytest.mark.parametrize("kind", ["dicom", "pages", "stack"])
+@pytest.mark.parametrize("target", ["out.png", "out.webp", "results"])
+def test_many_frames_are_refused_for_a_picture_before_they_are_denoised(tmp_path: Path, kind: str, target: str) -> None:
+    """A dry run says so too, in the same words; a TIFF file takes them all."""
+    source = _run_of_frames(tmp_path, kind)
+    file_format: Any = "png" if target == "results" else None
+    (planned,) = xd.denoise_files(source, tmp_path / target, model=_Unused(), file_format=file_format).preview()
+    (failed,) = xd.denoise_files(source, tmp_path / target, model=_Unused(), file_format=file_format)
+    assert (planned.action, failed.status) == ("fail", "failed")
+    kind = "WEBP" if target == "out.webp" else "PNG"
+    assert str(planned.failure) == failed.error == f"{source} has 3 frames, and a {kind} file holds one image"
+    (planned,) = xd.denoise_files(source, tmp_path / "out.tif", model="noisy").preview()
+    (done,) = xd.denoise_files(source, tmp_path / "out.tif", model="noisy")
+    assert (planned.action, done.status, done.frames) == ("write", "written", 3)
 
 
 def test_a_picture_without_an_ending_stays_one(study: Path, tmp_path: Path) -> None:

@@ -1,15 +1,20 @@
 """`denoise --report`: one page of the run, which tells nothing about whose images they are unless asked to."""
 
+import base64
+import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from tests import synthetic_dicom
 from xray_denoise import denoise_files, denoisers, files
 from xray_denoise.cli import app
 from xray_denoise.errors import ExistingFileError, XrayDenoiseError
@@ -99,6 +104,41 @@ def test_the_page_shows_grey_levels_before_and_after(here: Path, monkeypatch: py
     assert (one.before == files.read(here / "in.dcm", value_range=(0, 4095)).grey).all()
     assert (one.after == files.read(here / "out.dcm", value_range=(0, 4095)).grey).all()
     assert np.corrcoef(one.before.ravel(), grey.ravel())[0, 1] > 0.99
+
+
+def _shown(path: Path) -> list[np.ndarray[Any, Any]]:
+    """The pictures of a page: before, after and residual of each image."""
+    found = re.findall(r"data:image/png;base64,([^\"]+)", path.read_text())
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in found]
+
+
+def test_a_dicom_image_is_shown_in_the_window_of_its_file(here: Path) -> None:
+    """Before and after as a viewer shows them, the residual in grey levels as without a window."""
+    stored = np.random.default_rng(0).integers(1000, 3000, (1, 40, 30)).astype(np.uint16)
+    window = {"WindowCenter": "2000.5", "WindowWidth": "501"}
+    synthetic_dicom.write(here / "in.dcm", synthetic_dicom.Sample(), stored, **window)
+    assert call("in.dcm", "-o", "out.dcm", "--report", "window.html").exit_code == 0
+    before, after, residual = _shown(here / "window.html")
+    for shown, name in ((before, "in"), (after, "out")):
+        files.write(files.read(here / f"{name}.dcm"), here / f"{name}.png")
+        assert (shown == np.asarray(Image.open(here / f"{name}.png"))).all()
+    assert 0.6 < np.mean((before == 0) | (before == 255)) < 0.9  # three quarters are outside
+    assert "Shown in" in (here / "window.html").read_text()
+
+    synthetic_dicom.write(here / "in.dcm", synthetic_dicom.Sample(), stored, WindowCenter=None, WindowWidth=None)
+    assert call("in.dcm", "-o", "plain.dcm", "--report", "plain.html").exit_code == 0
+    assert (_shown(here / "plain.html")[2] == residual).all()
+    assert (_shown(here / "plain.html")[0] == np.rint(files.read(here / "in.dcm").grey.clip(0, 255))).all()
+    assert "Shown in" not in (here / "plain.html").read_text()
+
+
+def test_a_window_that_is_damaged_costs_no_page(here: Path) -> None:
+    synthetic_dicom.write(here / "in.dcm", synthetic_dicom.Sample())
+    content = (here / "in.dcm").read_bytes()
+    center = content.index(b"\x28\x00\x50\x10DS") + 8
+    (here / "in.dcm").write_bytes(content[:center] + b"inf " + content[center + 4 :])
+    assert call("in.dcm", "-o", "out.dcm", "--report", "r.html").exit_code == 0
+    assert (_shown(here / "r.html")[0] == np.rint(files.read(here / "in.dcm").grey.clip(0, 255))).all()
 
 
 def test_an_existing_page_follows_existing(here: Path) -> None:

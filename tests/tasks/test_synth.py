@@ -16,9 +16,9 @@ from xray_denoise.physics.metrics import psnr
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.scale import MID_GREY
-from xray_denoise.tasks import synth
+from xray_denoise.tasks import synth, synth_noise
 
-LEVEL = synth.LevelNoise((0.6, 0.6), (10, 10))
+LEVEL = synth_noise.LevelNoise((0.6, 0.6), (10, 10))
 
 
 def written(subjects: Iterable[synth.Subject], recipe: synth.Recipe, output: Path) -> list[synth.Exposure]:
@@ -45,7 +45,7 @@ def test_a_seed_repeats_the_files_and_another_does_not(tmp_path: Path) -> None:
         list(
             synth.synthesise(
                 synth.phantoms(64, 2, seed),
-                synth.Recipe(synth.LevelNoise((0.4, 1.9), (0, 20))),
+                synth.Recipe(synth_noise.LevelNoise((0.4, 1.9), (0, 20))),
                 tmp_path / folder,
             )
         )
@@ -75,7 +75,7 @@ def test_formats_and_depths(tmp_path: Path, file_format: synth.Format, bits: int
 
 def test_own_radiographs(tmp_path: Path) -> None:
     Image.fromarray(np.full((32, 32), 128, np.uint8)).save(tmp_path / "flat.png")
-    recipe = synth.Recipe(synth.LevelNoise((0.5, 0.5), (0, 0)), save_clean=False)
+    recipe = synth.Recipe(synth_noise.LevelNoise((0.5, 0.5), (0, 0)), save_clean=False)
     subjects, _ = synth.radiographs([tmp_path / "flat.png"], tmp_path / "out")
     (exposure,) = written(subjects, recipe, tmp_path / "out")
     assert exposure.clean is None
@@ -86,7 +86,7 @@ def test_own_radiographs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_detector_writes_its_noise_and_the_profile_of_it(tmp_path: Path, name: str) -> None:
-    recipe = synth.Recipe(synth.DetectorNoise(name, 3.0))
+    recipe = synth.Recipe(synth_noise.DetectorNoise(name, 3.0))
     (exposure,) = written(synth.phantoms(128, 1, 4), recipe, tmp_path)
     stem = f"phantom-4_{name}_std3_seed4"
     assert exposure.noisy.name == f"{stem}_noisy.png"
@@ -103,7 +103,7 @@ def test_a_detector_writes_its_noise_and_the_profile_of_it(tmp_path: Path, name:
 def test_the_written_noise_is_that_of_the_written_profile(tmp_path: Path, bits: int) -> None:
     """A flat field of 512x512; the deviation is known to sqrt(mean(S^2) / 2 N), here 0.3 %, times five."""
     flat = synth.Subject(Path("flat"), lambda: np.full((512, 512), 128.0, np.float32), (0,))
-    recipe = synth.Recipe(synth.DetectorNoise("csi", 1.0), bits=bits, format="tiff")
+    recipe = synth.Recipe(synth_noise.DetectorNoise("csi", 1.0), bits=bits, format="tiff")
     (exposure,) = written(iter([flat]), recipe, tmp_path)
     assert exposure.profile
     assert exposure.clean
@@ -117,27 +117,27 @@ def test_the_written_noise_is_that_of_the_written_profile(tmp_path: Path, bits: 
 def test_a_profile_from_a_file_is_drawn_and_scaled(tmp_path: Path) -> None:
     kernel = np.array([[0.6, 0.0, 0.8]])
     write_profile(NoiseProfile(np.array([0.0, 255.0]), np.array([2.0, 2.0]), kernel), tmp_path / "mine.json")
-    noise = synth.profile_noise(tmp_path / "mine.json", 5.0)
+    noise = synth_noise.profile_noise(tmp_path / "mine.json", 5.0)
     flat = synth.Subject(Path("flat"), lambda: np.full((256, 256), 128.0, np.float32), (7,))
     (exposure,) = written(iter([flat]), synth.Recipe(noise, bits=16), tmp_path / "out")
     assert exposure.noisy.name == "flat_mine_std5_seed7_noisy.png"
     noisy = files.read(exposure.noisy, value_range=(0, 65535)).grey - 128
     assert noisy.std() == pytest.approx(5.0, rel=0.03)
     assert (noisy[:, 2:] * noisy[:, :-2]).mean() == pytest.approx(25 * 0.48, rel=0.05)
-    unscaled = synth.profile_noise(tmp_path / "mine.json", None)
+    unscaled = synth_noise.profile_noise(tmp_path / "mine.json", None)
     assert unscaled.profile.deviation_at(MID_GREY) == 2
 
 
 def test_a_profile_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     write_profile(NoiseProfile.white(0.0), tmp_path / "none.json")
     with pytest.raises(UsageError, match="no noise at mid-grey"):
-        synth.profile_noise(tmp_path / "none.json", 2.0)
+        synth_noise.profile_noise(tmp_path / "none.json", 2.0)
     with pytest.raises(UnreadableFileError, match="missing"):
-        synth.profile_noise(tmp_path / "missing.json", None)
+        synth_noise.profile_noise(tmp_path / "missing.json", None)
 
 
 def test_detectors_write_over_nothing(tmp_path: Path) -> None:
-    recipe = synth.Recipe(synth.DetectorNoise("cr", 2.0))
+    recipe = synth.Recipe(synth_noise.DetectorNoise("cr", 2.0))
     for _ in range(2):
         (exposure,) = written(synth.phantoms(64, 1, 0), recipe, tmp_path)
     assert len((tmp_path / synth.MANIFEST).read_text().splitlines()) == 1
@@ -157,7 +157,7 @@ def test_one_seed_is_one_exposure_of_a_detector_whatever_the_depth(tmp_path: Pat
     exact = Radiograph.from_grey(grey, bits=8).grey
     for bits in (8, 16):
         subject = synth.Subject(Path("own"), lambda: exact, (3,))
-        recipe = synth.Recipe(synth.DetectorNoise("csi", 2.0), bits=bits)
+        recipe = synth.Recipe(synth_noise.DetectorNoise("csi", 2.0), bits=bits)
         (exposure,) = written(iter([subject]), recipe, tmp_path / str(bits))
         shown.append(files.read(exposure.noisy, value_range=(0, 2**bits - 1)).grey)
     assert np.abs(shown[0] - shown[1]).max() < 0.51
@@ -195,7 +195,9 @@ def test_exposures_differ_by_seed_and_by_image_and_by_nothing_else(tmp_path: Pat
 
     def noise(inputs: list[Path], folder: str, **options: int) -> list[np.ndarray]:
         subjects, _ = synth.radiographs(inputs, tmp_path / folder, **options)
-        exposures = written(subjects, synth.Recipe(synth.LevelNoise((1e6, 1e6), (10, 10)), bits=16), tmp_path / folder)
+        exposures = written(
+            subjects, synth.Recipe(synth_noise.LevelNoise((1e6, 1e6), (10, 10)), bits=16), tmp_path / folder
+        )
         return [files.read(one.noisy, value_range=(0, 65535)).grey - 100 for one in exposures]
 
     alone, together = noise(paths[1:], "a"), noise(paths, "b")

@@ -18,7 +18,8 @@ from xray_denoise.cli import app
 from xray_denoise.cli.train import NETS
 from xray_denoise.errors import CannotRunError, TrainingError, UsageError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
-from xray_denoise.tasks import train
+from xray_denoise.tasks import train, train_fabric
+from xray_denoise.tasks.train_plan import Plan
 from xray_denoise.training import checkpoint
 from xray_denoise.training.images import training_images
 from xray_denoise.training.loop import Training
@@ -161,7 +162,7 @@ def test_the_help_names_every_network() -> None:
 
 def test_the_group_of_processes_is_left_after_an_error_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = []
-    monkeypatch.setattr(train, "leave_process_group", lambda: left.append(1))
+    monkeypatch.setattr(train_fabric, "leave_process_group", lambda: left.append(1))
     words = ["train", str(data), "-o", str(data / "run"), "--nets", "lite", "--device", "cpu"]
     outcome = CliRunner().invoke(app, words)  # patches of 128x128 pixels of images of 64x64
     assert outcome.exit_code == 2
@@ -189,14 +190,14 @@ def test_patients_are_not_split(data: Path) -> None:
 
 def test_a_checkpoint_is_not_started_over_and_small_images_are_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="smaller than the 128x128"):
-        train.start(train.Plan(data, tmp_path / "run", "lite", PRESETS["fast"]))
+        train.start(Plan(data, tmp_path / "run", "lite", PRESETS["fast"]))
     (tmp_path / "run" / checkpoint.FILE_NAME).write_bytes(b"")
     with pytest.raises(UsageError, match="holds a training"):
-        train.start(train.Plan(data, tmp_path / "run", "lite", PRESETS["fast"]))
+        train.start(Plan(data, tmp_path / "run", "lite", PRESETS["fast"]))
 
 
 def test_what_cannot_be_taken_up_is_refused(data: Path, tmp_path: Path) -> None:
-    plan = train.Plan(data, tmp_path / "run", "lite", dataclasses.replace(PRESETS["fast"], patch=32))
+    plan = Plan(data, tmp_path / "run", "lite", dataclasses.replace(PRESETS["fast"], patch=32))
     with pytest.raises(UsageError, match="is a x-bdcnn"):
         train.start(dataclasses.replace(plan, init="x-bdcnn"))
     with pytest.raises(CannotRunError, match="no weights at"):

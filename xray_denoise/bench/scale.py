@@ -37,12 +37,15 @@ from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.reports.tables import Column, Report, Row, Table, markdown
 from xray_denoise.tasks.batch import run_jobs
-from xray_denoise.tasks.cluster import LOCAL, Cluster, DenoiserInfo, Done, on_cluster
+from xray_denoise.tasks.cluster import Cluster, on_cluster
+from xray_denoise.tasks.cluster_worker import DenoiserInfo, Done
+from xray_denoise.tasks.fingerprint import Fingerprint, fingerprint
 from xray_denoise.tasks.jobs import Job, plan_jobs
-from xray_denoise.tasks.manifest import Entry, Fingerprint, Manifest, fingerprint
+from xray_denoise.tasks.manifest import Entry, Manifest
 from xray_denoise.tasks.models import load
 from xray_denoise.tasks.options import Options
 from xray_denoise.tasks.outcome import Outcome
+from xray_denoise.tasks.ray_connection import LOCAL
 from xray_denoise.tasks.remarks import remarks_on
 
 ACTORS = 2

@@ -6,7 +6,7 @@ Heavy imports live inside the commands, so that `--help` answers at once.
 import atexit
 import gc
 
-from xray_denoise.cli.app import app, open_standard_streams
+from xray_denoise.cli.app import app
 from xray_denoise.cli.bench import bench
 from xray_denoise.cli.denoise import denoise
 from xray_denoise.cli.export import export
@@ -14,6 +14,7 @@ from xray_denoise.cli.info import info
 from xray_denoise.cli.measure import measure
 from xray_denoise.cli.serve import serve
 from xray_denoise.cli.synth import synth
+from xray_denoise.cli.terminal import open_standard_streams
 from xray_denoise.cli.train import train
 
 RARELY = (50_000, 20, 20)

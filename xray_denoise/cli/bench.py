@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from xray_denoise.cli.app import guarded, option, say
+from xray_denoise.cli.app import guarded, option
 from xray_denoise.cli.results import about, collected, confirmed, write_tables
+from xray_denoise.cli.terminal import say
 from xray_denoise.errors import ExistingFileError, UnwritableFileError, UsageError
 
 if TYPE_CHECKING:

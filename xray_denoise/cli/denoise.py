@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import guarded, one_line, pair, say
+from xray_denoise.cli.app import guarded, pair
 from xray_denoise.cli.completion import complete_model
 from xray_denoise.cli.outcomes import preview, run
+from xray_denoise.cli.terminal import one_line, say
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,6 +81,13 @@ def denoise(
             help="Also write 90 % intervals: half widths at every pixel (TIFF, stored values).",
         ),
     ] = False,
+    temporal: Annotated[
+        Literal["auto", "on", "off"],
+        typer.Option(
+            rich_help_panel=NOISE,
+            help="Average frames where nothing moves: of DICOM runs with a frame time (auto), of all runs, or never.",
+        ),
+    ] = "auto",
     file_format: Annotated[
         Literal["png", "tiff", "dcm"] | None,
         typer.Option(
@@ -194,6 +202,7 @@ def denoise(
         model=model,
         profile_or_level=_noise(eta, sigma, profile),
         strength=parsed_strength(strength),
+        temporal=temporal,
         value_range=None if value_range == "auto" else pair(value_range, "--range", example="0,4095"),
         file_format=file_format,
         suffix=suffix,

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from xray_denoise.cli.app import guarded, one_line, say
+from xray_denoise.cli.app import guarded
 from xray_denoise.cli.completion import complete_network
+from xray_denoise.cli.terminal import one_line, say
 
 
 @guarded

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import complain_of, guarded, libraries_muted, one_line, pair, say
+from xray_denoise.cli.app import complain_of, guarded, pair
+from xray_denoise.cli.terminal import libraries_muted, one_line, say
 from xray_denoise.errors import ExistingFileError, UsageError
 
 if TYPE_CHECKING:

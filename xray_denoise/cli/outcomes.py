@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from xray_denoise.cli.app import complain_of, counter, explain, give, libraries_muted, one_line, say, tell
+from xray_denoise.cli.app import complain_of
+from xray_denoise.cli.terminal import counter, explain, give, libraries_muted, one_line, say, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable

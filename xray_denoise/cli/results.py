@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from xray_denoise.cli.app import console, give, progress, say
+from xray_denoise.cli.terminal import console, give, progress, say
 
 if TYPE_CHECKING:
     from xray_denoise.bench.records import Record

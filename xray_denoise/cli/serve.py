@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xray_denoise.cli.app import give, guarded
+from xray_denoise.cli.app import guarded
 from xray_denoise.cli.completion import complete_model
 from xray_denoise.cli.signals import stopped_by_signals
+from xray_denoise.cli.terminal import give
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:

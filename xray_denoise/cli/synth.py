@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import complain_of, give, guarded, one_line, option, pair, say
+from xray_denoise.cli.app import complain_of, guarded, option, pair
 from xray_denoise.cli.outcomes import name_left_alone
+from xray_denoise.cli.terminal import give, one_line, say
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
-    from xray_denoise.tasks.synth import Noise
+    from xray_denoise.tasks.synth_noise import Noise
 
 DEFAULT_DEVIATION = 2.0
 """Of the noise of a named detector at mid-grey, grey levels: usual in clinical radiographs."""
@@ -63,6 +64,7 @@ def synth(
     from xray_denoise.scale import GREY_MAX
     from xray_denoise.tasks import synth as task
     from xray_denoise.tasks.jobs import checked_path, expand_lists
+    from xray_denoise.tasks.synth_noise import DetectorNoise
 
     if bits not in (8, 16) and file_format != "dcm":
         raise UsageError(f"a {file_format.upper()} has 8 or 16 bits, not {bits}", hint="use --format dcm, or --bits 16")
@@ -90,7 +92,7 @@ def synth(
             for name, value in exposure.noise.items()
         )
         say(f"  {one_line(what)}: noisy PSNR {exposure.noisy_psnr:.2f} dB")
-    if isinstance(noise, task.DetectorNoise) and 0 < noise.deviation < 0.4 * GREY_MAX / (2**bits - 1):
+    if isinstance(noise, DetectorNoise) and 0 < noise.deviation < 0.4 * GREY_MAX / (2**bits - 1):
         say(f"  note: rounding to {bits} bits hides noise of this deviation; --bits 16 keeps it")
     say(f"  listed in {one_line(str(folder / task.MANIFEST))}")
     name_left_alone(left_alone)
@@ -99,7 +101,7 @@ def synth(
 
 
 def _level(eta: str | None, sigma: str | None) -> "Noise":
-    from xray_denoise.tasks.synth import LevelNoise
+    from xray_denoise.tasks.synth_noise import LevelNoise
 
     etas, sigmas = pair(eta or "0.6", "--eta"), pair(sigma or "10", "--sigma")
     if not (etas[0] > 0 and math.isfinite(sigmas[1]) and etas[1] <= 1e6 and sigmas[0] >= 0):
@@ -111,7 +113,7 @@ def _level(eta: str | None, sigma: str | None) -> "Noise":
 
 def _detector(name: str | None, deviation: float | None, eta: str | None, sigma: str | None) -> "Noise":
     from xray_denoise.physics.detectors import DETECTORS, STRONGEST
-    from xray_denoise.tasks.synth import DetectorNoise, profile_noise
+    from xray_denoise.tasks.synth_noise import DetectorNoise, profile_noise
 
     if name is None:
         raise UsageError("--noise-std needs --detector", hint="for example --detector csi --noise-std 2")

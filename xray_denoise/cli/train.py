@@ -127,7 +127,8 @@ def train(
     Weights, model card, history and checkpoints are written into RUN, or into RUN/NET if there are several networks.
     """
     try:
-        from xray_denoise.tasks import train as task
+        from xray_denoise.tasks import train_fabric
+        from xray_denoise.tasks.train_plan import Plan, check
         from xray_denoise.training.loop import Limits
     except ModuleNotFoundError as error:
         raise CannotRunError(
@@ -153,7 +154,7 @@ def train(
         denoisers.set_threads(threads)
     budget = _seconds(max_time) if max_time else math.inf
     one = len(experiments) == 1
-    plan = task.Plan(
+    plan = Plan(
         data=data,
         run=run,
         experiment=experiments[0],
@@ -181,7 +182,7 @@ def train(
     )
     plans = [plan] if one else [dataclasses.replace(plan, experiment=name, run=run / name) for name in experiments]
     for each in plans:
-        task.check(each)
+        check(each)
     try:
         if one:
             train_one(plan, preset, max_time)
@@ -191,7 +192,7 @@ def train(
         traceback.clear_frames(error.__traceback__)  # they hold the network, which holds the threads
         raise
     finally:
-        task.leave_process_group()
+        train_fabric.leave_process_group()
 
 
 def _experiments(names: str) -> list[str]:

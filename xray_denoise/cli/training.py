@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from xray_denoise.cli.app import one_line, progress, say
 from xray_denoise.cli.results import about, time_left
+from xray_denoise.cli.terminal import one_line, progress, say
 
 if TYPE_CHECKING:
-    from xray_denoise.tasks.train import Finished, Plan, Session
+    from xray_denoise.tasks.train import Finished, Session
+    from xray_denoise.tasks.train_plan import Plan
     from xray_denoise.training.loop import Training
 
 
@@ -25,11 +26,11 @@ def train_alike(plans: "list[Plan]", preset: str, budget: float) -> None:
         preset: name of the schedule, for the cards.
         budget: seconds of training steps of this call.
     """
-    from xray_denoise.tasks import train as task
+    from xray_denoise.tasks.train_plan import is_finished
     from xray_denoise.training.loop import Limits
 
     for plan in plans:
-        if plan.resume and task.is_finished(plan):
+        if plan.resume and is_finished(plan):
             say(f"{plan.experiment} is already trained")
             continue
         say(f"{plan.experiment}:")

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xray_denoise.cli.app import libraries_muted, one_line, say
 from xray_denoise.cli.outcomes import tell_outcome
 from xray_denoise.cli.signals import stopped_by_signals
+from xray_denoise.cli.terminal import libraries_muted, one_line, say
 from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:

@@ -10,10 +10,23 @@ A file is what its first bytes say, whatever its name; a new file is what its su
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from xray_denoise.errors import UnreadableFileError
+from numpy.typing import NDArray
+
+from xray_denoise.errors import UnreadableFileError, UnwritableFileError
 from xray_denoise.files.derivation import Derivation
-from xray_denoise.files.formats import READ_ONLY, SUFFIXES, Kind, dicom_header, is_dicom, is_radiograph, kind_of, sniff
+from xray_denoise.files.formats import (
+    ONE_IMAGE,
+    READ_ONLY,
+    SUFFIXES,
+    Kind,
+    dicom_header,
+    is_dicom,
+    is_radiograph,
+    kind_of,
+    sniff,
+)
 from xray_denoise.files.writing import Compression, Private, Render, require_encoder, write
 from xray_denoise.radiograph import Radiograph
 
@@ -26,11 +39,15 @@ __all__ = [
     "Private",
     "Render",
     "caveats",
+    "count_frames",
+    "displayed",
     "is_dicom",
     "is_radiograph",
+    "is_timed",
     "kind_of",
     "read",
     "read_frames",
+    "refuse_several_frames",
     "require_encoder",
     "sniff",
     "write",
@@ -72,6 +89,63 @@ def read_frames(
     from xray_denoise.files import raster
 
     return raster.read_frames(path, kind, value_range)
+
+
+def count_frames(path: Path, *, kind: Kind | None = None) -> int:
+    """How many frames `read_frames` yields, by the head of the file alone.
+
+    Raises:
+        UnreadableFileError: as `read_frames`, but for damage to the pixels.
+    """
+    kind = kind or kind_of(path)
+    if kind == "dicom":
+        from xray_denoise.files.dicom import read as dicom
+
+        return dicom.count_frames(path)
+    from xray_denoise.files import raster
+
+    return raster.count_frames(path, kind)
+
+
+def displayed(radiograph: Radiograph) -> NDArray[Any] | None:
+    """A DICOM image as a viewer shows it, uint8, (H, W); None where the file has neither window nor VOI LUT.
+
+    Raises:
+        UnreadableFileError: they are damaged.
+    """
+    header = dicom_header(radiograph)
+    if header is None:
+        return None
+    from xray_denoise.files.damage import as_unreadable
+    from xray_denoise.files.dicom import render
+
+    with as_unreadable(radiograph.source):
+        return render.displayed_pixels(radiograph, header, 8) if render.has_window(header) else None
+
+
+def refuse_several_frames(source: Path, target: Path, *, kind: Kind | None = None) -> None:
+    """Refuse to make a picture of a file of several frames, before any of them is read.
+
+    Raises:
+        UnwritableFileError: `target` holds one image by its name, and `source` more.
+    """
+    made = SUFFIXES.get(target.suffix.lower())
+    if made in ONE_IMAGE and (count := count_frames(source, kind=kind)) > 1:
+        raise UnwritableFileError(
+            f"{{path}} has {count} frames, and a {made.upper()} file holds one image",
+            path=source,
+            hint="write a TIFF or DICOM file instead",
+        )
+
+
+def is_timed(radiograph: Radiograph) -> bool:
+    """Whether its file says that its frames are of one view and were taken one after the other."""
+    header = dicom_header(radiograph)
+    if header is None:
+        return False
+    from xray_denoise.files.dicom import read as dicom
+
+    return dicom.is_timed(header)
 
 
 def caveats(radiograph: Radiograph, target: Path | None = None) -> tuple[str, ...]:

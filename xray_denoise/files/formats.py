@@ -23,6 +23,8 @@ SUFFIXES: dict[str, Written] = {
     ".webp": "webp",
 }
 """What a new file becomes."""
+ONE_IMAGE = ("png", "webp")
+"""Formats whose files hold one image."""
 READ_ONLY = (".jpg", ".jpeg", ".jpe", ".jfif")
 """Names of JPEG files, which are read and never written: they would change the pixels once more."""
 DICOM_MARK = slice(128, 132)

@@ -18,6 +18,7 @@ from xray_denoise.files.damage import as_unreadable
 from xray_denoise.files.picture import WEBP_MAX_SIDE, read_picture
 from xray_denoise.files.raster_header import RasterHeader, RasterKind, too_large
 from xray_denoise.files.tiff import read_tiff, write_tiff
+from xray_denoise.files.tiff_pages import count_images
 from xray_denoise.radiograph import Radiograph, robust_range
 
 PNG_EFFORT = 3
@@ -45,6 +46,18 @@ def read_frames(path: Path, kind: RasterKind, value_range: tuple[float, float] |
                 header=header,
                 source=path,
             )
+
+
+def count_frames(path: Path, kind: RasterKind) -> int:
+    """How many frames `read_frames` yields, by what precedes the pixels.
+
+    Raises:
+        UnreadableFileError: a TIFF file is damaged there, or has pages that are not read.
+    """
+    if kind != "tiff":
+        return 1
+    with _as_unreadable(path):
+        return count_images(path)
 
 
 @contextmanager

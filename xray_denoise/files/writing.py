@@ -125,7 +125,8 @@ def _write_dicom(
     from xray_denoise.files import damage
     from xray_denoise.files.dicom import codecs, phantom
     from xray_denoise.files.dicom import read as dicom
-    from xray_denoise.files.dicom import write as derive
+    from xray_denoise.files.dicom.derive import derived_header
+    from xray_denoise.files.dicom.write import encoded, write_compressed_object, write_object
 
     if first.header is None:
         made = phantom.new_dx(first.stored, bits=first.bits, inverted=first.inverted)
@@ -144,14 +145,14 @@ def _write_dicom(
     syntax = codecs.SYNTAXES[compression]
     count = dicom.frame_count(header)
     with damage.as_unreadable(first.source):
-        derived = derive.derived_header(header, derivation, now, syntax=syntax, private=private)
-        head_and_tail = derive.encoded(derived)
+        derived = derived_header(header, derivation, now, syntax=syntax, private=private)
+        head_and_tail = encoded(derived)
     if compression == "none":
         length = first.stored.nbytes * count
-        derive.write_object(stream, head_and_tail, (frame.stored for frame in frames), length=length)
+        write_object(stream, head_and_tail, (frame.stored for frame in frames), length=length)
     else:
         codestreams = (codecs.encoded(frame.stored, syntax, bits=frame.bits) for frame in frames)
-        derive.write_compressed_object(stream, head_and_tail, codestreams, count=count)
+        write_compressed_object(stream, head_and_tail, codestreams, count=count)
 
 
 def _write_raster(

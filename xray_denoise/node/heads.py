@@ -8,8 +8,8 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 
 from xray_denoise.files.damage import as_unreadable
-from xray_denoise.files.dicom.guard import opened
 from xray_denoise.files.dicom.layout import fact
+from xray_denoise.files.dicom.opening import opened
 from xray_denoise.files.dicom.write import IMPLEMENTATION_UID, TOOL
 from xray_denoise.node.rules import Facts
 

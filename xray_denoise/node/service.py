@@ -92,16 +92,17 @@ def serve(options: NodeOptions, emit: Callable[[str], None], stop: threading.Eve
     for package in ("pynetdicom", "dicomweb_client", "prometheus_client"):
         require(package, "serve", "a DICOM node")
     from xray_denoise.node import receiver
+    from xray_denoise.node.access import Allowed, is_ae_title, tls_context
     from xray_denoise.node.forwarder import Forwarder
     from xray_denoise.node.metrics import Metrics
     from xray_denoise.node.spool import Spool
     from xray_denoise.node.worker import Worker
 
     receiver.silence()
-    if not receiver.is_ae_title(options.ae_title):
+    if not is_ae_title(options.ae_title):
         raise UsageError(f"'{options.ae_title}' is no AE title", hint="1 to 16 characters", option="ae_title")
-    allowed = [receiver.Allowed.parse(text) for text in options.allow]
-    tls = None if options.tls is None else receiver.tls_context(*options.tls, options.tls_authority)
+    allowed = [Allowed.parse(text) for text in options.allow]
+    tls = None if options.tls is None else tls_context(*options.tls, options.tls_authority)
     rules, places = _addressed(options)
     models = {name: load(name, device=options.device) for name in sorted(rules.models)}
     journal = Journal(emit)

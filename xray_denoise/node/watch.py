@@ -23,7 +23,7 @@ from xray_denoise.files.folders import is_wanted, make_folder, true_path
 from xray_denoise.node.durable import MOST_STARTS, Database, lock_folder, pause
 from xray_denoise.tasks import denoise_log
 from xray_denoise.tasks.batch import run_jobs
-from xray_denoise.tasks.denoise import Batch
+from xray_denoise.tasks.denoise_run import Batch
 from xray_denoise.tasks.jobs import MANIFEST_NAME, NOISE_MAP_SUFFIX, UNCERTAINTY_SUFFIX, Job, Naming
 from xray_denoise.tasks.outcome import Outcome, failed
 
@@ -298,7 +298,7 @@ class WatchedFolder:
         self._told += 1
         outcome = replace(outcome, number=self._told)
         if self.batch is not None and self.batch.log:
-            self.batch.log.add(denoise_log.record(outcome, self.batch.device))
+            self.batch.log.add(denoise_log.record(outcome, self.batch.device), outcome.finished)
         return outcome
 
 

@@ -40,6 +40,9 @@ GAINS = (16, 8, 4, 2, 1)
 ZERO = 128
 """Where a difference of 0 is shown, of 0..255."""
 
+Grey = NDArray[np.float32] | NDArray[np.uint8]
+"""Grey levels 0..255, (H, W)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -51,6 +54,9 @@ class Comparison:
     facts: tuple[tuple[str, str], ...] = ()
     clean: NDArray[np.float32] | None = None
     """The noise-free image where it is known: then the error that is left is shown too."""
+    displayed: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
+    """Before and after as a viewer shows them, 0 black and 255 white: what is pictured then, instead of grey levels.
+    Differences are those of grey levels in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,15 +192,16 @@ def encode(comparison: Comparison) -> Picture:
     differences = [_difference(residual, gain, "Residual, before minus after: what was taken out.")]
     if clean is not None:
         differences.append(_difference(cropped[1] - clean[window], gain, "Error that is left, after minus clean."))
+    first, last = comparison.displayed or (before, after)
     return Picture(
         comparison.title,
         comparison.facts,
-        before=_png(cropped[0]),
-        after=_png(cropped[1]),
+        before=_png(first[window]),
+        after=_png(last[window]),
         differences=tuple(differences),
         spectrum=Figure(_svg_uri(spectrum(residual)), 0, 0),
         crop=_place(window, before.shape) if large else "",
-        whole=(_reduced(before), _reduced(after)) if large else None,
+        whole=(_reduced(first), _reduced(last)) if large else None,
     )
 
 
@@ -227,11 +234,11 @@ def _place(window: tuple[slice, slice], shape: tuple[int, ...]) -> str:
     )
 
 
-def _reduced(image: NDArray[np.float32]) -> Figure:
+def _reduced(image: Grey) -> Figure:
     """The whole image, at most SHOWN pixels a side."""
     small = Image.fromarray(_eight_bits(image))
     small.thumbnail((SHOWN, SHOWN), Image.Resampling.BOX, reducing_gap=None)
-    return _png(np.asarray(small, dtype=np.float32))
+    return _png(np.asarray(small))
 
 
 def _gain(difference: NDArray[np.float32]) -> int:
@@ -245,11 +252,11 @@ def _difference(difference: NDArray[np.float32], gain: int, what: str) -> Figure
     return _png(difference * np.float32(gain) + np.float32(ZERO), caption)
 
 
-def _eight_bits(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.rint(np.clip(grey, 0, GREY_MAX)).astype(np.uint8)
+def _eight_bits(grey: Grey) -> NDArray[np.uint8]:
+    return np.asarray(grey if grey.dtype == np.uint8 else np.rint(np.clip(grey, 0, GREY_MAX)), dtype=np.uint8)
 
 
-def _png(grey: NDArray[np.float32], caption: str = "") -> Figure:
+def _png(grey: Grey, caption: str = "") -> Figure:
     """Grey levels as an 8-bit PNG, clipped to 0..255."""
     picture = io.BytesIO()
     Image.fromarray(_eight_bits(grey)).save(picture, "PNG")

@@ -14,20 +14,23 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from xray_denoise import files
 from xray_denoise.denoisers import Denoised, progress
-from xray_denoise.errors import ExistingFileError, XrayDenoiseError
+from xray_denoise.errors import XrayDenoiseError
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
+from xray_denoise.physics.frame_average import RADIUS
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks import noise_words
-from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
-from xray_denoise.tasks.manifest import Entry, Fingerprint, fingerprint, refuse_huge
+from xray_denoise.tasks.decision import Decision, decide, examine
+from xray_denoise.tasks.fingerprint import Fingerprint, fingerprint
+from xray_denoise.tasks.frames import on_scale_of, with_neighbours
+from xray_denoise.tasks.jobs import Job
+from xray_denoise.tasks.manifest import Entry
 from xray_denoise.tasks.options import Options
 from xray_denoise.tasks.outcome import Change, Maps, Outcome, Tally, failed
 from xray_denoise.tasks.overlap import Feed, overlapped
@@ -38,7 +41,6 @@ READ_AHEAD = 4
 NEXT_TO_NOTHING = 0.05
 """A change of fewer grey levels (root mean square) is noted: nobody sees it, and 8 bits may not hold it."""
 
-Decision = Literal["write", "replace", "skip"]
 _Map = tuple[Path, Maps, str]
 """Where a map goes, its frames, and what it is."""
 _Record = Callable[[dict[Path, Path]], None]
@@ -115,60 +117,6 @@ def _read(job: Job, options: Options) -> _Source:
     return _Source(decision, chain(held, frames), options, shape, content)
 
 
-def examine(job: Job, options: Options) -> tuple[files.Kind, Decision]:
-    """The format of the source of a job, and what is done with its target, before any pixel is read.
-
-    Raises:
-        UnreadableFileError: the source is missing, far too large, or of no format that is read.
-        ExistingFileError: something is there that must not be replaced.
-    """
-    kind = files.kind_of(job.source)
-    refuse_huge(job.source)
-    return kind, decide(job, options)
-
-
-def decide(job: Job, options: Options) -> Decision:
-    """Whether the target of a job is written, replaced, or skipped because it is current.
-
-    Raises:
-        ExistingFileError: something is there that must not be replaced.
-    """
-    noise_map = job.noise_map if options.save_noise_map else None
-    uncertainty = job.uncertainty if options.uncertainty else None
-    targets = [path for path in (job.target, noise_map, uncertainty) if path is not None]
-    there = [target for target in targets if _exists(target)]
-    if not there or options.existing == "overwrite":
-        return "replace" if there else "write"
-    manifest = options.manifest
-    if options.existing == "error" or manifest is None:
-        raise ExistingFileError(
-            "{path} exists already", path=there[0], hint="skip or overwrite it, or choose another output",
-            option="existing",
-        )  # fmt: skip
-    manifest.refresh()  # another run may have made it
-    if job.target in there and manifest.is_current(job.target, noise_map, job.source, options.recipe, uncertainty):
-        return "skip"
-    for target in there:
-        ours = manifest.is_ours(target) if target == job.target else manifest.is_our_map(job.target, target)
-        if not ours:
-            raise ExistingFileError(
-                f"{{path}} exists already and is not an unchanged result of xray-denoise (by {MANIFEST_NAME})",
-                path=target,
-                hint="overwrite it, or choose another output",
-                option="existing",
-            )
-    return "replace"
-
-
-def _exists(path: Path) -> bool:
-    """Whether the name is taken, if only by a dangling link."""
-    try:
-        path.lstat()
-    except (OSError, ValueError):
-        return False
-    return True
-
-
 def _denoise(job: Job, reading: Future[_Source], writer: Pool) -> Future[Outcome]:
     """Denoise frame by frame in this thread, while the writer thread takes the results."""
     try:
@@ -188,17 +136,19 @@ def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
     opening = list(islice(source.frames, READ_AHEAD))
     if noise is None and len(opening) > 1:
         noise = denoiser.noise_of_scene([radiograph.grey for radiograph in opening])
+    together = noise is not None and len(opening) > 1 and source.options.averages(opening[0])
     listener = None if source.options.on_progress is None else partial(source.options.on_progress, job)
-    for radiograph in _released(opening, source.frames):
+    for radiograph, others in with_neighbours(_released(opening, source.frames), RADIUS if together else 0):
         start = time.perf_counter()
         with progress.listening(listener):
-            result = denoiser(radiograph.grey, noise)
+            alike = [other.grey for other in on_scale_of(radiograph, others)]
+            result = denoiser.denoise_frame(radiograph.grey, noise, alike)
         listener = None
         yield _Denoised(radiograph, result, time.perf_counter() - start)
 
 
 def _released(opening: list[Radiograph], others: Iterator[Radiograph]) -> Iterator[Radiograph]:
-    """All frames of a file; none is held on to."""
+    """All frames of a file; none is kept once the next one is asked for."""
     while opening:
         yield opening.pop(0)
     yield from others
@@ -222,7 +172,7 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
             files.write(
                 tally.counted(chain([first], changes)),
                 job.target,
-                derivation=options.derivation(first.result.noise, remarks, _over_image(first, options)),
+                derivation=options.derivation(first.result, remarks, _over_image(first, options)),
                 bits=options.bits,
                 render=options.render,
                 compression=options.compression,

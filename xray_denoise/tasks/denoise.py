@@ -1,12 +1,12 @@
 """`denoise`: everything that the command does, as one function.
 
-denoise_files(sources, target, ...) -> Batch: plan, model, manifest, report and log -> outcomes (`batch`)
+    denoise_files(sources, target, ...) -> plan, model, manifest, report and log -> Batch (`denoise_run`)
+
+Arguments are checked, and what is missing is refused, before the first file is denoised.
 """
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -14,21 +14,18 @@ from typing import Literal, TypedDict, Unpack
 
 from xray_denoise import denoisers, files, weights
 from xray_denoise.denoisers import Denoiser
-from xray_denoise.errors import UsageError, XrayDenoiseError
+from xray_denoise.errors import UsageError
 from xray_denoise.files import Compression, Private, Render
-from xray_denoise.files.atomic import remove_abandoned
 from xray_denoise.physics.profile import Noise
-from xray_denoise.tasks import denoise_log
-from xray_denoise.tasks.batch import examine, run_jobs
-from xray_denoise.tasks.cluster import Cluster, on_cluster
+from xray_denoise.tasks.cluster import on_cluster
 from xray_denoise.tasks.denoise_log import OutcomeLog, same_file
 from xray_denoise.tasks.denoise_report import DenoiseReport
+from xray_denoise.tasks.denoise_run import Batch
 from xray_denoise.tasks.jobs import (
     MANIFEST_NAME,
     AnyPath,
     Format,
     Job,
-    LeftAlone,
     Naming,
     check_choice,
     checked_path,
@@ -36,132 +33,12 @@ from xray_denoise.tasks.jobs import (
 )
 from xray_denoise.tasks.manifest import Manifest
 from xray_denoise.tasks.models import Device, Precision, load
-from xray_denoise.tasks.options import Existing, Options
+from xray_denoise.tasks.options import Existing, Options, Temporal
 from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.remarks import Strength
 from xray_denoise.tasks.shard import Shard, name_below
 
 OnError = Literal["continue", "stop"]
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What a run would do with one file, as far as known without denoising it."""
-
-    job: Job
-    action: Literal["write", "replace", "skip", "fail"]
-    failure: XrayDenoiseError | None = None
-    """Why it would fail."""
-
-
-class Batch(Iterator[Outcome]):
-    """A run of `denoise_files`: iterate over it to denoise, one file after another.
-
-    Nothing is written before the first outcome is asked for.
-    """
-
-    def __init__(
-        self,
-        jobs: list[Job],
-        left_alone: list[LeftAlone],
-        options: Options,
-        report: DenoiseReport | None,
-        log: OutcomeLog | None,
-        *,
-        cluster: Cluster | None = None,
-        alone: bool = True,
-    ) -> None:
-        self.jobs = jobs
-        """Every file and its result, in order."""
-        self.left_alone = left_alone
-        """What lies in the input folders and is not denoised."""
-        self.options = options
-        self.report = report
-        self.log = log
-        self.cluster = cluster
-        """Where it runs; None is this process."""
-        self._alone = alone
-        self.on_progress: Callable[[float], None] | None = None
-        """Called while an image is denoised, tile by tile, with the number of files that are done, such as 2.5."""
-        self._outcomes = self._run()
-        self._told = 0
-
-    @property
-    def model(self) -> str:
-        """Name of the method, as text."""
-        return self.options.denoiser.name
-
-    @property
-    def device(self) -> str:
-        """Where it runs: "cpu", "cuda:0" and so on."""
-        return self.options.denoiser.device
-
-    @property
-    def settings(self) -> str:
-        """Settings that affect results and time besides the weights, as text."""
-        return self.options.denoiser.settings
-
-    def preview(self) -> Iterator[Planned]:
-        """What would be done with each file; nothing is written."""
-        for job in self.jobs:
-            try:
-                yield Planned(job, examine(job, self.options)[1])
-            except XrayDenoiseError as error:
-                yield Planned(job, "fail", error)
-
-    def __next__(self) -> Outcome:
-        return next(self._outcomes)
-
-    def close(self) -> None:
-        """Start no further file; files being written are finished."""
-        self._outcomes.close()
-        if self.cluster is not None:
-            self.cluster.close()
-
-    def interrupted(self) -> Iterator[Outcome]:
-        """After a KeyboardInterrupt between two outcomes: finish what is being written, and give its outcomes."""
-        with suppress(KeyboardInterrupt):
-            yield self._outcomes.throw(KeyboardInterrupt())
-            yield from self._outcomes
-
-    def _run(self) -> Generator[Outcome, None, None]:
-        options = self.options
-        if self.report:
-            self.report.prepare()
-            options = replace(options, show=self.report.show)
-        if self.on_progress:
-            numbers, heard = {job: number for number, job in enumerate(self.jobs)}, self.on_progress
-            options = replace(options, on_progress=lambda job, share: heard(numbers[job] + share))
-        with ExitStack() as at_the_end:  # however it comes, Ctrl-C included; the last of these is done first
-            if self.log:
-                self.log.open()
-                at_the_end.callback(self.log.close)
-                for found in self.left_alone:
-                    self.log.add(denoise_log.left_alone(found))
-            if self.report:
-                at_the_end.callback(self.report.write, self.options, self.device)
-            if self._alone:  # other shards may be at work in these folders, where locks may not be seen
-                remove_abandoned(job.target.parent for job in self.jobs)
-            run = run_jobs if self.cluster is None else self.cluster.run
-            running = at_the_end.enter_context(closing(run(self.jobs, options)))
-            try:
-                for outcome in running:
-                    yield self._noted(outcome)
-            except KeyboardInterrupt as interruption:
-                with suppress(KeyboardInterrupt):
-                    yield self._noted(running.throw(interruption))
-                    for outcome in running:
-                        yield self._noted(outcome)
-                raise
-
-    def _noted(self, outcome: Outcome) -> Outcome:
-        self._told += 1
-        outcome = replace(outcome, number=self._told)
-        if self.report:
-            self.report.add(outcome)
-        if self.log:
-            self.log.add(denoise_log.record(outcome, self.device))
-        return outcome
 
 
 def denoise_files(
@@ -171,6 +48,7 @@ def denoise_files(
     model: str | os.PathLike[str] | Denoiser = denoisers.AUTO,
     profile_or_level: Noise | None = None,
     strength: Strength = 1.0,
+    temporal: Temporal = "auto",
     value_range: tuple[float, float] | None = None,
     file_format: Format | None = None,
     suffix: str = "",
@@ -206,6 +84,9 @@ def denoise_files(
         profile_or_level: the noise where it is known; None has it estimated from each image.
         strength: share of the predicted change that is made, 0..1; 0 gives the input back bit by bit, and "auto"
             takes less than 1 where structure would be removed (docs/notes.md).
+        temporal: whether the frames of a run are averaged with up to four before and after, where nothing moves: "auto"
+            for DICOM files with a frame time, "on" for all files whose frames show one scene, or "off". Only for models
+            that estimate a noise profile.
         value_range: stored values that are shown black and white; by default 0..255 of 8-bit pictures, and all but
             the outermost 0.01 % of the pixels of everything else.
         file_format: "png", "tiff" or "dcm" for every result in a folder; None keeps the format of each source.
@@ -260,6 +141,7 @@ def denoise_files(
         ("compression", compression, Compression),
         ("private", private, Private),
         ("existing", existing, Existing),
+        ("temporal", temporal, Temporal),
         ("on_error", on_error, OnError),
         ("precision", precision, Precision),
     ):
@@ -302,6 +184,7 @@ def denoise_files(
         model,
         noise=profile_or_level,
         strength=strength,
+        temporal=temporal,
         value_range=value_range,
         bits=bits,
         render=render,
@@ -323,6 +206,7 @@ class FileOptions(TypedDict, total=False):
     model: str | os.PathLike[str] | Denoiser
     profile_or_level: Noise | None
     strength: Strength
+    temporal: Temporal
     value_range: tuple[float, float] | None
     bits: int | None
     render: Render
@@ -340,7 +224,7 @@ def denoise_file(source: AnyPath, target: AnyPath, **options: Unpack[FileOptions
     Args:
         source: a DICOM, PNG, TIFF, WebP or JPEG file.
         target: the result, or a folder that is there already.
-        options: model, profile_or_level, strength, value_range, bits, render, compression, private, existing,
+        options: model, profile_or_level, strength, temporal, value_range, bits, render, compression, private, existing,
             save_noise_map, save_uncertainty and device, as `denoise_files` describes them.
 
     Returns:

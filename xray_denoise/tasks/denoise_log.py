@@ -84,7 +84,7 @@ def _rounded(value: Any) -> Any:
 
 
 class OutcomeLog:
-    """A file of JSON lines that has every outcome as soon as it is known.
+    """A file of JSON lines that has every outcome, from the moment it is reported.
 
     Raises:
         UsageError: the file is an input, a result or no plain file.
@@ -127,13 +127,18 @@ class OutcomeLog:
         except (OSError, ValueError) as error:
             raise _unwritable(self.target, error) from error
 
-    def add(self, entry: Record) -> None:
-        """Add a line. A disk that is full costs the log, not the images: `close` tells."""
+    def add(self, entry: Record, finished: datetime | None = None) -> None:
+        """Add a line. A disk that is full costs the log, not the images: `close` tells.
+
+        Args:
+            entry: its content.
+            finished: the time in it; by default the present.
+        """
         if self._stream is None or self._failure is not None:
             return
-        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        time = (finished or datetime.now().astimezone()).isoformat(timespec="seconds")
         try:
-            self._stream.write(json.dumps({**entry, "time": now}) + "\n")
+            self._stream.write(json.dumps({**entry, "time": time}) + "\n")
             self._stream.flush()
         except OSError as error:
             self._failure = error

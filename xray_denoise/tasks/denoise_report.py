@@ -12,8 +12,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from xray_denoise.errors import ExistingFileError, UsageError
+from numpy.typing import NDArray
+
+from xray_denoise import files
+from xray_denoise.errors import ExistingFileError, UnreadableFileError, UsageError
 from xray_denoise.files.atomic import write_bytes
 from xray_denoise.files.folders import make_folder
 from xray_denoise.physics.profile import as_level
@@ -105,7 +109,11 @@ class DenoiseReport:
                 self._pictures.pop(least, None)
             self._removed[job] = removed
         with suppress(MemoryError):
-            picture = page.encode(page.Comparison(self._title(job), before.grey, after.grey, self._facts(outcome)))
+            displayed = _displayed(before, after)
+            facts = (*self._facts(outcome), *([("Shown in", "the window of the file")] if displayed else []))
+            picture = page.encode(
+                page.Comparison(self._title(job), before.grey, after.grey, facts, displayed=displayed)
+            )
             with self._lock:
                 if job in self._removed:
                     self._pictures[job] = picture
@@ -207,6 +215,15 @@ class DenoiseReport:
         if os.sep in text or job.source.name in text or job.target.name in text:  # of an error that has no `path`
             return "The message may name files and is left out here."
         return text
+
+
+def _displayed(before: Radiograph, after: Radiograph) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Both images in the window of their file; None where it has none, or a damaged one."""
+    try:
+        first, last = files.displayed(before), files.displayed(after)
+    except UnreadableFileError:
+        return None
+    return None if first is None or last is None else (first, last)
 
 
 def _size(outcome: Outcome) -> str:

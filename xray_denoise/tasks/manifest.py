@@ -8,7 +8,6 @@ Several machines must not append to one file: network file systems lose lines th
 file of the same format in a folder beside the manifest, and every run reads all parts.
 """
 
-import hashlib
 import json
 import os
 import stat
@@ -18,34 +17,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
+from xray_denoise.errors import UsageError
 from xray_denoise.files.folders import make_folder
+from xray_denoise.tasks.fingerprint import FileOnDisk, Fingerprint
 from xray_denoise.tasks.jobs import MANIFEST_NAME, PARTS_NAME
+from xray_denoise.tasks.line_file import LONGEST_LINE, append_line, read_lines
 
 try:
     import fcntl
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-LONGEST_LINE = 2**16
-"""Bytes of a line that is read; ours have less than two thousand, but for long names."""
-LARGEST = 2**30
-"""Bytes of the largest manifest that is read: a million results."""
-LARGEST_FILE = 2**33
-"""Bytes of the largest file that is read or hashed: twice what a DICOM file can hold in pixels."""
-
 Recipe = Mapping[str, Any]
 """All that decides a result besides its source, at full precision: values of JSON by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """Size and hash of a file."""
-
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +114,7 @@ class Manifest:
             return
         with self._lock:
             for path in (self.folder / MANIFEST_NAME, *parts(self.folder)):
-                for line in _read(path, self._read_bytes[path]):
+                for line in read_lines(path, self._read_bytes[path]):
                     self._read_bytes[path] += len(line)
                     entry = _entry(line)
                     if entry is not None:
@@ -146,8 +132,8 @@ class Manifest:
             recipe: what would decide the result.
             uncertainty: the map of uncertainty beside it, None where none is wanted.
         """
-        result, origin = _File(target), _File(source)
-        beside, width = (None if path is None else _File(path) for path in (noise_map, uncertainty))
+        result, origin = FileOnDisk(target), FileOnDisk(source)
+        beside, width = (None if path is None else FileOnDisk(path) for path in (noise_map, uncertainty))
         return any(
             entry.recipe == recipe
             and result.holds(entry.written)
@@ -159,12 +145,12 @@ class Manifest:
 
     def is_ours(self, target: Path) -> bool:
         """Whether this package made the result and it is unchanged since; then it may be replaced."""
-        result = _File(target)
+        result = FileOnDisk(target)
         return any(result.holds(entry.written) for entry in self.of(target))
 
     def is_our_map(self, target: Path, path: Path) -> bool:
         """Whether this package made the map beside a result, of noise or uncertainty, and nobody changed it since."""
-        beside = _File(path)
+        beside = FileOnDisk(path)
         maps = [one for entry in self.of(target) for one in (entry.noise_map, entry.uncertainty)]
         return any(beside.holds(one) for one in maps if one is not None)
 
@@ -237,87 +223,12 @@ def entries_of(target: Path, folder: Path, pattern: str) -> list[Entry]:
         UnreadableFileError: one cannot be read.
     """
     name = target.relative_to(folder).as_posix()
-    found = (_entry(line) for path in parts(folder, pattern) for line in _read(path))
+    found = (_entry(line) for path in parts(folder, pattern) for line in read_lines(path))
     return [entry for entry in found if entry is not None and entry.target == name]
-
-
-def _read(path: Path, start: int = 0) -> Iterator[bytes]:
-    """The whole lines of a file of lines behind a byte, none where there is no file.
-
-    Raises:
-        UnreadableFileError: it is there and cannot be read.
-    """
-    try:
-        with _opened(path, os.O_RDONLY) as stream:
-            stream.seek(start)
-            yield from _whole_lines(stream)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UnreadableFileError(
-            f"cannot read {{path}}: {error.strerror}",
-            path=path,
-            hint="check its permissions, or choose another output folder",
-        ) from error
 
 
 def _line(entry: Entry) -> str:
     return json.dumps(asdict(entry), sort_keys=True)
-
-
-def refuse_huge(path: Path) -> None:
-    """Refuse a file that is larger than any radiograph.
-
-    Raises:
-        UnreadableFileError: it is.
-    """
-    if path.stat().st_size > LARGEST_FILE:
-        raise UnreadableFileError(
-            f"{{path}} has more than {LARGEST_FILE // 2**30} GiB", path=path, hint="no radiograph is that large"
-        )
-
-
-def fingerprint(path: Path) -> Fingerprint:
-    """Size and SHA-256 of a file.
-
-    Raises:
-        UnreadableFileError: it cannot be read, is too large for a radiograph, or changes meanwhile.
-    """
-    try:
-        refuse_huge(path)
-        before = path.stat()
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            after = os.fstat(stream.fileno())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no file can have this name"
-        raise UnreadableFileError(
-            f"cannot read {{path}}: {reason}", path=path, hint="check the name and its permissions"
-        ) from error
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise UnreadableFileError("{path} changed while it was read", path=path, hint="try again when it is complete")
-    return Fingerprint(after.st_size, digest)
-
-
-class _File:
-    """A file that may be what a line says; it is hashed once at most, and only if its size is right."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._size: int | None = None
-        self._sha256 = ""
-        with suppress(OSError, ValueError):
-            place = path.stat()
-            self._size = place.st_size if stat.S_ISREG(place.st_mode) else -1
-
-    def holds(self, recorded: Fingerprint | None) -> bool:
-        """Whether the file has the recorded content; None stands for no file."""
-        if recorded is None or self._size is None:
-            return recorded is None and self._size is None
-        if self._size != recorded.bytes:
-            return False
-        self._sha256 = self._sha256 or fingerprint(self._path).sha256
-        return self._sha256 == recorded.sha256
 
 
 def _entry(line: bytes) -> Entry | None:
@@ -342,64 +253,3 @@ def _fingerprint(fields: Any) -> Fingerprint:
     if not isinstance(size, int) or not isinstance(sha256, str):
         raise TypeError("not a fingerprint")
     return Fingerprint(size, sha256)
-
-
-def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """All complete lines; an interrupted run may have left half of one.
-
-    Of a line that is too long, pieces are given that are too long as well.
-    """
-    while line := stream.readline(2 * LONGEST_LINE):
-        if not line.endswith(b"\n") and len(line) < 2 * LONGEST_LINE:
-            return
-        yield line
-
-
-@contextmanager
-def _opened(path: Path, flags: int) -> Iterator[BinaryIO]:
-    """Open a regular file, without following links or waiting for pipes."""
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags, 0o666), "r+b" if flags & os.O_RDWR else "rb", buffering=2**16) as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise OSError(0, "it is not a plain file")
-        if os.fstat(stream.fileno()).st_size > LARGEST:
-            raise OSError(0, f"it has more than {LARGEST // 2**30} GiB")
-        yield stream
-
-
-def append_line(path: Path, line: str) -> None:
-    """Add a line in one write; it never shares a line with the half one of an interrupted run.
-
-    Raises:
-        UnwritableFileError: the disk refuses, or it is no plain file.
-    """
-    try:
-        with _opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as stream:
-            if stream.seek(0, os.SEEK_END):
-                stream.seek(-1, os.SEEK_END)
-                line = line if stream.read(1) == b"\n" else f"\n{line}"
-            stream.write(f"{line}\n".encode())
-    except OSError as error:
-        raise UnwritableFileError(
-            f"cannot write {{path}}: {error.strerror}",
-            path=path,
-            hint="check the permissions of the folder and the space on the disk",
-        ) from error
-
-
-def lines_of(path: Path) -> Iterator[str]:
-    """The whole lines of a file that `append_line` wrote, without their ends; none of a file that is not there.
-
-    Raises:
-        UnwritableFileError: it is there, and is no such file.
-    """
-    try:
-        with _opened(path, os.O_RDONLY) as stream:
-            for line in _whole_lines(stream):
-                yield line.decode().rstrip("\n")
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError) as error:
-        raise UnwritableFileError(
-            "cannot continue the list {path}", path=path, hint="remove it, or choose another folder", option="target"
-        ) from error

@@ -3,7 +3,8 @@
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -57,6 +58,8 @@ class Outcome:
     """Time of denoising alone."""
     number: int = 0
     """Place in the plan, from 1."""
+    finished: datetime = field(default_factory=lambda: datetime.now().astimezone(), compare=False)
+    """When the file was done; it may be reported later, after the next file."""
 
     @property
     def source(self) -> Path:

@@ -1,6 +1,6 @@
 """DICOM files.
 
-In the order of an image: `guard` opens a file, `layout` describes its pixels, `fragments`, `codestream` and
-`codecs` decode them, `read` makes radiographs of them; `render` shows them, `write` derives objects from them, and
-`phantom` makes new ones.
+In the order of an image: `opening` opens a file within the limits of `guard`, `layout` describes its pixels,
+`fragments`, `codestream` and `codecs` decode them, `read` makes radiographs of them; `render` shows them, `derive`
+makes the header of a denoised object, `phantom` that of a new one, and `write` writes either.
 """

@@ -4,7 +4,7 @@ In this order: is it a radiograph, are its pixels grey integers, can they be dec
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from xray_denoise.files.damage import as_unreadable
 from xray_denoise.files.dicom import codecs, codestream, render
 from xray_denoise.files.dicom.codestream import BadCodestreamError
 from xray_denoise.files.dicom.fragments import by_frame
-from xray_denoise.files.dicom.guard import OpenedFile, PixelElement, opened, refuse_wrong_length, sop_class
 from xray_denoise.files.dicom.layout import Layout, fact, layout_of, number
+from xray_denoise.files.dicom.opening import OpenedFile, PixelElement, opened, refuse_wrong_length, sop_class
 from xray_denoise.files.dicom.overlays import embedded_overlays, with_overlays_moved
 from xray_denoise.radiograph import Radiograph, robust_range
 
@@ -41,6 +41,8 @@ RADIOGRAPHS = {
 """SOP classes that are read: projection radiographs and secondary captures."""
 
 COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT", "ARGB", "CMYK")
+FRAME_TIMES = {0x00181063, 0x00181065}
+"""(0018,1063) *Frame Time* and (0018,1065) *Frame Time Vector*."""
 PIXEL_GROUP, EXTENDED_OFFSETS = 0x7FE00000, 0x7FE00001
 FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
 
@@ -66,11 +68,8 @@ def read_frames(path: Path, value_range: tuple[float, float] | None) -> Iterator
         UnreadableFileError: the file is damaged, is no grey radiograph, or has no decoder here.
     """
     with as_unreadable(path), opened(path) as file:
-        header, facts = file.header, file.header[:PIXEL_GROUP]  # a shallow copy: the header stays undecoded
-        _refuse_other_objects(facts, path)
-        pixels = _refuse_without_grey_pixels(file, facts)
-        layout = layout_of(facts, path)
-        _refuse_without_decoder(file.syntax, path)
+        header, facts = file.header, _facts(file)
+        pixels, layout = _readable_pixels(file, facts)
         frames = _encoded_frames(file, pixels, layout)
         if embedded_overlays(facts):
             words = b"" if file.syntax.is_encapsulated else next(frames)
@@ -90,6 +89,30 @@ def read_frames(path: Path, value_range: tuple[float, float] | None) -> Iterator
                 source=path,
             )
             yield radiograph if value_range else radiograph.with_value_range(*robust_range(stored, radiograph.padding))
+
+
+def count_frames(path: Path) -> int:
+    """How many frames `read_frames` yields, by the head of the file.
+
+    Raises:
+        UnreadableFileError: as `read_frames`, but for damage to the pixels.
+    """
+    with as_unreadable(path), opened(path) as file:
+        return _readable_pixels(file, _facts(file))[1].frames
+
+
+def _facts(file: OpenedFile) -> Dataset:
+    """The elements before the pixels; a shallow copy, so the header stays undecoded."""
+    return file.header[:PIXEL_GROUP]
+
+
+def _readable_pixels(file: OpenedFile, facts: Dataset) -> tuple[PixelElement, Layout]:
+    """Where the pixels of a grey radiograph are, and how they are laid out; everything else is refused."""
+    _refuse_other_objects(facts, file.path)
+    pixels = _refuse_without_grey_pixels(file, facts)
+    layout = layout_of(facts, file.path)
+    _refuse_without_decoder(file.syntax, file.path)
+    return pixels, layout
 
 
 def _refuse_other_objects(facts: Dataset, path: Path) -> None:
@@ -206,6 +229,21 @@ def _decoded(data: bytes, file: OpenedFile, layout: Layout) -> NDArray[Any]:
 def frame_count(header: Dataset) -> int:
     """(0028,0008) *Number of Frames*, 1 where it is absent."""
     return int(fact(header[:PIXEL_GROUP], "NumberOfFrames") or 1)
+
+
+def is_timed(header: Dataset) -> bool:
+    """Whether the frames are of one view, one after the other.
+
+    Then (0028,0009) *Frame Increment Pointer* names the time between frames (PS3.3 C.7.6.6 and C.7.6.5), and
+    (0018,1500) *Positioner Motion* is not DYNAMIC (PS3.3 C.8.7.5).
+    """
+    facts = header[:PIXEL_GROUP]
+    try:
+        pointers = fact(facts, "FrameIncrementPointer")
+        tags = set(pointers) if isinstance(pointers, Iterable) else {pointers}
+        return bool(tags & FRAME_TIMES) and fact(facts, "PositionerMotion") != "DYNAMIC"
+    except Exception:  # whatever pydicom raises for the values of a damaged file
+        return False
 
 
 def caveats(header: Dataset) -> tuple[str, ...]:

@@ -76,6 +76,13 @@ def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDAr
     return np.asarray(np.rint(shown.clip(0.0, 1.0) * top), dtype=np.uint8 if bits == 8 else np.uint16)
 
 
+def has_window(header: Dataset) -> bool:
+    """Whether the file has a window or a VOI LUT that pictures of it use."""
+    facts = header[:PIXEL_GROUP]
+    little_endian = bool(header.file_meta.TransferSyntaxUID.is_little_endian)
+    return _voi_lut(facts, little_endian=little_endian) is not None or _window(facts) is not None
+
+
 def caveats(header: Dataset) -> tuple[str, ...]:
     """Contradictions in the header that affect how the image is displayed; sentences without a subject."""
     facts = header[:PIXEL_GROUP]
