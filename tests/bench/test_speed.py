@@ -22,7 +22,6 @@ from xray_denoise.bench.plan import Plan, plan
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
 from xray_denoise.bench.tables import TABLES
-from xray_denoise.bench.timed_run import TimedRun
 from xray_denoise.cli import app
 from xray_denoise.denoisers import Runtime
 from xray_denoise.errors import CannotRunError
@@ -49,7 +48,7 @@ class WithNet(Sleeper):
 
 def planned(rows: list[Row], sides: tuple[int, ...] = (), rounds: int = 1, warmup: int = 1, **more: object) -> Plan:
     one = ImageSet("an image", 1, lambda: iter([SMALL]))
-    table = replace(TABLES["speed"], sides=sides)
+    table = replace(TABLES["growth"], sides=sides) if sides else TABLES["speed"]
     return Plan(table, rows, one, repeat=rounds, warmup=warmup, runtime=Runtime("cpu"), **more)
 
 
@@ -101,7 +100,7 @@ def test_a_row_that_fails_is_reported_and_the_others_continue(tmp_path: Path) ->
 def measured(one: Row, tmp_path: Path, **options: object) -> dict[str, float | None]:
     np.save(tmp_path / timed_run.NOISY, Case(SMALL, MIDDLE).noisy(0))
     np.save(tmp_path / timed_run.CLEAN, SMALL.grey)
-    return TimedRun(one, tmp_path, **options)()
+    return timed_run.measure(one, tmp_path, **options)
 
 
 def test_only_an_oracle_knows_the_level(tmp_path: Path) -> None:

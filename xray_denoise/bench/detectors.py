@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from xray_denoise.bench.metrics import BANDS_FOUND, METRICS
 from xray_denoise.bench.pivot import mean
 from xray_denoise.bench.table import Run, TableSpec
 from xray_denoise.denoisers import AUTO
+from xray_denoise.errors import UsageError
+from xray_denoise.files.profiles import read_profile
 from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.reports.curves import Line, Panel, panels
@@ -61,9 +64,13 @@ class DetectorTable(TableSpec):
         """The default, and the best of the classical methods, blind and told."""
         return ["noisy", "nlm", "gat-bm3d", "gat-bm3d" + registry.ORACLE, REFERENCE, AUTO]
 
-    def with_profile(self, name: str, profile: NoiseProfile) -> "DetectorTable":
+    def with_profile(self, path: Path) -> "DetectorTable":
         """See `TableSpec`; it is called after the file."""
-        return replace(self, measured=((name, profile),))
+        profile = read_profile(path)
+        if not float(profile.deviation_at(MID_GREY)) > 0:
+            hint = "choose another profile"
+            raise UsageError("{path} has no noise at mid-grey to be scaled", path=path, hint=hint)
+        return replace(self, measured=((path.stem, profile),))
 
     def noises(self, quick: bool = False) -> list[tuple[str, float, NoiseProfile]]:
         """Spectrum, deviation and profile of every case with noise."""
@@ -82,9 +89,8 @@ class DetectorTable(TableSpec):
             for one in deviations
         ]
 
-    def cases(self, image: CleanImage, seed: int, quick: bool) -> Iterator[Case]:
+    def cases(self, image: CleanImage, _seed: int, quick: bool) -> Iterator[Case]:
         """The image without noise, then with each; a quick run does not average its small images."""
-        del seed
         clean = CleanImage(image.name, image.grey if self.whole or quick else averaged(image.grey))
         yield Case(clean, NoiseProfile.white(0.0), CLEAN)
         for name, deviation, profile in self.noises(quick):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from xray_denoise import denoisers
 from xray_denoise.bench import rows as registry
 from xray_denoise.bench.cases import MIDDLE, Case, CleanImage, image_set, label
 from xray_denoise.bench.rows import Row
@@ -161,8 +162,13 @@ def plan(
         )
     if kind == "2":
         require("a figure", "matplotlib")
-    chosen = registry.of_set(registry.FIGURE) if kind == "2" else [AUTO]
-    wanted = registry.named(methods) if methods else chosen
+    if methods:
+        wanted = registry.named(methods)
+    elif kind == BEFORE_AFTER:
+        wanted = [AUTO]
+    else:
+        wanted = ["tv" + registry.ORACLE] if denoisers.missing("bm3d") else []
+        wanted += registry.of_set(registry.FIGURE)
     rows, _ = registry.make([row for row in wanted if row != "noisy"], runtime or Runtime())
     images = image_set(folder, quick=quick)
     return FigurePlan(rows, next(images.open()), f"the first of {images.words}", seed, target, kind)

@@ -6,9 +6,9 @@ scene, `HarmTable` lays out the records, and `harm_gate` judges them.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -42,6 +42,9 @@ from xray_denoise.reports.curves import Line, Panel, panels
 from xray_denoise.reports.page import Plot
 from xray_denoise.reports.tables import Column, Table
 
+if TYPE_CHECKING:
+    from xray_denoise.bench.plan import Plan
+
 SPECTRA, DEVIATIONS = ("white", "csi"), (1.0, 2.0, 4.0, 8.0)
 """Noise of a case; its deviation is the same at every grey level."""
 CLEAN = "clean"
@@ -61,7 +64,7 @@ class HarmTable(TableSpec):
         """A classical method, a small network, and the default."""
         return ["noisy", "nlm", "lite", AUTO]
 
-    def images(self, folder: Path | None, *, quick: bool) -> ImageSet:
+    def images(self, folder: Path | None, quick: bool) -> ImageSet:
         """A chest phantom without noise of its own.
 
         Raises:
@@ -80,9 +83,8 @@ class HarmTable(TableSpec):
         """Labels of the noises."""
         return [f"{name} {one:g}" for name in SPECTRA for one in ((2.0, 8.0) if quick else DEVIATIONS)]
 
-    def cases(self, image: CleanImage, seed: int, quick: bool) -> Iterator[Case]:
+    def cases(self, image: CleanImage, _seed: int, quick: bool) -> Iterator[Case]:
         """Every scene at every noise."""
-        del seed
         yield Case(image, NoiseProfile.white(0.0), CLEAN, scene="noise-free")
         for noise in self.noises(quick):
             spectrum, deviation = noise.split()
@@ -96,11 +98,9 @@ class HarmTable(TableSpec):
         fields = len(GREYS) * FLAT**2 + len(CONTRASTS) * EDGE_ROWS * EDGE_COLUMNS + EMPTY**2 + 19**2 * 64**2
         return (fields + (2 + len(LESIONS)) * image.grey.size) / (len(SCENES) - 1)
 
-    @contextmanager
-    def work(self, warmup: int, repeat: int, *, quick: bool) -> Iterator[Work]:
+    def work(self, plan: "Plan") -> Work:
         """See `TableSpec`."""
-        del warmup, repeat
-        yield Harm(small=quick)
+        return Harm(small=plan.quick)
 
     def layout(self, run: Run) -> list[Table]:
         """A table for each of `GROUPS`, and for what has no noise."""

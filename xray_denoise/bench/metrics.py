@@ -18,6 +18,7 @@ from xray_denoise.physics.profile import NoiseProfile, as_level
 from xray_denoise.scale import GREY_MAX, MID_GREY
 
 Values = dict[str, float | None]
+"""What is measured, by the names of metrics; None where the method has no such value."""
 Measure = Callable[[Denoised, Case, NDArray[np.float32]], Values]
 """Of a result, its case, and the noisy image."""
 SECONDS = "seconds"

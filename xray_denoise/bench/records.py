@@ -48,8 +48,7 @@ class Record:
         """
         found = json.loads(line)
         values = {name: None if value is None else float(value) for name, value in found["values"].items()}
-        texts = [str(found[name]) for name in ("row", "image", "noise")]
-        return cls(texts[0], texts[1], texts[2], values, int(found["repeat"]), found["failure"], found["key"])
+        return cls(**{**found, "values": values})
 
 
 def _writable(value: float | None) -> float | str | None:

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise import denoisers
-from xray_denoise.bench.cases import Noise
 from xray_denoise.denoisers import AUTO, Denoised, Denoiser, Runtime
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.physics.level_estimate import estimate_level
-from xray_denoise.physics.profile import as_level
+from xray_denoise.physics.profile import Noise, as_level
 
 ORACLE = "+level"
 """Follows the name of a method that is given the true noise level."""
@@ -66,6 +65,7 @@ KNOWN = (
     Known(ESTIMATOR, "classical estimator", rows=()),
 )
 """Every method that tables know, in the order of their rows."""
+BY_NAME = {known.name: known for known in KNOWN}
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
-    """A row that cannot be measured because a package is missing; the `hint` says how to install it."""
-
-    title: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
 class Estimator(Denoiser):
     """Estimates the noise level classically and leaves the image as it is."""
 
@@ -143,31 +135,26 @@ def split(row: str) -> tuple[str, bool]:
 def title(row: str) -> str:
     """The title of a row in tables."""
     name, oracle = split(row)
-    titles = {known.name: known.title for known in KNOWN}
-    return titles.get(name, name) + (" (true level)" if oracle else "")
+    return (BY_NAME[name].title if name in BY_NAME else name) + (" (true level)" if oracle else "")
 
 
 def of_set(wanted: str) -> list[str]:
     """The rows of a set, as far as their methods are known here; `ALL` and `NETWORKS` take new models too."""
     networks = denoisers.network_names()
     available = [*networks, *denoisers.classical_names(), AUTO]
-    if wanted == FIGURE:
-        available = [name for name in available if not denoisers.missing(name)]
     found = [
         known.name + suffix
         for known in KNOWN
-        if known.name in available and (wanted == ALL or wanted in known.sets)
+        if known.name in available and wanted in (ALL, *known.sets)
         for suffix in (known.rows if wanted == ALL else ("",))
     ]
-    if wanted == FIGURE and "bm3d" not in found:
-        found.insert(0, "tv" + ORACLE)
-    listed = {known.name for known in KNOWN}
-    return found + [name for name in networks if wanted in (ALL, NETWORKS) and name not in listed]
+    return found + [name for name in networks if wanted in (ALL, NETWORKS) and name not in BY_NAME]
 
 
 def is_slow(row: str) -> bool:
     """Whether a quick run leaves out the method of a row."""
-    return any(known.name == split(row)[0] and known.slow for known in KNOWN)
+    name, _ = split(row)
+    return name in BY_NAME and BY_NAME[name].slow
 
 
 def named(text: str, *, estimator: bool = False) -> list[str]:
@@ -190,18 +177,19 @@ def named(text: str, *, estimator: bool = False) -> list[str]:
     return rows
 
 
-def make(rows: Iterable[str], runtime: Runtime) -> tuple[list[Row], list[Absent]]:
-    """The rows ready to run, and those that lack a package.
+def make(rows: Iterable[str], runtime: Runtime) -> tuple[list[Row], dict[str, str]]:
+    """The rows ready to run, and the titles of those that lack a package, with the command that installs it.
 
     Raises:
         UsageError: no method of that name.
         CannotRunError: the device is missing, or the weights cannot be used.
     """
-    found, absent = [], []
+    found: list[Row] = []
+    absent: dict[str, str] = {}
     for row in rows:
         name, oracle = split(row)
         if pip := denoisers.missing(name):
-            absent.append(Absent(title(row), pip))
+            absent[title(row)] = pip
             continue
         opened: Callable[[], Denoiser] = Estimator if name == ESTIMATOR else partial(denoisers.get, name, runtime)
         found.append(Row(title(row), name, opened, oracle))

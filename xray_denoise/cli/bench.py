@@ -110,9 +110,8 @@ def bench(
     estimates = _announce(made, kept, ask=(methods or "").strip() == "all" and not yes)
     done = collected(made.measure(kept), made.counts, estimates, as_json=as_json, log=log)
     write_tables(made.report(done), files, shown=not as_json)
-    plot = made.table.plot(made.run(done)) if output else None
-    if plot and output:
-        write_bytes(plot.svg, output)
+    if output:
+        write_bytes(made.table.plot(made.run(done)).svg, output)
     if report:
         write_bytes(made.html(done), report)
     failed, missing = any(one.failure for one in done), len(done) < sum(made.counts.values())
@@ -163,8 +162,8 @@ def _announce(plan: "Plan", log: "Log", *, ask: bool) -> Mapping[str, float]:
     say(f"measuring {', '.join(row.title for row in plan.rows)} on {plan.images.words}: {plan.table.title}")
     for what in plan.left_out:
         say(f"left out: {what}")
-    for row in plan.absent:
-        say(f"not installed: {row.title} ({row.hint})")
+    for title, hint in plan.absent.items():
+        say(f"not installed: {title} ({hint})")
     if plan.table.in_processes:
         return {}
     estimates = plan.estimate(log)
