@@ -71,7 +71,7 @@ def test_rows_take_turns_and_a_slow_one_takes_its_time() -> None:
     made = planned([row("quick"), row("slow", 0.7)], rounds=2, warmup=0)
     done = list(made.measure(Log()))
     assert [(one.row, one.repeat) for one in done] == [("quick", 0), ("slow", 0), ("quick", 1), ("slow", 1)]
-    assert made.counts == {"quick": 2, "slow": 2}
+    assert made.cases_per_row == 2
     noisy = Case(SMALL, MIDDLE).noisy(made.seed)
     for one in done:
         assert one.values["psnr"] == pytest.approx(psnr(noisy, SMALL.grey))
@@ -278,7 +278,7 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
 
 def test_the_command_says_the_same_everywhere(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "native_bf16", lambda: False)  # else a processor made for it has more rows
-    monkeypatch.setattr(speed, "in_fresh_process", lambda run: run())  # other tests start processes
+    monkeypatch.setattr(timed_run, "in_fresh_process", lambda run: run())  # other tests start processes
     monkeypatch.setattr(timed_run, "CPU_SIZES", (256, 64))
     targets = {name: tmp_path / f"speed.{name}" for name in ("csv", "md", "json", "html", "svg", "jsonl")}
     options = zip(("--csv", "--markdown", "--summary", "--report", "-o", "--log"), targets.values(), strict=True)
@@ -319,7 +319,7 @@ def test_a_row_that_fails_gives_status_1_and_an_interrupt_130(
             raise found
         return found
 
-    monkeypatch.setattr(speed, "in_fresh_process", answer)
+    monkeypatch.setattr(timed_run, "in_fresh_process", answer)
     line = ["--speed", "--quick", "--images", folder, "--methods", "noisy,tv", "--repeat", 2]
     status, out, err = invoke(*line)
     assert (status, "interrupted: the table shows" in err, "TV failed (image 1): no memory." in out) == (1, True, True)
@@ -333,7 +333,7 @@ def test_a_row_that_fails_gives_status_1_and_an_interrupt_130(
 def test_what_cannot_work_is_told_before_anything_is_measured(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speed, "in_fresh_process", lambda _: pytest.fail("measured"))
+    monkeypatch.setattr(timed_run, "in_fresh_process", lambda _: pytest.fail("measured"))
     there = tmp_path / "there.jsonl"
     there.write_text("mine\n")
     for line, status, what in [

@@ -103,8 +103,8 @@ def test_the_papers_row_stands_below_the_first_of_ours() -> None:
     assert [one.quoted for one in rows] == [one.title.startswith("paper") for one in rows]
 
 
-def test_other_levels_have_no_numbers_of_the_paper() -> None:
-    assert paper.table_2("psnr", [(0.4, 5.0), (2.0, 1.0)])["noisy"] == (22.5162, None, None)
+def test_some_levels_have_a_mean_of_their_own_and_other_metrics_no_numbers() -> None:
+    assert paper.table_2("psnr", [(0.4, 5.0), (0.6, 10.0)])["noisy"] == pytest.approx((22.5162, 23.0213, 22.76875))
     assert paper.table_2("ssim", CELLS) == {}
 
 

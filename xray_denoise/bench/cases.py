@@ -21,11 +21,8 @@ from xray_denoise.errors import UnreadableFileError
 from xray_denoise.files.folders import radiographs_in
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.physics.profile import Noise
 from xray_denoise.scale import GREY_MAX
-
-Noise = NoiseLevel | NoiseProfile
-"""The noise of a case."""
 
 TABLE_2 = tuple(NoiseLevel(eta, sigma) for eta, sigma in paper.CELLS)
 """The nine noise levels of the paper's Table II."""

@@ -69,20 +69,17 @@ class FigurePlan:
             height, width = clean.shape
             size = (columns * PANEL, len(LEVELS) * (2 * PANEL * height / width + 0.5))
             figure = Figure(size, dpi=DPI, layout="constrained")
-            for number, level in enumerate(LEVELS):
+            grid = figure.subplots(2 * len(LEVELS), columns)
+            for level, above, below in zip(LEVELS, grid[::2], grid[1::2], strict=True):
                 noisy = Case(self.image, level).noisy(self.seed)
                 images = {"clean": clean, "noisy": noisy}
                 images |= {row.title: row(noisy, level).image for row in self.rows}
-                for place, (title, grey) in enumerate(images.items()):
-                    upper, lower = (
-                        figure.add_subplot(2 * len(LEVELS), columns, (2 * number + line) * columns + place + 1)
-                        for line in (0, 1)
-                    )
+                for upper, lower, (title, grey) in zip(above, below, images.items(), strict=True):
                     _show(upper, grey, 0.0, GREY_MAX)
                     _enlarge(upper, grey, clean)
-                    if number == 0:
+                    if level == LEVELS[0]:
                         upper.set_title(title, size=8)
-                    if place == 0:
+                    if title == "clean":
                         upper.set_ylabel(label(level), size=8)
                         lower.set_axis_off()
                         text = f"below each image:\n(image - clean) x {GAIN:g},\nmiddle grey is 0"
@@ -102,17 +99,16 @@ class FigurePlan:
         noisy = Case(self.image, MIDDLE).noisy(self.seed)
         greys = [noisy, *(row(noisy, MIDDLE).image for row in self.rows), self.image.grey]
         images = [np.rint(grey.clip(0, GREY_MAX)).astype(np.uint8) for grey in greys]
-        shape = self.image.grey.shape
         top, left = (
-            min(round(share * side), max(side - PICTURE, 0)) for share, side in zip(CORNER, shape, strict=True)
+            min(round(share * side), max(side - PICTURE, 0))
+            for share, side in zip(CORNER, self.image.grey.shape, strict=True)
         )
         detail = np.hstack([image[top : top + PICTURE, left : left + PICTURE] for image in images])
         side = detail.shape[1] // len(images)
         whole = [Image.fromarray(image).resize((side, side), Image.Resampling.BOX) for image in images]
         picture = io.BytesIO()
-        Image.fromarray(np.vstack([np.hstack([np.asarray(one) for one in whole]), detail])).save(
-            picture, "PNG", optimize=True
-        )
+        both = np.vstack([np.hstack([np.asarray(one) for one in whole]), detail])
+        Image.fromarray(both).save(picture, "PNG", optimize=True)
         return picture.getvalue()
 
 

@@ -63,16 +63,13 @@ def _answer(pipe: Connection, work: Callable[[], Any]) -> None:
 
 
 def peak_memory() -> float | None:
-    """Peak resident memory of this process, MiB; None if unknown."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        status = ""
-    for line in status.splitlines():
+    """Peak resident memory of this process, MiB; None if unknown, as on Windows."""
+    status = Path("/proc/self/status")
+    for line in status.read_text(encoding="ascii", errors="replace").splitlines() if status.exists() else ():
         if line.startswith("VmHWM:"):  # getrusage counts the parent process too
             return int(line.split()[1]) / 2**10
-    try:
-        import resource
-    except ModuleNotFoundError:
+    if sys.platform == "win32":
         return None
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

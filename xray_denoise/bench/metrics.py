@@ -94,9 +94,7 @@ METRICS: Mapping[str, Metric] = {
     "snr": Metric("SNR, dB", "SNR = 10 log10(mean(g^2) / MSE), g the clean image: PSNR minus a constant per image.", 2),
     "ssim": Metric("SSIM", "Wang 2004: Gaussian window of sigma 1.5, no sample covariance, data range 255.", 4),
     "ssim_paper": Metric(
-        "SSIM (paper)",
-        "The paper's variant: 7x7 uniform window, sample covariance, a data range of twice white.",
-        4,
+        "SSIM (paper)", "The paper's variant: 7x7 uniform window, sample covariance, a data range of twice white.", 4
     ),
     SECONDS: Metric(
         "Seconds per image", "Wall time of one call, after a warm-up; reading is not counted.", 3, measure=None
@@ -119,14 +117,14 @@ METRICS: Mapping[str, Metric] = {
         1,
         profile_errors,
     ),
-    **{
-        name: Metric(
+    **dict.fromkeys(
+        BANDS_FOUND,
+        Metric(
             "Error of band powers, dB",
             "Error of the estimated power of the noise in four bands of frequencies, relative to white noise.",
             2,
             profile_errors,
-        )
-        for name in BANDS_FOUND
-    },
+        ),
+    ),
 }
 """Every metric by its name, which is that of the value in records."""

@@ -46,15 +46,16 @@ NOTES = (
 """For readers of a table with its figures."""
 
 
-def table_2(metric: str, cells: Sequence[tuple[float, float]]) -> dict[str, tuple[float | None, ...]]:
-    """The paper's rows of Table II by the name of the method, the mean last; none where it prints no such metric."""
+def table_2(metric: str, cells: Sequence[tuple[float, float]]) -> dict[str, tuple[float, ...]]:
+    """The paper's rows of Table II by the name of the method, the mean last; none where it prints no such metric.
+
+    `cells` are some of `CELLS`.
+    """
     offset = {"psnr": 0.0, "snr": SNR_MINUS_PSNR}.get(metric)
     if offset is None:
         return {}
-    rows: dict[str, tuple[float | None, ...]] = {}
+    rows: dict[str, tuple[float, ...]] = {}
     for name, printed in TABLE_2_PSNR.items():
-        known = dict(zip(CELLS, printed, strict=True))
-        values = [known[cell] + offset if cell in known else None for cell in cells]
-        complete = [value for value in values if value is not None]
-        rows[name] = (*values, fmean(complete) if len(complete) == len(cells) else None)
+        values = [printed[CELLS.index(cell)] + offset for cell in cells]
+        rows[name] = (*values, fmean(values))
     return rows

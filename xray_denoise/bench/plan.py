@@ -4,9 +4,8 @@ import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from xray_denoise.bench import table
 from xray_denoise.bench.cases import MIDDLE, Case, CleanImage, ImageSet
 from xray_denoise.bench.machine import machine
 from xray_denoise.bench.pivot import Results
-from xray_denoise.bench.records import Log, Record, key
+from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
 from xray_denoise.bench.table import InThisProcess, Run, TableSpec
 from xray_denoise.bench.tables import TABLES
@@ -64,11 +63,6 @@ class Plan:
         """How many records each row will have."""
         return self.images.count * self.rounds * cases_of(self.table, self.quick)
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """The same by the title of the row."""
-        return dict.fromkeys((row.title for row in self.rows), self.cases_per_row)
-
     def cases(self) -> Iterator[Case]:
         """All cases, image by image."""
         return (case for image in self.images.open() for case in self.table.cases(image, self.seed, self.quick))
@@ -81,12 +75,13 @@ class Plan:
         spec, rows, work = self.table, list(self.rows), self.table.work(self)
         if len({row.title for row in rows}) < len(rows):
             raise ValueError("two rows have one title")
-        setting = f"{machine(self.runtime.device, self.threads)}, warmup {self.warmup}" if spec.in_processes else ""
+        setting = f"; {machine(self.runtime.device, self.threads)}, warmup {self.warmup}" if spec.in_processes else ""
         for number in range(self.rounds):
+            apart = f"{setting}, round {number}" if setting else ""
             for case in self.cases():
-                noisy, parts = None, [case.key(self.seed), *([f"{setting}, round {number}"] if setting else ())]
+                noisy, case_key = None, f"{case.key(self.seed)}{apart}; xray-denoise {xray_denoise.__version__}"
                 for row in tuple(rows):
-                    wanted = key(row.identity, *parts)
+                    wanted = f"{row.identity}; {case_key}"
                     record = log.get(wanted, spec.metrics)
                     if record is None:
                         noisy = case.noisy(self.seed) if noisy is None else noisy
@@ -106,11 +101,11 @@ class Plan:
 
         Each row is timed on a crop of the first image, and its time taken as proportional to the pixels.
         """
-        costs = dict.fromkeys(self.counts, 0.0)
+        costs = {row.title: 0.0 for row in self.rows}
         first = next(self.cases()).image
         for row in self.rows:
             if log.count(row.identity) < self.cases_per_row:
-                crop = first.centre(SLOW_TRIAL_SIZE if registry.is_slow(row.name) else TRIAL_SIZE)
+                crop = first.centre(SLOW_TRIAL_SIZE if registry.split(row.name)[0].slow else TRIAL_SIZE)
                 case, work = Case(crop, MIDDLE), InThisProcess(self.table.metrics)
                 noisy = case.noisy(self.seed)
                 work.warm_up(row, case, noisy)
@@ -139,11 +134,14 @@ class Plan:
         """
         report = self.report(done)
         plots = [self.table.plot(self.run(done))] if self.table.plotted else []
-        shown = self._comparisons(best_network(self.rows, report)) if self.table.pictures else ()
+        shown = self._comparisons(report) if self.table.pictures else ()
         return page.html(report.title, facts=(), reports=[report], plots=plots, comparisons=shown)
 
-    def _comparisons(self, row: Row) -> Iterator[Comparison]:
-        """Each image, noisy and denoised, one at a time."""
+    def _comparisons(self, report: Report) -> Iterator[Comparison]:
+        """Each image, noisy and denoised by the blind network with the highest mean in the first table."""
+        means = {row.title: row.values[-1] or 0.0 for row in report.tables[0].rows}
+        networks = [row for row in self.rows if row.is_network and not row.oracle]
+        row = max(networks or self.rows, key=lambda row: means[row.title])
         facts = (("method", row.title), ("noise", f"eta {MIDDLE.eta:g}, sigma {MIDDLE.sigma:g}"))
         for number, image in enumerate(self.images.open(), start=1):
             noisy = Case(image, MIDDLE).noisy(self.seed)
@@ -207,19 +205,10 @@ def cases_of(spec: TableSpec, quick: bool) -> int:
     return sum(1 for _ in spec.cases(PROBE, 0, quick))
 
 
-def best_network(rows: Sequence[Row], report: Report) -> Row:
-    """The blind network with the highest mean in the first table of a report; any row where there is no network."""
-    means = {row.title: row.values[-1] for row in report.tables[0].rows}
-    able = [row for row in rows if row.is_network and not row.oracle]
-    return max(able or rows, key=lambda row: means[row.title] or 0.0)
-
-
 def versions(rows: Iterable[Row] = ()) -> str:
-    """Name the versions that results depend on: of what is loaded, and of what `rows` in other processes load."""
-    loaded: list[str] = [name for name in ("torch", "bm3d") if name in sys.modules]
-    loaded += [("torch" if row.precision else "") or ("bm3d" if row.name.endswith("bm3d") else "numpy") for row in rows]
-    found = [f"xray-denoise {xray_denoise.__version__}", f"Python {platform.python_version()}"]
-    for name in dict.fromkeys(["numpy", "scikit-image", *loaded]):
-        with suppress(PackageNotFoundError):
-            found.append(f"{name} {version(name)}")
-    return ", ".join(found)
+    """Name the versions that results depend on; BM3D's where it is loaded here, or by `rows` in other processes."""
+    packages = ["numpy", "scikit-image", "torch"]
+    if "bm3d" in sys.modules or any(row.name.endswith("bm3d") for row in rows):
+        packages.append("bm3d")
+    ours = [f"xray-denoise {xray_denoise.__version__}", f"Python {platform.python_version()}"]
+    return ", ".join([*ours, *(f"{name} {version(name)}" for name in packages)])

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import xray_denoise
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
 
 LINE_START = b'{"row": "'
@@ -29,7 +28,7 @@ class Record:
     failure: str = ""
     """Why there are no values."""
     key: str = field(default="", compare=False)
-    """What decides the values: equal keys, equal values (but for the time)."""
+    """What decides the values, and the version of this package: equal keys, equal values (but for the time)."""
 
     def line(self) -> str:
         """The record as one line of JSON; infinite values are the texts "inf" and "-inf"."""
@@ -53,11 +52,6 @@ class Record:
 
 def _writable(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else str(value)
-
-
-def key(*parts: str) -> str:
-    """The key of a record: what was measured, and the version of this package."""
-    return "; ".join((*parts, f"xray-denoise {xray_denoise.__version__}"))
 
 
 class Log:

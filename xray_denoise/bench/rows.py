@@ -5,7 +5,7 @@ A row is written NAME (blind: the method estimates the noise itself) or NAME+lev
 measured under its own name by `--methods all`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -126,16 +126,16 @@ class Estimator(Denoiser):
         return Denoised.of(noisy, noisy, as_level(level) or estimate_level(noisy))
 
 
-def split(row: str) -> tuple[str, bool]:
-    """The name of a row's method, and whether the row is an oracle."""
+def split(row: str) -> tuple[Known, bool]:
+    """The method of a row, under its own name if tables do not know it, and whether the row is an oracle."""
     name = row.removesuffix(ORACLE)
-    return name, name != row
+    return BY_NAME.get(name, Known(name, name)), name != row
 
 
 def title(row: str) -> str:
     """The title of a row in tables."""
-    name, oracle = split(row)
-    return (BY_NAME[name].title if name in BY_NAME else name) + (" (true level)" if oracle else "")
+    method, oracle = split(row)
+    return method.title + (" (true level)" if oracle else "")
 
 
 def of_set(wanted: str) -> list[str]:
@@ -149,12 +149,6 @@ def of_set(wanted: str) -> list[str]:
         for suffix in (known.rows if wanted == ALL else ("",))
     ]
     return found + [name for name in networks if wanted in (ALL, NETWORKS) and name not in BY_NAME]
-
-
-def is_slow(row: str) -> bool:
-    """Whether a quick run leaves out the method of a row."""
-    name, _ = split(row)
-    return name in BY_NAME and BY_NAME[name].slow
 
 
 def named(text: str, *, estimator: bool = False) -> list[str]:
@@ -172,7 +166,7 @@ def named(text: str, *, estimator: bool = False) -> list[str]:
     if ESTIMATOR in rows and not estimator:
         raise UsageError(f"'{ESTIMATOR}' removes no noise", hint="use it in the table noise-level", option="table")
     for row in rows:
-        if pip := denoisers.missing(split(row)[0]):
+        if pip := denoisers.missing(split(row)[0].name):
             raise CannotRunError(f"'{row}' needs a package that is not installed", hint=pip)
     return rows
 
@@ -187,7 +181,8 @@ def make(rows: Iterable[str], runtime: Runtime) -> tuple[list[Row], dict[str, st
     found: list[Row] = []
     absent: dict[str, str] = {}
     for row in rows:
-        name, oracle = split(row)
+        method, oracle = split(row)
+        name = method.name
         if pip := denoisers.missing(name):
             absent[title(row)] = pip
             continue
@@ -195,18 +190,3 @@ def make(rows: Iterable[str], runtime: Runtime) -> tuple[list[Row], dict[str, st
         found.append(Row(title(row), name, opened, oracle))
         _ = found[-1].denoiser  # loaded here, so that what is wrong is reported before anything is measured
     return found, absent
-
-
-def device(rows: Sequence[Row]) -> str:
-    """Where the networks among `rows` run; classical methods run on the CPU."""
-    return ", ".join(sorted({row.denoiser.device for row in rows if row.is_network})) or "cpu"
-
-
-def models(rows: Sequence[Row]) -> str:
-    """The networks among `rows`, the hashes of their weights, and how long they were trained."""
-    found = []
-    for row in rows:
-        if row.is_network:
-            training = row.denoiser.training
-            found.append(f"{row.denoiser.name} {row.fingerprint[:12]}" + (f" ({training})" if training else ""))
-    return ", ".join(found)

@@ -13,19 +13,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from xray_denoise import denoisers
 from xray_denoise.bench import rows as registry
 from xray_denoise.bench import timed_run
 from xray_denoise.bench.cases import MIDDLE, Case, CleanImage, ImageSet, image_set
-from xray_denoise.bench.fresh_process import in_fresh_process
 from xray_denoise.bench.machine import machine, precisions
-from xray_denoise.bench.metrics import SECONDS, Values
+from xray_denoise.bench.metrics import SECONDS
 from xray_denoise.bench.rows import Row
 from xray_denoise.bench.table import Run, TableSpec, Work
 from xray_denoise.denoisers import Denoiser, Runtime
@@ -84,11 +79,11 @@ class SpeedTable(TableSpec):
 
     def work(self, plan: "Plan") -> Work:
         """Run each row in a process of its own."""
-        return partial(_apart, plan.warmup)
+        return partial(timed_run.apart, plan.warmup)
 
     def too_slow(self, row: str) -> bool:
         """See `TableSpec`."""
-        return registry.is_slow(row)
+        return registry.split(row)[0].slow
 
     def ready(self, rows: Sequence[str], runtime: Runtime, threads: int | None) -> tuple[list[Row], dict[str, str]]:
         """See `TableSpec`; the rows do not hold what was loaded to find out whether they can run."""
@@ -251,14 +246,6 @@ def _ratio(run: Run, row: Row) -> float | None:
 
 def _size(side: int) -> str:
     return f"{side}x{side} pixels"
-
-
-def _apart(warmup: int, row: Row, case: Case, noisy: NDArray[np.float32]) -> Values:
-    """A row in a process of its own, which finds the images in a temporary folder."""
-    with TemporaryDirectory(prefix="xray-denoise-") as name:
-        np.save(Path(name, timed_run.NOISY), noisy)
-        np.save(Path(name, timed_run.CLEAN), case.image.grey)
-        return in_fresh_process(partial(timed_run.measure, row, Path(name), warmup, whole=not case.side))
 
 
 def _network(name: str, runtime: Runtime, threads: int | None) -> Denoiser:

@@ -30,8 +30,6 @@ Work = Callable[[Row, Case, NDArray[np.float32]], Values]
 """Gives the values of a record: of a row on a noisy image of a case."""
 WARMUP_SIZE = 64
 """Side of the crop that a method runs on before the clock starts, pixels."""
-Groups = Sequence[Sequence[str]]
-"""The labels of the noises behind each column."""
 
 NOTE_INCOMPLETE = "The run is not complete: a mean covers the images measured so far, and not every mean the same ones."
 NOTE_SPREADS = (
@@ -58,7 +56,7 @@ class Run:
     def pivot(
         self,
         metric: str,
-        groups: Groups,
+        groups: Sequence[Sequence[str]],
         columns: Sequence[Column],
         title: str = "",
         text: str = "",
@@ -66,8 +64,8 @@ class Run:
     ) -> Table:
         """One metric of every row: the mean over the noises of each group, and its standard deviation over images.
 
-        There is a column for each of `groups`. `METRICS` has the title and the definition where none are given;
-        `printed` are rows of the paper by the name of the method (see `beside`).
+        There is a column for each of `groups`, labels of noises. `METRICS` has the title and the definition where none
+        are given; `printed` are rows of the paper by the name of the method (see `beside`).
         """
         shown = METRICS[metric]
         found = self.beside([self.results.means(row.title, metric, groups) for row in self.rows], printed or {})
@@ -173,7 +171,8 @@ class TableSpec:
 
     def too_slow(self, row: str) -> bool:
         """Whether a quick run leaves out a row that was not named."""
-        return registry.is_slow(row) and registry.split(row)[1]
+        method, oracle = registry.split(row)
+        return method.slow and oracle
 
     def ready(self, rows: Sequence[str], runtime: Runtime, _threads: int | None) -> tuple[list[Row], dict[str, str]]:
         """The rows ready to be measured, and those that lack a package; see `rows.make`."""
@@ -195,11 +194,15 @@ class TableSpec:
 
     def facts(self, plan: "Plan", _run: Run) -> Sequence[tuple[str, str]]:
         """Facts about the run: pairs of a name and a value."""
+        networks, models = [row.denoiser for row in plan.rows if row.is_network], []
+        for one in networks:
+            models.append(f"{one.name} {one.weights_sha256[:12]}" + (f" ({one.training})" if one.training else ""))
+        devices = sorted({one.device for one in networks}) or ["cpu"]
         return (
             ("images", plan.images.words),
             ("seed", str(plan.seed)),
-            ("device", registry.device(plan.rows)),
-            ("models", registry.models(plan.rows)),
+            ("device", ", ".join(devices)),
+            ("models", ", ".join(models)),
         )
 
     def remarks(self, _run: Run) -> Sequence[str]:

@@ -4,13 +4,16 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xray_denoise.bench.cases import MIDDLE
-from xray_denoise.bench.fresh_process import peak_memory
+from xray_denoise.bench.cases import MIDDLE, Case
+from xray_denoise.bench.fresh_process import in_fresh_process, peak_memory
 from xray_denoise.bench.metrics import SECONDS, Values
 from xray_denoise.bench.rows import Row
 from xray_denoise.denoisers.devices import PRECISIONS
@@ -36,8 +39,16 @@ NOISY, CLEAN = "noisy.npy", "clean.npy"
 """Files of float32 arrays (H, W), grey levels."""
 
 
+def apart(warmup: int, row: Row, case: Case, noisy: NDArray[np.float32]) -> Values:
+    """Measure a row in a fresh process, which finds the images in a temporary folder; see `measure`."""
+    with TemporaryDirectory(prefix="xray-denoise-") as name:
+        np.save(Path(name, NOISY), noisy)
+        np.save(Path(name, CLEAN), case.image.grey)
+        return in_fresh_process(partial(measure, row, Path(name), warmup, whole=not case.side))
+
+
 def measure(row: Row, folder: Path, warmup: int = 1, *, whole: bool = True) -> Values:
-    """Measure a row, in a fresh process, on the image that `NOISY` and `CLEAN` in `folder` hold.
+    """Measure a row in this process on the image that `NOISY` and `CLEAN` in `folder` hold.
 
     There are `warmup` calls before the clock starts: of a network on the image, or on one window where it is cut into
     several, of a classical method on a corner of it. PSNR and the rate of the machine are measured where the image is
