@@ -134,8 +134,8 @@ def made(gains: Mapping[str, tuple[float, float]]) -> Run:
         for image, gain in enumerate(both):
             for noise in ("white 1", "white 4", "csi 1", "csi 4"):
                 values = {"gain": gain - noise.endswith("4"), "shift": 0.125, "deviation_error": -3.0 * (image + 1)}
-                records.append(Record(title, f"image {image}", noise, values))
-            records.append(Record(title, f"image {image}", CLEAN, {"exact_psnr": 60.0 + image}))
+                records.append(Record(title, f"image {image}", noise, values=values))
+            records.append(Record(title, f"image {image}", CLEAN, values={"exact_psnr": 60.0 + image}))
     return Run(Results(records), [Row(title, "x", Noisy) for title in gains], images=2, quick=True)
 
 

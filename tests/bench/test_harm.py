@@ -64,7 +64,7 @@ def test_what_does_nothing_harms_nothing() -> None:
     assert measured("discs", lambda grey: grey)["threshold ratio"] == 1
     found = measured("empty", lambda grey: grey)
     assert found["blobs"] == found["blobs before"] <= 1e6 / 256**2
-    assert not harm_gate.failures([Record("f", "flat fields", "n", measured("flat fields", lambda grey: grey))])
+    assert not harm_gate.failures([Record("f", "flat fields", "n", values=measured("flat fields", lambda grey: grey))])
 
 
 def test_a_blur_is_seen_in_edges_lesions_and_spectrum() -> None:
@@ -88,7 +88,7 @@ def test_a_blur_is_seen_in_edges_lesions_and_spectrum() -> None:
 def test_a_shift_is_found_and_the_gate_names_its_cells() -> None:
     values = measured("flat fields", lambda grey: grey + 0.1 * (grey.mean() > 200))
     assert values["shift 245"] == pytest.approx(0.1, abs=1e-4)
-    assert [one.cell for one in harm_gate.failures([Record("f", "flat fields", "csi 4", values)])] == [
+    assert [one.cell for one in harm_gate.failures([Record("f", "flat fields", "csi 4", values=values)])] == [
         "csi 4: shift 245"
     ]
 
@@ -97,7 +97,7 @@ def test_lost_lesions_do_not_pass_the_gate() -> None:
     """A method that gives the phantom without its lesions: no contrast, and nothing to be detected."""
     clean = phantom().grey
     values = measured("lesions", lambda grey: clean.astype(np.float64))
-    cells = {one.cell for one in harm_gate.failures([Record("f", "lesions", "white 4", values)])}
+    cells = {one.cell for one in harm_gate.failures([Record("f", "lesions", "white 4", values=values)])}
     assert {f"white 4: kept {name}" for name in LESIONS} <= cells
     assert {f"white 4: d' gain measured {name}" for name in LESIONS} <= cells
 
@@ -198,8 +198,8 @@ def test_other_weights_are_not_in_the_table(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_command_prints_what_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "log.jsonl"
-    lost = Record("f", "lesions", "csi 4", {"kept dots": 0.5, "kept line": 0.99}, key="f, blind, Filter; image")
-    told = Record("f", "lesions", "csi 4", {"kept dots": 0.6}, key="f, oracle, Filter; image")
+    lost = Record("f", "lesions", "csi 4", values={"kept dots": 0.5, "kept line": 0.99}, key="f, blind, Filter; image")
+    told = Record("f", "lesions", "csi 4", values={"kept dots": 0.6}, key="f, oracle, Filter; image")
     log.write_text(f"{lost.line()}\n{told.line()}\n")
     harm_gate.main([str(log), "f"])
     assert json.loads(capsys.readouterr().out) == {"csi 4: kept dots": 0.5}

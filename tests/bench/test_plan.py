@@ -370,7 +370,7 @@ def test_an_interrupted_command_shows_what_it_has_and_its_status_says_so(
 ) -> None:
     class Impatient(Fake):
         def __call__(self, noisy: Grey, level: NoiseLevel | None = None) -> Denoised:
-            if len(self.calls) > 4:  # two for the estimate, one to warm up
+            if len(self.calls) > 5:  # three for the estimate, one to warm up
                 raise KeyboardInterrupt
             return super().__call__(noisy, level)
 

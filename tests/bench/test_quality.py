@@ -319,7 +319,7 @@ def test_infinite_values_survive_the_log(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_number_survives_a_line() -> None:
-    record = Record("r", "i", "n", {"a": -math.inf, "b": None, "c": 0.1 + 0.2}, 3, "why", "k")
+    record = Record("r", "i", "n", 3, {"a": -math.inf, "b": None, "c": 0.1 + 0.2}, "why", "k")
     assert Record.from_line(record.line()) == record
     assert Record.from_line(record.line()).key == "k"
 

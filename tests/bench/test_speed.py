@@ -64,7 +64,7 @@ def values(made: Plan, done: list[Record]) -> dict[str, dict[str, float | None]]
 
 
 def records(title: str, *seconds: float, **more: float) -> list[Record]:
-    return [Record(title, "image", "noise", {"seconds": value, **more}, at) for at, value in enumerate(seconds)]
+    return [Record(title, "image", "noise", at, {"seconds": value, **more}) for at, value in enumerate(seconds)]
 
 
 def test_rows_take_turns_and_a_slow_one_takes_its_time() -> None:

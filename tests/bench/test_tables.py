@@ -46,7 +46,7 @@ NOISY, OURS, DNCNN = row_of("noisy", "noisy"), row_of("X-BDCNN", "x-bdcnn"), row
 
 def measured(row: str, cell: Cell, image: int, psnr: float, **values: float) -> Record:
     quality = {"psnr": psnr, "snr": psnr - 4, "ssim": psnr / 50, "ssim_paper": psnr / 49, "seconds": 0.5}
-    return Record(row, f"image {image}", cases.label(NoiseLevel(*cell)), quality | values)
+    return Record(row, f"image {image}", cases.label(NoiseLevel(*cell)), values=quality | values)
 
 
 def made(name: str, done: Sequence[Record], rows: Sequence[Row], **more: object) -> layout.Report:

@@ -61,6 +61,10 @@ class CleanImage:
         return CleanImage(self.name, self.grey[top : top + size, left : left + size])
 
 
+PROBE = CleanImage("", np.full((160, 160), 127, dtype=np.float32))
+"""An even image, with as many cases as any."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A clean image, or a patch of one, and the noise to add."""
@@ -71,7 +75,6 @@ class Case:
     """Of the noise, where it has one; see `label`."""
     side: int = 0
     """Pixels a side that the noisy image is cut or mirrored to, to time methods on it; 0 leaves it as it is."""
-
     scene: str = ""
     """What else is made of the image, where it is more than a noisy one: a scene of the table of harm."""
 

@@ -64,14 +64,6 @@ class DetectorTable(TableSpec):
         """The default, and the best of the classical methods, blind and told."""
         return ["noisy", "nlm", "gat-bm3d", "gat-bm3d" + registry.ORACLE, REFERENCE, AUTO]
 
-    def with_profile(self, path: Path) -> "DetectorTable":
-        """See `TableSpec`; it is called after the file."""
-        profile = read_profile(path)
-        if not float(profile.deviation_at(MID_GREY)) > 0:
-            hint = "choose another profile"
-            raise UsageError("{path} has no noise at mid-grey to be scaled", path=path, hint=hint)
-        return replace(self, measured=((path.stem, profile),))
-
     def noises(self, quick: bool = False) -> list[tuple[str, float, NoiseProfile]]:
         """Spectrum, deviation and profile of every case with noise."""
         made: list[tuple[str, Callable[[float], NoiseProfile]]] = [
@@ -111,8 +103,8 @@ class DetectorTable(TableSpec):
             if any(value is not None for row in found for value in row.values):
                 text = f"{shown.definition} The median of its size over images and spectra."
                 tables.append(Table(shown.title, text, tuple(map(_column, deviations)), found, shown.digits))
-        text = self._text("exact_psnr")
-        return [*tables, run.pivot("exact_psnr", [[CLEAN]], [_column(0.0)], "PSNR without noise, dB", text)]
+        clean = run.pivot("exact_psnr", [[CLEAN]], [_column(0.0)])
+        return [*tables, replace(clean, title="PSNR without noise, dB", definition=self._text("exact_psnr"))]
 
     def plot(self, run: Run) -> Plot:
         """Mean gain against deviation, a panel for each spectrum."""
@@ -133,13 +125,29 @@ class DetectorTable(TableSpec):
     def _means(self, run: Run, metric: str, title: str, spectra: Sequence[str], deviations: Sequence[float]) -> Table:
         groups = [[_label(name, one) for name in spectra] for one in deviations]
         columns = (*map(_column, deviations), Column())
-        return run.pivot(
-            metric, [*groups, [one for group in groups for one in group]], columns, title, self._text(metric)
-        )
+        found = run.pivot(metric, [*groups, [one for group in groups for one in group]], columns)
+        return replace(found, title=title, definition=self._text(metric))
 
     def _text(self, metric: str) -> str:
         curve = "that of the detector, given at mid-grey" if self.own_curve else "the same at every grey level"
         return f"{METRICS[metric].definition} Columns: deviation of the noise in grey levels, {curve}."
+
+
+def with_profile(spec: TableSpec, path: Path) -> DetectorTable:
+    """A table with one more spectrum, that of a file of a noise profile; it is called after the file.
+
+    Raises:
+        UsageError: it is no table of detector noise, or the profile has no noise.
+        UnreadableFileError: the file holds no noise profile.
+    """
+    if not isinstance(spec, DetectorTable):
+        hint = "ask for the table detectors, or leave them out"
+        raise UsageError("profiles are for tables of detector noise", hint=hint, option="table")
+    profile = read_profile(path)
+    if not float(profile.deviation_at(MID_GREY)) > 0:
+        hint = "choose another profile"
+        raise UsageError("{path} has no noise at mid-grey to be scaled", path=path, hint=hint)
+    return replace(spec, measured=((path.stem, profile),))
 
 
 def averaged(grey: NDArray[np.floating]) -> NDArray[np.float32]:

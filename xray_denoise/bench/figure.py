@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 LEVELS = tuple(NoiseLevel(eta, sigma) for eta in (0.4, 0.6) for sigma in (10.0, 15.0))
 """The noise levels of Figure 2."""
 BEFORE_AFTER = "before-after"
-FIGURES = ("2", BEFORE_AFTER)
-"""What follows `--figure`."""
+FIGURES = {"2": (".png", ".svg"), BEFORE_AFTER: (".png",)}
+"""What follows `--figure`, and the types of its file."""
 PICTURE = 420
 """Side of one picture of `BEFORE_AFTER`, and of the detail below it, pixels."""
 CORNER = (0.32, 0.55)
@@ -150,12 +150,9 @@ def plan(
     """
     if kind not in FIGURES:
         raise UsageError(f"no figure is called '{kind}'", hint=f"choose one of {', '.join(FIGURES)}")
-    suffixes = (".png",) if kind == BEFORE_AFTER else (".png", ".svg")
-    if target is None or target.suffix.lower() not in suffixes:
-        types = " or ".join(suffix[1:].upper() for suffix in suffixes)
-        raise UsageError(
-            f"this figure needs a {types} file to be written to", hint="for example figure.png", option="output"
-        )
+    if target is None or target.suffix.lower() not in FIGURES[kind]:
+        kinds = f"a {' or '.join(suffix[1:].upper() for suffix in FIGURES[kind])} file"
+        raise UsageError(f"this figure needs {kinds} to be written to", hint="for example figure.png", option="output")
     if kind == "2":
         require("a figure", "matplotlib")
     if methods:

@@ -56,7 +56,4 @@ def processor(cpuinfo: Path = CPUINFO) -> str:
 
 
 def _read(cpuinfo: Path) -> str:
-    try:
-        return cpuinfo.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
+    return cpuinfo.read_text(encoding="ascii", errors="replace") if cpuinfo.exists() else ""

@@ -69,10 +69,9 @@ def profile_errors(denoised: Denoised, case: Case, _noisy: NDArray[np.float32]) 
     deviation = float(true.deviation_at(MID_GREY))
     if deviation == 0:
         return errors
-    if denoised.level is not None:
-        errors["deviation_error"] = 100 * (denoised.level.effective_sigma(MID_GREY) / deviation - 1)
+    if denoised.noise is not None:
+        errors["deviation_error"] = 100 * (float(denoised.noise.deviation_at(MID_GREY)) / deviation - 1)
     if denoised.profile is not None:
-        errors["deviation_error"] = 100 * (float(denoised.profile.deviation_at(MID_GREY)) / deviation - 1)
         ratios = np.maximum(denoised.profile.band_powers(), TINY) / np.maximum(true.band_powers(), TINY)
         errors |= dict(zip(BANDS_FOUND, map(float, 10 * np.log10(ratios)), strict=True))
     return errors
@@ -96,9 +95,7 @@ METRICS: Mapping[str, Metric] = {
     "ssim_paper": Metric(
         "SSIM (paper)", "The paper's variant: 7x7 uniform window, sample covariance, a data range of twice white.", 4
     ),
-    SECONDS: Metric(
-        "Seconds per image", "Wall time of one call, after a warm-up; reading is not counted.", 3, measure=None
-    ),
+    SECONDS: Metric("Seconds per image", "Wall time of one call, after a warm-up; reading is not counted.", 3, None),
     "inverse_eta_error": Metric(
         "1/eta, %", "Relative error of 1/eta, the part of the photons in the variance.", 2, level_errors
     ),

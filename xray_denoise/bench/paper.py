@@ -47,14 +47,11 @@ NOTES = (
 
 
 def table_2(metric: str, cells: Sequence[tuple[float, float]]) -> dict[str, tuple[float, ...]]:
-    """The paper's rows of Table II by the name of the method, the mean last; none where it prints no such metric.
-
-    `cells` are some of `CELLS`.
-    """
+    """The paper's rows of Table II by the name of the method, the mean last; none where it prints no such metric."""
     offset = {"psnr": 0.0, "snr": SNR_MINUS_PSNR}.get(metric)
     if offset is None:
         return {}
-    rows: dict[str, tuple[float, ...]] = {}
+    rows = {}
     for name, printed in TABLE_2_PSNR.items():
         values = [printed[CELLS.index(cell)] + offset for cell in cells]
         rows[name] = (*values, fmean(values))

@@ -14,8 +14,6 @@ from xray_denoise.reports.tables import Row
 
 Values = Mapping[tuple[str, str], float]
 """Values by image and label of the noise."""
-FEWEST_IMAGES = 2
-"""A difference has an interval from so many images on."""
 
 
 class Results:
@@ -71,10 +69,10 @@ class Results:
     def gaps(self, row: str, reference: str, columns: Sequence[tuple[str, Sequence[str] | None]]) -> Row | None:
         """Paired differences to `reference` and their intervals, one column for each metric and its noises.
 
-        None for the reference itself, without a reference, and where no column has `FEWEST_IMAGES`.
+        None for the reference itself, without a reference, and where no column has the two images of an interval.
         """
         gaps = [self.differences(row, reference, metric, noises) for metric, noises in columns]
-        if row == reference or max(map(len, gaps), default=0) < FEWEST_IMAGES:
+        if row == reference or max(map(len, gaps)) < 2:
             return None
         return Row(row, tuple(map(mean, gaps)), margins=tuple(map(margin, gaps)))
 

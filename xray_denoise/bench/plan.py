@@ -8,18 +8,18 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
 import xray_denoise
 from xray_denoise.bench import rows as registry
 from xray_denoise.bench import table
-from xray_denoise.bench.cases import MIDDLE, Case, CleanImage, ImageSet
+from xray_denoise.bench.cases import MIDDLE, PROBE, Case, ImageSet
+from xray_denoise.bench.detectors import with_profile
 from xray_denoise.bench.machine import machine
 from xray_denoise.bench.pivot import Results
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
 from xray_denoise.bench.table import InThisProcess, Run, TableSpec
 from xray_denoise.bench.tables import TABLES
+from xray_denoise.bench.timed_run import WARMUP_SIZE
 from xray_denoise.denoisers import Runtime
 from xray_denoise.errors import UsageError, XrayDenoiseError
 from xray_denoise.reports import page
@@ -28,8 +28,6 @@ from xray_denoise.reports.tables import Report
 
 TRIAL_SIZE, SLOW_TRIAL_SIZE = 528, 128
 """Side of the crop that a method, or a slow one, is timed on to estimate how long a run takes."""
-PROBE = CleanImage("", np.full((160, 160), 127, dtype=np.float32))
-"""Has as many cases as any image."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ class Plan:
                     record = log.get(wanted, spec.metrics)
                     if record is None:
                         noisy = case.noisy(self.seed) if noisy is None else noisy
-                        record = Record(row.title, case.image_name, case.label, {}, key=wanted)
+                        record = Record(row.title, case.image_name, case.label, key=wanted)
                         try:
                             record = replace(record, values=work(row, case, noisy))
                         except XrayDenoiseError as error:
@@ -106,11 +104,10 @@ class Plan:
         for row in self.rows:
             if log.count(row.identity) < self.cases_per_row:
                 crop = first.centre(SLOW_TRIAL_SIZE if registry.split(row.name)[0].slow else TRIAL_SIZE)
-                case, work = Case(crop, MIDDLE), InThisProcess(self.table.metrics)
-                noisy = case.noisy(self.seed)
-                work.warm_up(row, case, noisy)
-                start = time.perf_counter()
-                work(row, case, noisy)
+                work = InThisProcess(self.table.metrics)
+                for case in (Case(first.centre(WARMUP_SIZE), MIDDLE), Case(crop, MIDDLE)):  # the latter counts
+                    noisy, start = case.noisy(self.seed), time.perf_counter()
+                    work(row, case, noisy)
                 costs[row.title] = (time.perf_counter() - start) * self.table.pixels(first) / crop.grey.size
         return costs
 
@@ -176,23 +173,21 @@ def plan(
     if spec is None:
         raise UsageError(f"no table is called '{name}'", hint=f"choose one of {', '.join(TABLES)}")
     if profile is not None:
-        spec = spec.with_profile(profile)
+        spec = with_profile(spec, profile)
     images, runtime = spec.images(folder, quick), runtime or Runtime()
     by_name = methods is not None and methods.strip() != registry.ALL
     wanted = registry.named(methods, estimator=registry.ESTIMATOR in spec.rows()) if methods else spec.rows()
     slow = [row for row in wanted if quick and not by_name and spec.too_slow(row)]
     rows, absent = spec.ready([row for row in wanted if row not in slow], runtime, threads)
-    reasons = {row: spec.unsuited(row) for row in rows}
-    able = [row for row in rows if not reasons[row]]
+    reasons = dict.fromkeys(map(registry.title, slow), "too slow for a quick run unless they are named")
+    reasons |= {row.title: why for row in rows if (why := spec.unsuited(row))}
+    able = [row for row in rows if row.title not in reasons]
     if not able:
         raise UsageError("none of these methods fits this table", hint="leave them out", option="methods")
     few, every = cases_of(spec, quick), cases_of(spec, quick=False)
     left_out = [f"{every - few} of the {every} cases of each image"] if few < every else []
-    if slow:
-        titles = ", ".join(map(registry.title, slow))
-        left_out.append(f"{titles} (too slow for a quick run unless they are named)")
-    for why in dict.fromkeys(filter(None, reasons.values())):
-        left_out.append(f"{', '.join(row.title for row in rows if reasons[row] == why)} ({why})")
+    for why in dict.fromkeys(reasons.values()):
+        left_out.append(f"{', '.join(title for title, given in reasons.items() if given == why)} ({why})")
     others = [row for row in registry.of_set(registry.ALL) if row not in wanted]
     if methods is None and others:
         left_out.append(f"{len(others)} other methods (all of them: --methods all)")

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
@@ -21,10 +21,10 @@ class Record:
     image: str
     noise: str
     """Label of the case."""
-    values: Mapping[str, float | None]
-    """By the names of metrics; None where the method has no such value."""
     repeat: int = 0
     """Number of the round, where a case is measured in several."""
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    """By the names of metrics; None where the method has no such value."""
     failure: str = ""
     """Why there are no values."""
     key: str = field(default="", compare=False)
@@ -32,11 +32,9 @@ class Record:
 
     def line(self) -> str:
         """The record as one line of JSON; infinite values are the texts "inf" and "-inf"."""
-        values = {name: _writable(value) for name, value in self.values.items()}
-        return json.dumps({
-            "row": self.row, "image": self.image, "noise": self.noise, "repeat": self.repeat, "values": values,
-            "failure": self.failure, "key": self.key,
-        })  # fmt: skip
+        finite = {name: value is None or math.isfinite(value) for name, value in self.values.items()}
+        values = {name: value if finite[name] else str(value) for name, value in self.values.items()}
+        return json.dumps(asdict(self) | {"values": values})
 
     @classmethod
     def from_line(cls, line: str | bytes) -> "Record":
@@ -48,10 +46,6 @@ class Record:
         found = json.loads(line)
         values = {name: None if value is None else float(value) for name, value in found["values"].items()}
         return cls(**{**found, "values": values})
-
-
-def _writable(value: float | None) -> float | str | None:
-    return value if value is None or math.isfinite(value) else str(value)
 
 
 class Log:
@@ -80,9 +74,8 @@ class Log:
         try:
             if path.exists() and resume:
                 self._read(path)
-            elif path.exists():
+            else:
                 path.write_bytes(b"")
-            path.touch()
         except OSError as error:
             raise UnwritableFileError(f"cannot write {{path}}: {error.strerror}", path=path) from error
 

@@ -1,8 +1,7 @@
 """The methods of a benchmark, and how they are run.
 
 A row is written NAME (blind: the method estimates the noise itself) or NAME+level (oracle: it is given the true noise).
-`KNOWN` is the registry. A method is added by one line there; a model in the weights folder that has no line is
-measured under its own name by `--methods all`.
+A model in the weights folder that has no line in `KNOWN` is measured under its own name by `--methods all`.
 """
 
 from collections.abc import Callable, Iterable
@@ -97,17 +96,13 @@ class Row:
         return self.denoiser(noisy, noise if self.oracle else None)
 
     @property
-    def fingerprint(self) -> str:
-        """What determines the result besides the name: weights, device and precision, or parameters."""
-        sha256 = self.denoiser.weights_sha256
-        return f"{sha256} {self.denoiser.settings}" if sha256 else repr(self.denoiser)
-
-    @property
     def identity(self) -> str:
         """Equal for rows whose results are interchangeable; what runs in another process is not loaded here."""
         if self.precision:
             return f"{self.title} {self.weights}"
-        return f"{self.denoiser.name}, {'oracle' if self.oracle else 'blind'}, {self.fingerprint}"
+        method, sha256 = self.denoiser, self.denoiser.weights_sha256
+        parameters = f"{sha256} {method.settings}" if sha256 else repr(method)
+        return f"{method.name}, {'oracle' if self.oracle else 'blind'}, {parameters}"
 
     @property
     def is_network(self) -> bool:

@@ -32,8 +32,6 @@ from xray_denoise.reports.tables import Column, Table
 if TYPE_CHECKING:
     from xray_denoise.bench.plan import Plan
 
-SIDES = (512, 1024, 2048, 4096, 8192)
-"""Sides of the images of `--growth`, pixels: 0.25 to 64 times 2^20 pixels."""
 REFERENCE = "lite"
 """The method whose fastest row the times of the others are compared with."""
 COMPARED = (REFERENCE, "x-bdcnn", "gat-bm3d")
@@ -112,12 +110,12 @@ class SpeedTable(TableSpec):
 
     def remarks(self, run: Run) -> list[str]:
         """Notes on the measurement, and a comparison."""
-        ratios = {
-            name: [ratio for row in run.rows if row.name == name and (ratio := _ratio(run, row))] for name in COMPARED
-        }
-        known = {registry.title(name): f"{min(found):.3g}" for name, found in ratios.items() if found}
-        notes = [f"{' : '.join(known)} = {' : '.join(known.values())} in time, each by its fastest row."]
-        notes = notes if len(known) > 1 else []
+        known = {}
+        for name in COMPARED:
+            if found := [ratio for row in run.rows if row.name == name and (ratio := _ratio(run, row))]:
+                known[registry.title(name)] = f"{min(found):.3g}"
+        words = f"{' : '.join(known)} = {' : '.join(known.values())}"
+        notes = [f"{words} in time, each by its fastest row."] if len(known) > 1 else []
         if any(_peak(run, row) for row in run.rows):
             notes.append("Classical methods compute on one core, networks on the threads that are named above.")
             notes.append("The peak is the highest rate of torch's product of matrices or 3x3 convolution in any round.")
@@ -148,8 +146,8 @@ class GrowthTable(SpeedTable):
     rounds = (3, 3)
     every_precision = False
 
-    sides: tuple[int, ...] = SIDES
-    """Of the images, pixels; a quick run takes the first three."""
+    sides: tuple[int, ...] = (512, 1024, 2048, 4096, 8192)
+    """Of the images, pixels: 0.25 to 64 times 2^20 pixels; a quick run takes the first three."""
 
     def images(self, folder: Path | None, _quick: bool) -> ImageSet:
         """The first image, whole."""

@@ -16,9 +16,8 @@ from xray_denoise.bench.cases import QUICK_LEVELS, TABLE_2, Case, CleanImage, Im
 from xray_denoise.bench.metrics import METRICS, SECONDS, Values
 from xray_denoise.bench.pivot import Results
 from xray_denoise.bench.rows import Row
-from xray_denoise.bench.timed_run import median_time
+from xray_denoise.bench.timed_run import WARMUP_SIZE, median_time
 from xray_denoise.denoisers import Runtime
-from xray_denoise.errors import UsageError
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.page import Plot
 from xray_denoise.reports.tables import Column, Table
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 
 Work = Callable[[Row, Case, NDArray[np.float32]], Values]
 """Gives the values of a record: of a row on a noisy image of a case."""
-WARMUP_SIZE = 64
-"""Side of the crop that a method runs on before the clock starts, pixels."""
+Printed = Mapping[str, layout.Row]
+"""Rows of the paper by the name of the method."""
 
 NOTE_INCOMPLETE = "The run is not complete: a mean covers the images measured so far, and not every mean the same ones."
 NOTE_SPREADS = (
@@ -54,24 +53,17 @@ class Run:
     absent: Mapping[str, str] = field(default_factory=dict)
 
     def pivot(
-        self,
-        metric: str,
-        groups: Sequence[Sequence[str]],
-        columns: Sequence[Column],
-        title: str = "",
-        text: str = "",
-        printed: Mapping[str, layout.Row] | None = None,
+        self, metric: str, groups: Sequence[Sequence[str]], columns: Sequence[Column], printed: Printed | None = None
     ) -> Table:
         """One metric of every row: the mean over the noises of each group, and its standard deviation over images.
 
-        There is a column for each of `groups`, labels of noises. `METRICS` has the title and the definition where none
-        are given; `printed` are rows of the paper by the name of the method (see `beside`).
+        There is a column for each of `groups`, labels of noises. `printed` are rows of the paper (see `beside`).
         """
         shown = METRICS[metric]
         found = self.beside([self.results.means(row.title, metric, groups) for row in self.rows], printed or {})
-        return Table(title or shown.title, text or shown.definition, tuple(columns), found, shown.digits)
+        return Table(shown.title, shown.definition, tuple(columns), found, shown.digits)
 
-    def beside(self, ours: Iterable[layout.Row], printed: Mapping[str, layout.Row]) -> tuple[layout.Row, ...]:
+    def beside(self, ours: Iterable[layout.Row], printed: Printed) -> tuple[layout.Row, ...]:
         """Our rows, the paper's row below the first of ours of the same method, and the paper's other rows."""
         left, found = dict(printed), []
         for row, shown in zip(self.rows, ours, strict=True):
@@ -105,15 +97,11 @@ class InThisProcess:
         self._warmup, self._repeat = warmup, repeat
         self._warm: set[str] = set()
 
-    def warm_up(self, row: Row, case: Case, noisy: NDArray[np.float32]) -> None:
-        """Call a row that was not called before."""
+    def __call__(self, row: Row, case: Case, noisy: NDArray[np.float32]) -> Values:
+        """The values of a record."""
         for _ in range(0 if row.title in self._warm else self._warmup):
             row(noisy[:WARMUP_SIZE, :WARMUP_SIZE], case.noise)
         self._warm.add(row.title)
-
-    def __call__(self, row: Row, case: Case, noisy: NDArray[np.float32]) -> Values:
-        """The values of a record."""
-        self.warm_up(row, case, noisy)
         seconds, denoised = median_time(lambda: row(noisy, case.noise), self._repeat)
         values: Values = {SECONDS: seconds}
         for measured in self._measures:
@@ -181,16 +169,6 @@ class TableSpec:
     def unsuited(self, _row: Row) -> str:
         """Why a row does not fit the table; empty if it does."""
         return ""
-
-    def with_profile(self, _path: Path) -> "TableSpec":
-        """The table with one more spectrum of noise, that of a file of a noise profile.
-
-        Raises:
-            UsageError: it has no spectra, or the profile has no noise.
-            UnreadableFileError: the file holds no noise profile.
-        """
-        hint = "ask for the table detectors, or leave them out"
-        raise UsageError("profiles are for tables of detector noise", hint=hint, option="table")
 
     def facts(self, plan: "Plan", _run: Run) -> Sequence[tuple[str, str]]:
         """Facts about the run: pairs of a name and a value."""

@@ -1,12 +1,7 @@
-"""The tables of the X-BDCNN paper and of noise levels, and `TABLES`, the registry of all tables.
-
-A table is added by a subclass of `TableSpec` (here or in a module of its own) and one entry of `TABLES`.
-"""
+"""The tables of the X-BDCNN paper and of noise levels, and `TABLES`, the registry of all tables."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-
-import numpy as np
 
 from xray_denoise.bench import cases, paper
 from xray_denoise.bench import rows as registry
@@ -19,18 +14,14 @@ from xray_denoise.bench.rows import Row
 from xray_denoise.bench.speed import GrowthTable, SpeedTable
 from xray_denoise.bench.table import Run, TableSpec
 from xray_denoise.errors import UsageError
-from xray_denoise.physics.noise import add_noise
 from xray_denoise.reports import plots
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.page import Plot
 from xray_denoise.reports.tables import Column, Table
-from xray_denoise.scale import GREY_MAX
 
 SHOWN = ("psnr", "snr", "ssim", "ssim_paper", SECONDS)
 LEVEL_ERRORS = ("inverse_eta_error", "sigma_error", "total_error")
 COMPARED = ("psnr", "ssim", "ssim_paper")
-PROBE_SIZE = 64
-"""Side of the image that shows whether a method estimates the noise level, pixels."""
 PLOTTED = 6
 """Methods in the plot; more lines could not be told apart."""
 
@@ -115,15 +106,14 @@ class NoiseLevelTable(TableSpec):
         return [*registry.of_set(registry.NETWORKS), registry.ESTIMATOR]
 
     def unsuited(self, row: Row) -> str:
-        """Whether a method says which noise level it believes in is seen on a small grey image.
+        """Whether a method says which noise level it believes in is seen on a grey image.
 
         Raises:
             UsageError: the row is an oracle.
         """
         if row.oracle:
             raise UsageError(f"'{row.title}' has nothing to estimate", hint=f"leave out {registry.ORACLE}")
-        grey = np.full((PROBE_SIZE, PROBE_SIZE), GREY_MAX / 2)
-        found = row(add_noise(grey, cases.MIDDLE, np.random.default_rng(0)), cases.MIDDLE)
+        found = row(Case(cases.PROBE, cases.MIDDLE).noisy(0), cases.MIDDLE)
         return "no estimate of the noise level" if found.level is None else ""
 
     def layout(self, run: Run) -> list[Table]:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from xray_denoise.bench.cases import MIDDLE, Case
@@ -28,8 +29,8 @@ LONG_ENOUGH, MOST_CALLS = 0.5, 100
 """A method is called again until this many seconds are over, at most so often."""
 CPU_SIZES, GPU_SIZES, PEAK_REPEAT = (2048, 256), (8192, 1024), 5
 """Side of the matrices and of the image that the machine's rate is measured on, and how often."""
-SMALL = 64
-"""Side of the corner that a classical method is warmed up on, pixels."""
+WARMUP_SIZE = 64
+"""Side of the crop that a method is called on before the clock starts, pixels."""
 MEMORY, DEVICE_MEMORY = "peak_memory", "device_memory"
 """Values of a record: the most MiB that the process had resident, and that it had allocated on a CUDA device."""
 PIXELS, MULTIPLY_ADDS, PEAK_RATE = "pixels", "multiply_adds", "peak_rate"
@@ -57,7 +58,7 @@ def measure(row: Row, folder: Path, warmup: int = 1, *, whole: bool = True) -> V
     noisy = np.load(folder / NOISY)
     denoiser = row.denoiser
     network = cast("NetworkDenoiser", denoiser) if row.is_network else None
-    height, width = network.window_for(noisy.shape) if network else (SMALL, SMALL)
+    height, width = network.window_for(noisy.shape) if network else (WARMUP_SIZE, WARMUP_SIZE)
     # never so large that it would decide the peak of memory
     for _ in range(warmup):
         row(noisy[:height, :width], MIDDLE)
@@ -65,8 +66,6 @@ def measure(row: Row, folder: Path, warmup: int = 1, *, whole: bool = True) -> V
     values: Values = {SECONDS: seconds, MEMORY: peak_memory(), PIXELS: noisy.size}
     values["psnr"] = psnr(image, np.load(folder / CLEAN)) if whole else None
     if denoiser.device.startswith("cuda"):
-        import torch
-
         values[DEVICE_MEMORY] = torch.cuda.max_memory_allocated(denoiser.device) / 2**20
     if network and whole:
         from xray_denoise.nets.cost import multiply_adds_per_pixel
@@ -88,14 +87,9 @@ def median_time(call: Callable[[], T], most: int, enough: float = math.inf) -> t
 
 def peak_rate(device: str, precision: str) -> float:
     """Peak multiply-adds per second of the machine: torch's matrix product or convolution, whichever is faster."""
-    import torch
-
     from xray_denoise.training.throughput import convolution_rate, matrix_rate
 
     place, dtype = torch.device(device), PRECISIONS[precision]
     matrix, image = CPU_SIZES if place.type == "cpu" else GPU_SIZES
-    rates = (
-        matrix_rate(place, dtype, size=matrix, repeat=PEAK_REPEAT),
-        convolution_rate(place, dtype, size=image, repeat=PEAK_REPEAT),
-    )
-    return max(rates) / 2
+    of_matrices = matrix_rate(place, dtype, size=matrix, repeat=PEAK_REPEAT)
+    return max(of_matrices, convolution_rate(place, dtype, size=image, repeat=PEAK_REPEAT)) / 2
