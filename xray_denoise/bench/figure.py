@@ -144,8 +144,7 @@ def plan(
     installed, or the default model of `denoise`. A `quick` figure shows the middle of the image.
 
     Raises:
-        UsageError: no such figure; there is no target, or not of a type that can be drawn; a row or the folder is no
-            good.
+        UsageError: no such figure; no target of a type that can be drawn; a row or the folder is no good.
         CannotRunError: something that a row needs is missing.
     """
     if kind not in FIGURES:

@@ -23,7 +23,6 @@ from xray_denoise.bench.timed_run import WARMUP_SIZE
 from xray_denoise.denoisers import Runtime
 from xray_denoise.errors import UsageError, XrayDenoiseError
 from xray_denoise.reports import page
-from xray_denoise.reports.page import Comparison
 from xray_denoise.reports.tables import Report
 
 TRIAL_SIZE, SLOW_TRIAL_SIZE = 528, 128
@@ -134,7 +133,7 @@ class Plan:
         shown = self._comparisons(report) if self.table.pictures else ()
         return page.html(report.title, facts=(), reports=[report], plots=plots, comparisons=shown)
 
-    def _comparisons(self, report: Report) -> Iterator[Comparison]:
+    def _comparisons(self, report: Report) -> Iterator[page.Comparison]:
         """Each image, noisy and denoised by the blind network with the highest mean in the first table."""
         means = {row.title: row.values[-1] or 0.0 for row in report.tables[0].rows}
         networks = [row for row in self.rows if row.is_network and not row.oracle]
@@ -142,7 +141,7 @@ class Plan:
         facts = (("method", row.title), ("noise", f"eta {MIDDLE.eta:g}, sigma {MIDDLE.sigma:g}"))
         for number, image in enumerate(self.images.open(), start=1):
             noisy = Case(image, MIDDLE).noisy(self.seed)
-            yield Comparison(f"Image {number}", noisy, row(noisy, MIDDLE).image, facts, clean=image.grey)
+            yield page.Comparison(f"Image {number}", noisy, row(noisy, MIDDLE).image, facts, clean=image.grey)
 
 
 def plan(

@@ -125,7 +125,6 @@ class TableSpec:
     """Whether each record is made in a process of its own, in rounds (`speed`)."""
     rounds: ClassVar[tuple[int, int]] = (1, 1)
     """The default number of repetitions, in a full and in a quick run."""
-
     row_set: ClassVar[str] = registry.PAPER
     """The set of its default rows."""
 
