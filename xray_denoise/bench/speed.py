@@ -89,11 +89,13 @@ class SpeedTable(TableSpec):
         loaded, absent = registry.make(rows, Runtime("cpu"))
         found = []
         for row in loaded:
-            for precision in able if row.is_network else ():
+            if not row.is_network:
+                found.append(replace(row))
+                continue
+            for precision in able:
                 made = partial(_network, row.name, replace(runtime, precision=precision), threads)
                 title, sha256 = f"{row.title}, {precision}", row.denoiser.weights_sha256
                 found.append(Row(title, row.name, made, row.oracle, precision, sha256))
-            found += [] if row.is_network else [replace(row)]
         return found, absent
 
     def facts(self, plan: "Plan", run: Run) -> Sequence[tuple[str, str]]:
