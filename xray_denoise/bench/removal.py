@@ -18,9 +18,11 @@ import numpy as np
 from xray_denoise import denoisers, files
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.physics.evenness import PERCENTILES, shares_removed, still_scene
+from xray_denoise.physics.frame_average import RADIUS
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Column, Row, Table
 from xray_denoise.tasks.batch import READ_AHEAD
+from xray_denoise.tasks.frames import on_scale_of, with_neighbours
 
 MOST_FRAMES = 32
 """Of a run, its first ones."""
@@ -47,9 +49,11 @@ def real_files(denoise: Denoiser, paths: Sequence[Path]) -> Table:
         radiographs = list(islice(files.read_frames(path), MOST_FRAMES))
         opening = [radiograph.grey for radiograph in radiographs[:READ_AHEAD]]
         noise = denoise.noise_of_scene(opening) if len(opening) > 1 else None
-        for radiograph in radiographs:
+        averaged = noise is not None and files.is_timed(radiographs[0])
+        for radiograph, others in with_neighbours(radiographs, RADIUS if averaged else 0):
             before.append(radiograph.grey)
-            after.append(denoise(before[-1], noise).image)
+            alike = [other.grey for other in on_scale_of(radiograph, others)]
+            after.append(denoise.denoise_frame(before[-1], noise, alike).image)
             padding = radiograph.padding
             shares.append(shares_removed(before[-1], after[-1], None if padding is None else ~padding))
         pooled = np.concatenate(shares)

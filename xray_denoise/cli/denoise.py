@@ -80,6 +80,13 @@ def denoise(
             help="Also write 90 % intervals: half widths at every pixel (TIFF, stored values).",
         ),
     ] = False,
+    temporal: Annotated[
+        Literal["auto", "on", "off"],
+        typer.Option(
+            rich_help_panel=NOISE,
+            help="Average frames where nothing moves: of DICOM runs with a frame time (auto), of all runs, or never.",
+        ),
+    ] = "auto",
     file_format: Annotated[
         Literal["png", "tiff", "dcm"] | None,
         typer.Option(
@@ -194,6 +201,7 @@ def denoise(
         model=model,
         profile_or_level=_noise(eta, sigma, profile),
         strength=parsed_strength(strength),
+        temporal=temporal,
         value_range=None if value_range == "auto" else pair(value_range, "--range", example="0,4095"),
         file_format=file_format,
         suffix=suffix,

@@ -26,6 +26,8 @@ class Denoised:
     """(H, W), standard deviation of the noise that the method believes in at each pixel, grey levels."""
     profile: NoiseProfile | None = None
     """Deviation against grey level and spectrum of the noise that was removed, where the method has such a notion."""
+    frames: int = 1
+    """Frames of the scene that were averaged where nothing moves."""
 
     @classmethod
     def of(
@@ -91,6 +93,24 @@ class Denoiser(abc.ABC):
             frames: (H, W) each, grey levels, in the order in which they were taken.
         """
         return None
+
+    def denoise_frame(
+        self,
+        frame: NDArray[np.floating],
+        noise: Noise | None,
+        others: Sequence[NDArray[np.floating]],  # noqa: ARG002 - most methods denoise a frame on its own
+    ) -> Denoised:
+        """Denoise a frame of a run together with its neighbours, if the method can; else on its own.
+
+        Args:
+            frame: (H, W), grey levels.
+            noise: the true noise, or that of the scene; None means blind.
+            others: frames before and after it, on the same scale, as many on one side as on the other.
+
+        Raises:
+            UsageError: this method does not accept the noise.
+        """
+        return self(frame, noise)
 
     @property
     def weights_sha256(self) -> str:

@@ -1,7 +1,7 @@
 """Networks that are told the noise, by the caller or by an estimate from the whole image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from xray_denoise.denoisers.pixels import pad_to_multiple
 from xray_denoise.denoisers.tiles import windows
 from xray_denoise.denoisers.windowed import NetworkDenoiser
 from xray_denoise.nets.profile_unet import noise_maps
+from xray_denoise.physics.frame_average import FrameAverage, average_frames
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.noise_estimate import estimate_profile, estimate_scene_profile
 from xray_denoise.physics.profile import KNOTS, Noise, NoiseProfile
@@ -38,33 +39,87 @@ class ToldDenoiser(NetworkDenoiser):
         found = estimate_scene_profile(frames) if len(frames) > 1 else None
         return None if found is None else found.profile
 
+    def denoise_frame(
+        self, frame: NDArray[np.floating], noise: Noise | None, others: Sequence[NDArray[np.floating]]
+    ) -> Denoised:
+        """See `Denoiser`: averaged where nothing moves, then denoised with the noise that is left there."""
+        if not others:
+            return self(frame, noise)
+        profile = _profile_of(frame, noise)
+        average = average_frames(frame, others, profile)
+
+        def compute() -> Denoised:
+            image = self._restored(average.image, profile, average)
+            deviation = profile.deviation_at(image).astype(np.float32)
+            return Denoised.of(frame, image, _level_of(noise, profile), deviation, profile)
+
+        return replace(self._computed(compute, (frame.shape[0], frame.shape[1])), frames=1 + len(others))
+
     def _denoised(self, noisy: NDArray[np.float32], level: Noise | None) -> Denoised:
-        profile = NoiseProfile.of_level(level) if isinstance(level, NoiseLevel) else level
-        profile = profile or estimate_profile(noisy).profile
+        profile = _profile_of(noisy, level)
+        image = self._restored(noisy, profile)
+        return Denoised.of(
+            noisy, image, _level_of(level, profile), profile.deviation_at(image).astype(np.float32), profile
+        )
+
+    def _restored(
+        self, noisy: NDArray[np.float32], profile: NoiseProfile, average: FrameAverage | None = None
+    ) -> NDArray[np.float32]:
+        """(H, W), the image without the noise of a profile, of which only a part is left where it is an `average`."""
         height, width = noisy.shape
         whole = pad_to_multiple(self._place(noisy)[None, None], self.net.stride)
+        share = None if average is None else average.share
+        left = None if share is None else pad_to_multiple(self._place(share)[None, None], self.net.stride)
         shape = (whole.shape[2], whole.shape[3])
         told = [one.to(self.where) for one in told_of(profile)]
-        typical = torch.tensor([typical_deviation(noisy, profile)], device=self.where) / GREY_MAX
+        typical = torch.tensor([typical_deviation(noisy, profile, share)], device=self.where) / GREY_MAX
         restored = torch.empty(shape, device=whole.device)
         tiles = list(windows(shape, self.window_for(shape), self.halo))
         for first in range(0, len(tiles), self.batch_size):
             batch = tiles[first : first + self.batch_size]
             seen = self._on_device([whole[:, :, *window.input] for window in batch]) / GREY_MAX
             maps = noise_maps(seen, *(one.expand(len(seen), -1) for one in told))
+            if left is not None and average is not None:
+                maps = noise_left(maps, self._on_device([left[:, :, *window.input] for window in batch]), average)
             with self._arithmetic():
                 clean = self.net(seen, maps, typical.expand(len(seen)))
             progress.tell(first + len(batch), len(tiles))
             for index, window in enumerate(batch):
                 restored[window.output] = clean[index, 0, *window.crop].to(whole.device) * GREY_MAX
-        image = without_bias(noisy, restored[:height, :width].cpu().numpy(), profile)
-        shown = level if isinstance(level, NoiseLevel) else profile.nearest_level()
-        return Denoised.of(noisy, image, shown, profile.deviation_at(image).astype(np.float32), profile)
+        return without_bias(noisy, restored[:height, :width].cpu().numpy(), profile)
 
 
-def typical_deviation(noisy: NDArray[np.float32], profile: NoiseProfile) -> float:
-    """Root mean square of the standard deviation of the noise over an image, grey levels."""
-    return float(np.sqrt((profile.deviation_at(noisy[::EVERY, ::EVERY]) ** 2).mean()))
+def noise_left(maps: Tensor, share: Tensor, average: FrameAverage) -> Tensor:
+    """The `noise_maps` of windows of an average of frames, (B, 1 + BANDS, H, W), from those of the frame.
+
+    `share`, (B, 1, H, W), is that of the windows. Between 1 and the least share the spectrum changes with it.
+    """
+    powers = torch.from_numpy(np.log(np.maximum(average.powers, 1e-3))).to(maps)[None, :, None, None]
+    averaged = ((1 - share) / max(1 - average.least, 1e-3)).clamp(0, 1)
+    return torch.cat([maps[:, :1] * share.sqrt(), torch.lerp(maps[:, 1:], powers.expand_as(maps[:, 1:]), averaged)], 1)
+
+
+def _profile_of(noisy: NDArray[np.floating], noise: Noise | None) -> NoiseProfile:
+    """The noise as a profile, estimated from the image where it is not known."""
+    if noise is None:
+        return estimate_profile(noisy).profile
+    return NoiseProfile.of_level(noise) if isinstance(noise, NoiseLevel) else noise
+
+
+def _level_of(noise: Noise | None, profile: NoiseProfile) -> NoiseLevel:
+    """The level that was given, or else the one that is nearest to the profile."""
+    return noise if isinstance(noise, NoiseLevel) else profile.nearest_level()
+
+
+def typical_deviation(
+    noisy: NDArray[np.float32], profile: NoiseProfile, share: NDArray[np.float32] | None = None
+) -> float:
+    """Root mean square of the standard deviation of the noise over an image, grey levels.
+
+    `share`, (H, W), is how much of the variance is in the image; None is all.
+    """
+    variance = profile.deviation_at(noisy[::EVERY, ::EVERY]) ** 2
+    return float(np.sqrt((variance if share is None else variance * share[::EVERY, ::EVERY]).mean()))
 
 
 def told_of(profile: NoiseProfile) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ the whole image, and that the memory of the network does not grow with it.
 """
 
 import abc
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -76,7 +77,6 @@ class NetworkDenoiser(Denoiser):
         """See `Denoiser`."""
         return f"{self.device} {self.arithmetic}, tile {self.tile or 'auto'}, batch {self.batch_size}"
 
-    @torch.inference_mode()
     def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """Remove the noise of a 2-D image in grey levels (see `Denoiser`).
 
@@ -87,9 +87,18 @@ class NetworkDenoiser(Denoiser):
             XrayDenoiseError: the precision has too small a range for this image.
         """
         noisy = np.require(noisy, np.float32, ["C", "W"])
+        return self._computed(lambda: self._denoised(noisy, level), (noisy.shape[0], noisy.shape[1]))
+
+    @torch.inference_mode()
+    def _computed(self, compute: Callable[[], Denoised], shape: tuple[int, int]) -> Denoised:
+        """What `compute` gives for an image of a shape, with smaller windows where the memory is too small.
+
+        Raises:
+            CannotRunError, MemoryError, XrayDenoiseError: see `__call__`.
+        """
         while True:
             try:
-                found = self._denoised(noisy, level)
+                found = compute()
                 break
             except torch.cuda.OutOfMemoryError:
                 pass  # the tensors of the failed try are freed with the exception, before the next one
@@ -97,7 +106,7 @@ class NetworkDenoiser(Denoiser):
                 if "allocate memory" not in str(error):
                     raise
                 raise MemoryError from error
-            self._halve_tile(max(self.window_for((noisy.shape[0], noisy.shape[1]))))
+            self._halve_tile(max(self.window_for(shape)))
         if not np.isfinite(found.removed).all():
             raise XrayDenoiseError(
                 f"'{self.name}' produced NaN or infinity in {self.arithmetic}",

@@ -28,6 +28,7 @@ __all__ = [
     "caveats",
     "is_dicom",
     "is_radiograph",
+    "is_timed",
     "kind_of",
     "read",
     "read_frames",
@@ -72,6 +73,16 @@ def read_frames(
     from xray_denoise.files import raster
 
     return raster.read_frames(path, kind, value_range)
+
+
+def is_timed(radiograph: Radiograph) -> bool:
+    """Whether its file says that its frames are of one view and were taken one after the other."""
+    header = dicom_header(radiograph)
+    if header is None:
+        return False
+    from xray_denoise.files.dicom import read as dicom
+
+    return dicom.is_timed(header)
 
 
 def caveats(radiograph: Radiograph, target: Path | None = None) -> tuple[str, ...]:

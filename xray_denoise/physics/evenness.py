@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_denoise.physics.repeated_frames import common_change
+
 Values = NDArray[np.float64]
 
 BLOCK = 32
@@ -72,8 +74,9 @@ def still_scene(before: NDArray[np.floating], after: NDArray[np.floating]) -> St
     """Temporal noise of still blocks before and after, and what is left of the gradients of the mean over frames.
 
     The temporal deviation is that of the differences between successive frames over sqrt(2), so that slow changes do
-    not count. Still is the third of the blocks whose blurred frames change least; blocks with a pixel that is ever at
-    either end of the range are left out.
+    not count. The difference is taken without the line in the grey level that most blocks follow, and without the mean
+    of each block, so that changes of the exposure do not count either (`repeated_frames`). Still is the third of the
+    blocks whose blurred frames change least; blocks with a pixel that is ever at either end of the range are left out.
 
     Args:
         before: (T, H, W), grey levels, at least two frames.
@@ -90,17 +93,21 @@ def still_scene(before: NDArray[np.floating], after: NDArray[np.floating]) -> St
     still = kept[np.argsort(motion, kind="stable")[: int(np.ceil(len(kept) * SMOOTHEST))]]
 
     def noise(frames: NDArray[np.floating]) -> float:
-        squares = [
-            (blocks(np.asarray(later, np.float64) - former)[still] ** 2).mean()
-            for former, later in itertools.pairwise(frames)
-        ]
-        return float(np.sqrt(np.mean(squares) / 2))
+        variances = [blocks(_change(*pair))[still].var(axis=1).mean() for pair in itertools.pairwise(frames)]
+        return float(np.sqrt(np.mean(variances) / 2))
 
     energy = [
         float(sum((axis**2).sum() for axis in np.gradient(frames.mean(axis=0, dtype=np.float64))))
         for frames in (before, after)
     ]
     return StillScene(noise(before), noise(after), energy[1] / energy[0])
+
+
+def _change(former: NDArray[np.floating], later: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(H, W), the difference of two frames without that of their exposures."""
+    middle, difference = (np.asarray(later, dtype=np.float64) + former) / 2, np.asarray(later, np.float64) - former
+    offset, slope = common_change(blocks(middle).mean(axis=1), blocks(difference).mean(axis=1))
+    return np.asarray(difference - offset - slope * middle)
 
 
 def blocks(values: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -107,7 +107,7 @@ class SceneSeries:
     def _add_pair(self, first: Values, second: Values) -> None:
         middle, difference = (first + second) / 2, second - first
         signals = block_means(middle, BLOCK)
-        offset, slope = _common_change(signals, block_means(difference, BLOCK))
+        offset, slope = common_change(signals, block_means(difference, BLOCK))
         difference = difference - offset - slope * middle
         means, squares = block_means(difference, BLOCK), block_means(difference**2, BLOCK)
         spread = 1.4826 * float(np.median(np.abs(means - np.median(means))))
@@ -156,7 +156,7 @@ class SceneSeries:
         return pairs**2 / (pairs + (pairs - 1) / 2)
 
 
-def _common_change(signals: Values, changes: Values) -> tuple[float, float]:
+def common_change(signals: Values, changes: Values) -> tuple[float, float]:
     """The line in the signal that the changes of most blocks follow; those that move are left out."""
     kept = np.ones(len(signals), dtype=bool)
     offset = slope = 0.0

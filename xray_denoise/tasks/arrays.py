@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xray_denoise import denoisers
-from xray_denoise.denoisers import Denoiser
+from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError, XrayDenoiseError
+from xray_denoise.physics.frame_average import RADIUS
 from xray_denoise.physics.level_estimate import estimate_level
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.noise_estimate import estimate_profile as _profile_of
@@ -58,6 +59,7 @@ def denoise(
     model: str | os.PathLike[str] | Denoiser = denoisers.AUTO,
     profile_or_level: Noise | None = None,
     strength: Strength = 1.0,
+    temporal: bool = False,
     device: str = "auto",
 ) -> DenoisedArray:
     """Denoise an array: one image, or each image of a stack.
@@ -71,6 +73,8 @@ def denoise(
             estimated from each image, and from the first ones of a stack if they show one scene.
         strength: share of the predicted change that is made, 0..1; 0 gives the input back bit by bit, and "auto"
             takes less than 1 where structure would be removed (docs/notes.md).
+        temporal: average the images of a stack, frames of one scene in the order in which they were taken, with up to
+            four before and after, where nothing moves; only for models that estimate a noise profile.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps"; not for a model that is loaded.
 
     Returns:
@@ -109,7 +113,10 @@ def denoise(
         told = model.noise_of_scene([_grey(one, value_range) for one in stack[:READ_AHEAD]])
     result, noises, removed, strengths = np.empty_like(stack), [], [], []
     for index, one in enumerate(stack):
-        changed, noise, used = _denoised(one, value_range, model, told, strength, given=profile_or_level)
+        radius = RADIUS if temporal and told is not None else 0
+        others = [*stack[max(index - radius, 0) : index], *stack[index + 1 : index + 1 + radius]]
+        found = model.denoise_frame(_grey(one, value_range), told, [_grey(other, value_range) for other in others])
+        changed, noise, used = _changed(one, value_range, model, found, strength, given=profile_or_level)
         result[index] = changed
         noises.append(noise)
         strengths.append(used)
@@ -175,17 +182,16 @@ def estimate_profile(image: ArrayLike, *, value_range: tuple[float, float] | Non
     return _profile_of(_grey(values, _value_range(values, value_range))).profile
 
 
-def _denoised(
+def _changed(
     values: NDArray[Any],
     value_range: tuple[float, float],
     denoiser: Denoiser,
-    told: Noise | None,
+    found: Denoised,
     strength: Strength,
     *,
     given: Noise | None,
 ) -> tuple[NDArray[Any], Noise | None, float]:
     """One denoised image in its own units, its noise, and the strength that was used."""
-    found = denoiser(_grey(values, value_range), told)
     if not np.isfinite(found.removed).all():
         raise XrayDenoiseError(
             f"'{denoiser.name}' produced NaN or infinity for this image",

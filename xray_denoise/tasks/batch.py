@@ -23,9 +23,11 @@ from xray_denoise.denoisers import Denoised, progress
 from xray_denoise.errors import ExistingFileError, XrayDenoiseError
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
+from xray_denoise.physics.frame_average import RADIUS
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks import noise_words
+from xray_denoise.tasks.frames import on_scale_of, with_neighbours
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
 from xray_denoise.tasks.manifest import Entry, Fingerprint, fingerprint, refuse_huge
 from xray_denoise.tasks.options import Options
@@ -188,17 +190,19 @@ def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
     opening = list(islice(source.frames, READ_AHEAD))
     if noise is None and len(opening) > 1:
         noise = denoiser.noise_of_scene([radiograph.grey for radiograph in opening])
+    together = noise is not None and len(opening) > 1 and source.options.averages(opening[0])
     listener = None if source.options.on_progress is None else partial(source.options.on_progress, job)
-    for radiograph in _released(opening, source.frames):
+    for radiograph, others in with_neighbours(_released(opening, source.frames), RADIUS if together else 0):
         start = time.perf_counter()
         with progress.listening(listener):
-            result = denoiser(radiograph.grey, noise)
+            alike = [other.grey for other in on_scale_of(radiograph, others)]
+            result = denoiser.denoise_frame(radiograph.grey, noise, alike)
         listener = None
         yield _Denoised(radiograph, result, time.perf_counter() - start)
 
 
 def _released(opening: list[Radiograph], others: Iterator[Radiograph]) -> Iterator[Radiograph]:
-    """All frames of a file; none is held on to."""
+    """All frames of a file; none is kept once the next one is asked for."""
     while opening:
         yield opening.pop(0)
     yield from others
@@ -222,7 +226,7 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
             files.write(
                 tally.counted(chain([first], changes)),
                 job.target,
-                derivation=options.derivation(first.result.noise, remarks, _over_image(first, options)),
+                derivation=options.derivation(first.result, remarks, _over_image(first, options)),
                 bits=options.bits,
                 render=options.render,
                 compression=options.compression,

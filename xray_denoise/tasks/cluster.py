@@ -141,6 +141,12 @@ class SerialDenoiser(RemoteDenoiser):
         """See `Denoiser`."""
         return self._thread.submit(self._denoiser.noise_of_scene, frames).result()
 
+    def denoise_frame(
+        self, frame: NDArray[np.floating], noise: Noise | None, others: Sequence[NDArray[np.floating]]
+    ) -> Denoised:
+        """See `Denoiser`."""
+        return self._thread.submit(self._denoiser.denoise_frame, frame, noise, others).result()
+
     def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:
         """See `Denoiser`."""
         return self._thread.submit(self._denoiser, noisy, level).result()

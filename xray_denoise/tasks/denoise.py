@@ -36,7 +36,7 @@ from xray_denoise.tasks.jobs import (
 )
 from xray_denoise.tasks.manifest import Manifest
 from xray_denoise.tasks.models import Device, Precision, load
-from xray_denoise.tasks.options import Existing, Options
+from xray_denoise.tasks.options import Existing, Options, Temporal
 from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.remarks import Strength
 from xray_denoise.tasks.shard import Shard, name_below
@@ -171,6 +171,7 @@ def denoise_files(
     model: str | os.PathLike[str] | Denoiser = denoisers.AUTO,
     profile_or_level: Noise | None = None,
     strength: Strength = 1.0,
+    temporal: Temporal = "auto",
     value_range: tuple[float, float] | None = None,
     file_format: Format | None = None,
     suffix: str = "",
@@ -206,6 +207,9 @@ def denoise_files(
         profile_or_level: the noise where it is known; None has it estimated from each image.
         strength: share of the predicted change that is made, 0..1; 0 gives the input back bit by bit, and "auto"
             takes less than 1 where structure would be removed (docs/notes.md).
+        temporal: whether the frames of a run are averaged with up to four before and after, where nothing moves: "auto"
+            for DICOM files with a frame time, "on" for all files whose frames show one scene, or "off". Only for models
+            that estimate a noise profile.
         value_range: stored values that are shown black and white; by default 0..255 of 8-bit pictures, and all but
             the outermost 0.01 % of the pixels of everything else.
         file_format: "png", "tiff" or "dcm" for every result in a folder; None keeps the format of each source.
@@ -260,6 +264,7 @@ def denoise_files(
         ("compression", compression, Compression),
         ("private", private, Private),
         ("existing", existing, Existing),
+        ("temporal", temporal, Temporal),
         ("on_error", on_error, OnError),
         ("precision", precision, Precision),
     ):
@@ -302,6 +307,7 @@ def denoise_files(
         model,
         noise=profile_or_level,
         strength=strength,
+        temporal=temporal,
         value_range=value_range,
         bits=bits,
         render=render,
@@ -323,6 +329,7 @@ class FileOptions(TypedDict, total=False):
     model: str | os.PathLike[str] | Denoiser
     profile_or_level: Noise | None
     strength: Strength
+    temporal: Temporal
     value_range: tuple[float, float] | None
     bits: int | None
     render: Render
@@ -340,7 +347,7 @@ def denoise_file(source: AnyPath, target: AnyPath, **options: Unpack[FileOptions
     Args:
         source: a DICOM, PNG, TIFF, WebP or JPEG file.
         target: the result, or a folder that is there already.
-        options: model, profile_or_level, strength, value_range, bits, render, compression, private, existing,
+        options: model, profile_or_level, strength, temporal, value_range, bits, render, compression, private, existing,
             save_noise_map, save_uncertainty and device, as `denoise_files` describes them.
 
     Returns:

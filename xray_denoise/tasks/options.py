@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
 
-from xray_denoise import __version__
-from xray_denoise.denoisers import Denoiser
+from xray_denoise import __version__, files
+from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.files import Compression, Derivation, Private, Render
 from xray_denoise.physics.profile import Noise, NoiseProfile, as_level
@@ -20,6 +20,7 @@ from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.remarks import Remarks, Strength, check_strength
 
 Existing = Literal["error", "skip", "overwrite"]
+Temporal = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ class Options:
     """The noise where the user knows it; None has it estimated."""
     strength: Strength = 1.0
     """Share of the predicted change that is made, 0..1; 0 gives the input back bit by bit, "auto" chooses."""
+    temporal: Temporal = "auto"
+    """Whether the frames of a run are averaged where nothing moves: "auto" where the file says that they were taken one
+    after the other, "on" wherever they show one scene."""
     value_range: tuple[float, float] | None = None
     """Stored values that are grey 0 and 255; None takes what `files.read` chooses."""
     bits: int | None = None
@@ -65,6 +69,10 @@ class Options:
             checked_range(self.value_range)
         self.denoiser.require(self.noise)
 
+    def averages(self, frame: Radiograph) -> bool:
+        """Whether frames like this one are averaged with their neighbours."""
+        return self.temporal == "on" or (self.temporal == "auto" and files.is_timed(frame))
+
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that determines pixels and attributes of a DICOM result besides its source, at full precision."""
@@ -76,6 +84,7 @@ class Options:
             "noise": noise_words.identity_of(self.noise),
             "value_range": None if self.value_range is None else [float(end) for end in self.value_range],
             "private": self.private,
+            "temporal": self.temporal,
         }
 
     @property
@@ -114,21 +123,21 @@ class Options:
             parts.append("private elements dropped")
         return ", ".join(parts)
 
-    def derivation(self, found: Noise | None, remarks: Remarks, over_image: float | None) -> Derivation:
+    def derivation(self, first: Denoised, remarks: Remarks, over_image: float | None) -> Derivation:
         """The provenance written into a result.
 
         Args:
-            found: the noise of the first frame.
+            first: the first frame.
             remarks: on what was removed from it.
             over_image: root mean square of the standard deviation of the noise over its pixels, grey levels.
         """
-        estimate = found if self.noise is None else None
+        estimate = first.noise if self.noise is None else None
         profile = estimate if isinstance(estimate, NoiseProfile) else None
         level = None if profile else as_level(estimate)
         return Derivation(
             self.denoiser.name,
             self.denoiser.weights_sha256,
-            self._described(remarks),
+            self._described(remarks) + (", frames averaged where nothing moves" if first.frames > 1 else ""),
             eta=level.eta if level else None,
             sigma=level.sigma if level else None,
             noise=over_image if profile else None,

@@ -4,7 +4,7 @@ In this order: is it a radiograph, are its pixels grey integers, can they be dec
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ RADIOGRAPHS = {
 """SOP classes that are read: projection radiographs and secondary captures."""
 
 COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT", "ARGB", "CMYK")
+FRAME_TIMES = {0x00181063, 0x00181065}
+"""(0018,1063) *Frame Time* and (0018,1065) *Frame Time Vector*."""
 PIXEL_GROUP, EXTENDED_OFFSETS = 0x7FE00000, 0x7FE00001
 FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
 
@@ -206,6 +208,21 @@ def _decoded(data: bytes, file: OpenedFile, layout: Layout) -> NDArray[Any]:
 def frame_count(header: Dataset) -> int:
     """(0028,0008) *Number of Frames*, 1 where it is absent."""
     return int(fact(header[:PIXEL_GROUP], "NumberOfFrames") or 1)
+
+
+def is_timed(header: Dataset) -> bool:
+    """Whether the frames are of one view, one after the other.
+
+    Then (0028,0009) *Frame Increment Pointer* names the time between frames (PS3.3 C.7.6.6 and C.7.6.5), and
+    (0018,1500) *Positioner Motion* is not DYNAMIC (PS3.3 C.8.7.5).
+    """
+    facts = header[:PIXEL_GROUP]
+    try:
+        pointers = fact(facts, "FrameIncrementPointer")
+        tags = set(pointers) if isinstance(pointers, Iterable) else {pointers}
+        return bool(tags & FRAME_TIMES) and fact(facts, "PositionerMotion") != "DYNAMIC"
+    except Exception:  # whatever pydicom raises for the values of a damaged file
+        return False
 
 
 def caveats(header: Dataset) -> tuple[str, ...]:

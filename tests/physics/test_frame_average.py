@@ -1,0 +1,102 @@
+"""Frames are averaged where nothing moves, and what moves stays."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from xray_denoise.physics.detectors import detector_profile
+from xray_denoise.physics.frame_average import RADIUS, average_frames, variance_after_blur
+from xray_denoise.physics.profile import NoiseProfile
+
+Values = NDArray[np.float64]
+SIDE = 192
+ROWS, COLUMNS = np.mgrid[:SIDE, :SIDE].astype(np.float64)
+
+
+def noise(deviation: float, detector: str) -> NoiseProfile:
+    kernel = detector_profile(detector, deviation).kernel  # type: ignore[arg-type]
+    return NoiseProfile(np.array([0.0, 255.0]), np.array([deviation, deviation]), kernel)
+
+
+def scene() -> Values:
+    smooth = gaussian_filter(np.random.default_rng(5).normal(0, 1, (SIDE, SIDE)), 6)
+    return np.asarray(120 + 0.3 * ROWS + 12 * smooth / smooth.std() + 30 * (COLUMNS > 100))
+
+
+def wire(time: int) -> Values:
+    """A bent wire two pixels wide that moves by two pixels from frame to frame."""
+    return np.asarray(-np.exp(-((COLUMNS - 40 - 2 * time - 6 * np.sin(ROWS / 25)) ** 2) / 2))
+
+
+def run(profile: NoiseProfile, clean: list[Values], seed: int = 0) -> list[Values]:
+    rng = np.random.default_rng(seed)
+    return [one + profile.draw(one, rng) for one in clean]
+
+
+@pytest.mark.parametrize(("detector", "most"), [("white", 0.25), ("csi", 0.36)])
+def test_noise_goes_where_nothing_moves_and_the_share_tells_how_much_is_left(detector: str, most: float) -> None:
+    """Measured: 0.20 of the variance of white noise is left, and 0.28 of correlated noise."""
+    clean, profile = scene(), noise(2.0, detector)
+    frames = run(profile, [clean] * (2 * RADIUS + 1))
+    average = average_frames(frames[RADIUS], frames[:RADIUS] + frames[RADIUS + 1 :], profile)
+    left = ((average.image - clean) ** 2).mean() / 4
+    assert left < most
+    assert average.share.mean() == pytest.approx(left, rel=0.4)
+    assert average.image.mean() == pytest.approx(frames[RADIUS].mean(), abs=0.02)
+
+
+@pytest.mark.parametrize(("detector", "contrast", "kept"), [("white", 4, 0.97), ("white", 1, 0.7), ("csi", 4, 0.9)])
+def test_what_moves_keeps_its_contrast(detector: str, contrast: float, kept: float) -> None:
+    """The contrast is in deviations of the noise. Measured: 1.00, 0.80 and 0.95."""
+    clean, profile = scene(), noise(2.0, detector)
+    wires = [2 * contrast * wire(time) for time in range(2 * RADIUS + 1)]
+    with_wire, without = (run(profile, [clean + one for one in some]) for some in (wires, [0 * wires[0]] * len(wires)))
+    images = [
+        average_frames(frames[RADIUS], frames[:RADIUS] + frames[RADIUS + 1 :], profile).image
+        for frames in (with_wire, without)
+    ]
+    template = wires[RADIUS]
+    assert ((images[0] - images[1]) * template).sum() / (template**2).sum() > kept
+
+
+def test_changes_of_the_exposure_do_not_count_as_motion() -> None:
+    """The others are brighter by a fifth and by 10 grey levels: they help as much, and the brightness stays."""
+    clean, profile = scene(), noise(2.0, "white")
+    same, changed = (
+        run(profile, [clean, *[factor * clean + offset] * 4]) for factor, offset in ((1.0, 0.0), (1.2, 10.0))
+    )
+    errors = []
+    for frames in (same, changed):
+        average = average_frames(frames[0], frames[1:], profile)
+        errors.append(((average.image - clean) ** 2).mean())
+        assert average.image.mean() == pytest.approx(frames[0].mean(), abs=0.02)
+    assert errors[1] < 1.1 * errors[0] < 0.5 * 4
+
+
+def test_a_flat_scene_is_averaged_too() -> None:
+    """Nothing but noise is in it, which must not be taken for a change of the exposure."""
+    profile = noise(2.0, "white")
+    frames = run(profile, [np.full((SIDE, SIDE), 90.0)] * 7)
+    average = average_frames(frames[0], frames[1:], profile)
+    assert ((average.image - 90) ** 2).mean() < 0.3 * 4
+
+
+def test_without_others_a_frame_stays_as_it_is() -> None:
+    frame = scene().astype(np.float32)
+    average = average_frames(frame, [], noise(2.0, "csi"))
+    assert np.array_equal(average.image, frame)
+    assert (average.share == 1).all()
+
+
+def test_frames_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        average_frames(scene(), [scene()[:-1]], noise(2.0, "white"))
+
+
+@pytest.mark.parametrize("detector", ["white", "csi"])
+def test_the_variance_of_blurred_noise_follows_from_its_spectrum(detector: str) -> None:
+    profile, rng = noise(1.0, detector), np.random.default_rng(0)
+    field = profile.draw(np.full((512, 512), 90.0), rng)
+    blurred = gaussian_filter(field - gaussian_filter(field, 8.0), 2.5)
+    assert variance_after_blur(profile, 2.5) == pytest.approx(blurred.var(), rel=0.1)

@@ -1,0 +1,171 @@
+"""The frames of a run are denoised with their neighbours in time, where the file or the user says so."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.tag import Tag
+
+import xray_denoise as xd
+from tests.synthetic_dicom import Sample, write
+from xray_denoise import files
+from xray_denoise.denoisers import Denoised, Denoiser
+from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.radiograph import Radiograph
+from xray_denoise.tasks.frames import on_scale_of, with_neighbours
+
+
+class Seeing(Denoiser):
+    """Finds noise in several frames; notes the neighbours that it is shown with each."""
+
+    name = "seeing"
+
+    def __init__(self, *, scene: bool = True) -> None:
+        self.scene = scene
+        self.shown: list[list[int]] = []
+
+    def noise_of_scene(self, frames: Any) -> Any:  # noqa: ARG002 - the same whatever they show
+        return NoiseLevel(1.5, 2) if self.scene else None
+
+    def denoise_frame(self, frame: NDArray[np.floating], noise: Any, others: Any) -> Denoised:
+        self.shown.append([round(float(other.mean())) for other in others])
+        return super().denoise_frame(frame, noise, others)
+
+    def __call__(self, noisy: NDArray[np.floating], level: Any = None) -> Denoised:
+        return Denoised.of(noisy, noisy - 10, level)
+
+
+def images(count: int) -> list[Radiograph]:
+    return [Radiograph(np.full((2, 3), number, np.uint8), (0.0, 255.0)) for number in range(count)]
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2, 4])
+def test_each_frame_comes_with_those_around_it(radius: int) -> None:
+    for count in (1, 2, 3, 7):
+        found = [
+            (int(frame.stored[0, 0]), [int(other.stored[0, 0]) for other in others])
+            for frame, others in with_neighbours(iter(images(count)), radius)
+        ]
+        expected = [
+            (at, [other for other in range(max(at - radius, 0), min(at + radius, count - 1) + 1) if other != at])
+            for at in range(count)
+        ]
+        assert found == expected
+
+
+def test_frames_are_asked_for_only_as_far_as_they_are_needed() -> None:
+    asked = []
+
+    def coming() -> Any:
+        for number, image in enumerate(images(9)):
+            asked.append(number)
+            yield image
+
+    next(with_neighbours(coming(), 2))
+    assert asked == [0, 1, 2]
+
+
+def test_neighbours_have_the_scale_of_the_frame() -> None:
+    frame = Radiograph(np.full((2, 3), 100, np.uint16), (0.0, 200.0))
+    other, small = (Radiograph(np.full(shape, 100, np.uint16), (50.0, 150.0)) for shape in ((2, 3), (2, 2)))
+    (same,) = on_scale_of(frame, [other, small])
+    assert (same.grey == frame.grey).all()
+
+
+def dicom(path: Path, frames: int, **attributes: Any) -> Path:
+    return write(path, Sample(modality="XA", bits=8, allocated=8, shape=(40, 40), frames=frames), **attributes)
+
+
+UNTIMED: dict[str, Any] = {"FrameIncrementPointer": None}
+TIMED = {"FrameIncrementPointer": Tag(0x00181063), "FrameTime": "33"}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "timed"),
+    [
+        (UNTIMED, False),
+        (TIMED, True),
+        ({"FrameIncrementPointer": Tag(0x00181065), "FrameTimeVector": ["0", "33", "40"]}, True),
+        ({**TIMED, "PositionerMotion": "DYNAMIC"}, False),
+        ({**TIMED, "PositionerMotion": "STATIC"}, True),
+        ({"FrameIncrementPointer": Tag(0x00200013)}, False),
+        ({"FrameIncrementPointer": [Tag(0x00181063), Tag(0x00540010)], "FrameTime": "33"}, True),
+    ],
+)
+def test_the_header_tells_whether_frames_follow_each_other(
+    tmp_path: Path, attributes: dict[str, Any], timed: bool
+) -> None:
+    path = dicom(tmp_path / "run.dcm", 3, **attributes)
+    assert files.is_timed(next(files.read_frames(path))) is timed
+
+
+@pytest.mark.parametrize(("temporal", "plain", "timed"), [("auto", 0, 8), ("on", 8, 8), ("off", 0, 0)])
+def test_frames_are_averaged_where_the_file_or_the_user_says_so(
+    tmp_path: Path, temporal: Any, plain: int, timed: int
+) -> None:
+    """The frame in the middle of nine has four neighbours on both sides."""
+    for attributes, expected in ((UNTIMED, plain), (TIMED, timed)):
+        path, seeing = dicom(tmp_path / "run.dcm", 9, **attributes), Seeing()
+        xd.denoise_file(path, tmp_path / "out.dcm", model=seeing, temporal=temporal, existing="overwrite")
+        assert len(seeing.shown[4]) == expected
+        assert [len(others) for others in seeing.shown] == ([4, 5, 6, 7, 8, 7, 6, 5, 4] if expected else [0] * 9)
+
+
+def test_frames_that_show_different_things_are_denoised_one_by_one(tmp_path: Path) -> None:
+    seeing = Seeing(scene=False)
+    xd.denoise_file(dicom(tmp_path / "run.dcm", 5, **TIMED), tmp_path / "out.dcm", model=seeing, temporal="on")
+    assert seeing.shown == [[]] * 5
+
+
+def test_a_stack_is_averaged_where_the_caller_says_so() -> None:
+    stack = np.stack([np.full((8, 8), 10 * number, np.uint8) for number in range(6)])
+    for temporal, expected in ((True, [[10, 20, 30, 40], [0, 20, 30, 40, 50]]), (False, [[], []])):
+        seeing = Seeing()
+        xd.denoise(stack, model=seeing, temporal=temporal)
+        assert seeing.shown[:2] == expected
+
+
+def test_the_default_model_averages_and_says_so(tmp_path: Path) -> None:
+    """In a still scene more of the noise goes than from one frame alone: measured 0.87 of its error."""
+    rows, columns = np.mgrid[:128, :128]
+    clean = 100 + 40 * np.sin(rows / 19) * np.cos(columns / 23)
+    profile, rng = NoiseProfile.white(4.0), np.random.default_rng(0)
+    stack = np.stack([np.rint(clean + profile.draw(clean, rng)).clip(0, 255).astype(np.uint8) for _ in range(9)])
+    together, alone = (
+        xd.denoise(stack, value_range=(0, 255), profile_or_level=profile, temporal=temporal).image[4].astype(float)
+        for temporal in (True, False)
+    )
+    errors = [float(np.sqrt(((image - clean) ** 2).mean())) for image in (together, alone)]
+    assert errors[0] < 0.93 * errors[1]
+
+    run = Sample(modality="XA", bits=8, allocated=8, shape=(128, 128), frames=9)
+    write(tmp_path / "run.dcm", run, stack, **TIMED)
+    for temporal, words in (("auto", True), ("off", False)):
+        xd.denoise_file(
+            tmp_path / "run.dcm",
+            tmp_path / f"{temporal}.dcm",
+            profile_or_level=profile,
+            temporal=temporal,  # type: ignore[arg-type]
+        )
+        said = pydicom.dcmread(tmp_path / f"{temporal}.dcm", stop_before_pixels=True).DerivationDescription
+        assert ("frames averaged where nothing moves" in said) is words
+
+
+def test_pages_of_a_picture_are_averaged_only_on_request(tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((8, 9), 20 * page + 20, np.uint8)) for page in range(5)]
+    pages[0].save(tmp_path / "in.tif", save_all=True, append_images=pages[1:])
+    for temporal, count in (("auto", 0), ("on", 4)):
+        seeing = Seeing()
+        xd.denoise_file(
+            tmp_path / "in.tif",
+            tmp_path / "out.tif",
+            model=seeing,
+            temporal=temporal,
+            existing="overwrite",  # type: ignore[arg-type]
+        )
+        assert len(seeing.shown[2]) == count

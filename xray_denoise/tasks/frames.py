@@ -1,0 +1,32 @@
+"""The frames of a run with their neighbours in time."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from xray_denoise.physics.frame_average import RADIUS
+from xray_denoise.radiograph import Radiograph
+
+
+def with_neighbours(
+    frames: Iterable[Radiograph], radius: int = RADIUS
+) -> Iterator[tuple[Radiograph, list[Radiograph]]]:
+    """Each frame and those up to `radius` before and after it; the first and last ones have fewer.
+
+    At most 2 radius + 1 frames are in memory.
+    """
+    coming = iter(frames)
+    after = deque(islice(coming, radius + 1))
+    before: deque[Radiograph] = deque(maxlen=radius)
+    while after:
+        frame = after.popleft()
+        yield frame, [*before, *after]
+        before.append(frame)
+        after.extend(islice(coming, 1))
+
+
+def on_scale_of(frame: Radiograph, others: Iterable[Radiograph]) -> Iterator[Radiograph]:
+    """The others of the size of the frame, with its value range, so that their grey levels compare."""
+    for other in others:
+        if other.stored.shape == frame.stored.shape:
+            yield other.with_value_range(*frame.value_range)
