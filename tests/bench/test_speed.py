@@ -22,7 +22,6 @@ from xray_denoise.bench.plan import Plan, plan
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
 from xray_denoise.bench.tables import TABLES
-from xray_denoise.bench.timed_run import TimedRun
 from xray_denoise.cli import app
 from xray_denoise.denoisers import Runtime
 from xray_denoise.errors import CannotRunError
@@ -49,7 +48,7 @@ class WithNet(Sleeper):
 
 def planned(rows: list[Row], sides: tuple[int, ...] = (), rounds: int = 1, warmup: int = 1, **more: object) -> Plan:
     one = ImageSet("an image", 1, lambda: iter([SMALL]))
-    table = replace(TABLES["speed"], sides=sides)
+    table = replace(TABLES["growth"], sides=sides) if sides else TABLES["speed"]
     return Plan(table, rows, one, repeat=rounds, warmup=warmup, runtime=Runtime("cpu"), **more)
 
 
@@ -65,14 +64,14 @@ def values(made: Plan, done: list[Record]) -> dict[str, dict[str, float | None]]
 
 
 def records(title: str, *seconds: float, **more: float) -> list[Record]:
-    return [Record(title, "image", "noise", {"seconds": value, **more}, at) for at, value in enumerate(seconds)]
+    return [Record(title, "image", "noise", at, {"seconds": value, **more}) for at, value in enumerate(seconds)]
 
 
 def test_rows_take_turns_and_a_slow_one_takes_its_time() -> None:
     made = planned([row("quick"), row("slow", 0.7)], rounds=2, warmup=0)
     done = list(made.measure(Log()))
     assert [(one.row, one.repeat) for one in done] == [("quick", 0), ("slow", 0), ("quick", 1), ("slow", 1)]
-    assert made.counts == {"quick": 2, "slow": 2}
+    assert made.cases_per_row == 2
     noisy = Case(SMALL, MIDDLE).noisy(made.seed)
     for one in done:
         assert one.values["psnr"] == pytest.approx(psnr(noisy, SMALL.grey))
@@ -101,7 +100,7 @@ def test_a_row_that_fails_is_reported_and_the_others_continue(tmp_path: Path) ->
 def measured(one: Row, tmp_path: Path, **options: object) -> dict[str, float | None]:
     np.save(tmp_path / timed_run.NOISY, Case(SMALL, MIDDLE).noisy(0))
     np.save(tmp_path / timed_run.CLEAN, SMALL.grey)
-    return TimedRun(one, tmp_path, **options)()
+    return timed_run.measure(one, tmp_path, **options)
 
 
 def test_only_an_oracle_knows_the_level(tmp_path: Path) -> None:
@@ -279,7 +278,7 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
 
 def test_the_command_says_the_same_everywhere(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "native_bf16", lambda: False)  # else a processor made for it has more rows
-    monkeypatch.setattr(speed, "in_fresh_process", lambda run: run())  # other tests start processes
+    monkeypatch.setattr(timed_run, "in_fresh_process", lambda run: run())  # other tests start processes
     monkeypatch.setattr(timed_run, "CPU_SIZES", (256, 64))
     targets = {name: tmp_path / f"speed.{name}" for name in ("csv", "md", "json", "html", "svg", "jsonl")}
     options = zip(("--csv", "--markdown", "--summary", "--report", "-o", "--log"), targets.values(), strict=True)
@@ -320,7 +319,7 @@ def test_a_row_that_fails_gives_status_1_and_an_interrupt_130(
             raise found
         return found
 
-    monkeypatch.setattr(speed, "in_fresh_process", answer)
+    monkeypatch.setattr(timed_run, "in_fresh_process", answer)
     line = ["--speed", "--quick", "--images", folder, "--methods", "noisy,tv", "--repeat", 2]
     status, out, err = invoke(*line)
     assert (status, "interrupted: the table shows" in err, "TV failed (image 1): no memory." in out) == (1, True, True)
@@ -334,7 +333,7 @@ def test_a_row_that_fails_gives_status_1_and_an_interrupt_130(
 def test_what_cannot_work_is_told_before_anything_is_measured(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speed, "in_fresh_process", lambda _: pytest.fail("measured"))
+    monkeypatch.setattr(timed_run, "in_fresh_process", lambda _: pytest.fail("measured"))
     there = tmp_path / "there.jsonl"
     there.write_text("mine\n")
     for line, status, what in [

@@ -1,5 +1,6 @@
 """The processor of this machine, and the precisions it has instructions for."""
 
+import os
 import platform
 from pathlib import Path
 
@@ -13,11 +14,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def precisions(wanted: Runtime, *, every: bool) -> list[str]:
-    """The precisions that networks are timed in.
-
-    Args:
-        wanted: what is named in it must be possible.
-        every: whether `auto` stands for all that the device has instructions for, or for what it chooses.
+    """The precisions that networks are timed in: with `every`, `auto` means all that the device has instructions for.
 
     Raises:
         UsageError: no such device or precision.
@@ -42,6 +39,15 @@ def native_bf16(cpuinfo: Path = CPUINFO) -> bool:
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(_read(cpuinfo).split())
 
 
+def machine(wanted: str, threads: int | None) -> str:
+    """Processor, cores, and the device of networks: a card, or so many threads or, for None, all."""
+    device = str(choose_device(wanted))
+    if device.startswith("cuda"):
+        device += f", {torch.cuda.get_device_name(device)}"
+    threading = f", {threads or torch.get_num_threads()} threads" if device == "cpu" else ""
+    return f"{processor()}, {os.cpu_count()} cores; networks on {device}{threading}"
+
+
 def processor(cpuinfo: Path = CPUINFO) -> str:
     """The name of the processor, if known."""
     lines = _read(cpuinfo).splitlines()
@@ -50,12 +56,4 @@ def processor(cpuinfo: Path = CPUINFO) -> str:
 
 
 def _read(cpuinfo: Path) -> str:
-    try:
-        return cpuinfo.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
-
-
-def device_name(device: str) -> str:
-    """A device as `--device` takes it and, of a CUDA device, the name of the card."""
-    return f"{device}, {torch.cuda.get_device_name(device)}" if device.startswith("cuda") else device
+    return cpuinfo.read_text(encoding="ascii", errors="replace") if cpuinfo.exists() else ""
