@@ -216,7 +216,7 @@ def test_an_image_is_cut_or_mirrored_to_a_size(side: int) -> None:
 def test_networks_stand_once_for_each_precision_and_classical_methods_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "native_bf16", lambda: True)
+    monkeypatch.setattr(machine, "has_fast_bf16", lambda _: True)
     made = plan("speed", folder, methods="tv,lite,noisy", quick=True, runtime=Runtime("cpu"))
     assert [(one.title, one.precision) for one in made.rows] == [
         ("TV", ""), ("lite, fp32", "fp32"), ("lite, bf16", "bf16"), ("noisy", ""),
@@ -244,20 +244,28 @@ def test_the_defaults_are_those_of_the_page(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "precisions"), [("cuda", ["fp32", "bf16", "fp16"]), ("cpu", ["fp32", "bf16"]), ("mps", ["fp32"])]
+    ("kind", "fast", "precisions"),
+    [
+        ("cuda", True, ["fp32", "bf16", "fp16"]),
+        ("cpu", True, ["fp32", "bf16"]),
+        ("cpu", False, ["fp32"]),
+        ("mps", False, ["fp32"]),
+    ],
 )
-def test_precisions_that_make_sense(kind: str, precisions: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "native_bf16", lambda: True)
-    assert machine.native_precisions(torch.device(kind)) == precisions
+def test_precisions_that_make_sense(
+    kind: str, fast: bool, precisions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "choose_device", torch.device)
+    monkeypatch.setattr(machine, "has_fast_bf16", lambda _: fast)
+    assert machine.precisions(Runtime(kind), every=True) == precisions
+    assert machine.precisions(Runtime(kind, "bf16"), every=True) == ["bf16"]
+    assert len(machine.precisions(Runtime(kind), every=False)) == 1
 
 
 def test_what_the_processor_says(tmp_path: Path) -> None:
     said = tmp_path / "cpuinfo"
-    said.write_text("model name\t: A: Fast One\nflags\t\t: fpu avx512_bf16 avx2\n")
-    assert (machine.native_bf16(said), machine.processor(said)) == (True, "A: Fast One")
-    said.write_text("flags\t\t: fpu avx512_bf16x\n")
-    assert not machine.native_bf16(said)
-    assert not machine.native_bf16(tmp_path / "absent")
+    said.write_text("flags\t\t: fpu avx2\nmodel name\t: A: Fast One\n")
+    assert machine.processor(said) == "A: Fast One"
     assert machine.processor(tmp_path / "absent")
 
 
@@ -277,7 +285,7 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
 
 
 def test_the_command_says_the_same_everywhere(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "native_bf16", lambda: False)  # else a processor made for it has more rows
+    monkeypatch.setattr(machine, "has_fast_bf16", lambda _: False)  # else a processor made for it has more rows
     monkeypatch.setattr(timed_run, "in_fresh_process", lambda run: run())  # other tests start processes
     monkeypatch.setattr(timed_run, "CPU_SIZES", (256, 64))
     targets = {name: tmp_path / f"speed.{name}" for name in ("csv", "md", "json", "html", "svg", "jsonl")}

@@ -1,4 +1,4 @@
-"""The processor of this machine, and the precisions it has instructions for."""
+"""The processor of this machine, and the precisions that networks are timed in."""
 
 import os
 import platform
@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 
 from xray_denoise.denoisers import Runtime
-from xray_denoise.denoisers.devices import PRECISIONS, choose_device, choose_precision
+from xray_denoise.denoisers.devices import PRECISIONS, choose_device, choose_precision, has_fast_bf16
 
 CPUINFO = Path("/proc/cpuinfo")
 """Where Linux describes the processor."""
 
 
 def precisions(wanted: Runtime, *, every: bool) -> list[str]:
-    """The precisions that networks are timed in: with `every`, `auto` means all that the device has instructions for.
+    """The precisions that networks are timed in: with `every`, `auto` means all that the device is made for.
 
     Raises:
         UsageError: no such device or precision.
@@ -23,20 +23,8 @@ def precisions(wanted: Runtime, *, every: bool) -> list[str]:
     device = choose_device(wanted.device)
     chosen = choose_precision(wanted.precision, device)
     if wanted.precision == "auto" and every:
-        return native_precisions(device)
+        return list(PRECISIONS)[: 3 if device.type == "cuda" else 1 + has_fast_bf16(device)]
     return [name for name, dtype in PRECISIONS.items() if dtype == chosen]
-
-
-def native_precisions(device: torch.device) -> list[str]:
-    """Those that a device has instructions for."""
-    if device.type == "cuda":
-        return ["fp32", "bf16", "fp16"]
-    return ["fp32", "bf16"] if device.type == "cpu" and native_bf16() else ["fp32"]
-
-
-def native_bf16(cpuinfo: Path = CPUINFO) -> bool:
-    """Whether the processor has instructions for bf16; False if unknown."""
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(_read(cpuinfo).split())
 
 
 def machine(wanted: str, threads: int | None) -> str:
@@ -50,10 +38,6 @@ def machine(wanted: str, threads: int | None) -> str:
 
 def processor(cpuinfo: Path = CPUINFO) -> str:
     """The name of the processor, if known."""
-    lines = _read(cpuinfo).splitlines()
+    lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _read(cpuinfo: Path) -> str:
-    return cpuinfo.read_text(encoding="ascii", errors="replace") if cpuinfo.exists() else ""
