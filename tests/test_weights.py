@@ -258,7 +258,7 @@ def test_a_table_of_uncertainty_belongs_to_its_weights(name: str) -> None:
     card = weights.find(name)
     path = weights.uncertainty_path(card.path.parent, card.name)
     if path.exists():
-        assert weights.uncertainty(card.sha256, name, path).weights_sha256 == card.sha256
+        assert weights.uncertainty(card.sha256, card.part, name, path).weights_sha256 == card.sha256
     else:
         with pytest.raises(CannotRunError, match="no calibrated uncertainty"):
-            weights.uncertainty(card.sha256, name, path)
+            weights.uncertainty(card.sha256, card.part, name, path)

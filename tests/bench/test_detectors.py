@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.bench.given import measure
 from xray_denoise.bench import cases, detectors, metrics, table
 from xray_denoise.bench.cases import Case, CleanImage
 from xray_denoise.bench.detectors import CLEAN, DetectorTable, averaged
 from xray_denoise.bench.pivot import Results
-from xray_denoise.bench.plan import measure, plan
+from xray_denoise.bench.plan import plan
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
-from xray_denoise.bench.table import InThisProcess, Run
+from xray_denoise.bench.table import Run
 from xray_denoise.bench.tables import TABLES
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.denoisers.classical import Noisy
@@ -85,8 +86,7 @@ class Told(Denoiser):
 
 def quick_records(rows: list[Row]) -> list[Record]:
     metrics = DetectorTable.metrics
-    work = InThisProcess(metrics, warmup=0)
-    return list(measure(rows, DetectorTable().cases(PHANTOM, 0, True), metrics, Log(), work=work))
+    return list(measure(rows, DetectorTable().cases(PHANTOM, 0, True), metrics, Log(), warmup=0))
 
 
 def test_gain_shift_and_level_are_measured() -> None:
@@ -134,9 +134,9 @@ def made(gains: Mapping[str, tuple[float, float]]) -> Run:
         for image, gain in enumerate(both):
             for noise in ("white 1", "white 4", "csi 1", "csi 4"):
                 values = {"gain": gain - noise.endswith("4"), "shift": 0.125, "deviation_error": -3.0 * (image + 1)}
-                records.append(Record(title, f"image {image}", noise, values))
-            records.append(Record(title, f"image {image}", CLEAN, {"exact_psnr": 60.0 + image}))
-    return Run(Results.of(records), [Row(title, "x", Noisy) for title in gains], images=2, quick=True)
+                records.append(Record(title, f"image {image}", noise, values=values))
+            records.append(Record(title, f"image {image}", CLEAN, values={"exact_psnr": 60.0 + image}))
+    return Run(Results(records), [Row(title, "x", Noisy) for title in gains], images=2, quick=True)
 
 
 def shown(gains: Mapping[str, tuple[float, float]]) -> dict[str, Table]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from xray_denoise import denoisers, weights
-from xray_denoise.bench import harm, harm_scenes
+from xray_denoise.bench import harm, harm_gate, harm_scenes
 from xray_denoise.bench.cases import Case, CleanImage
 from xray_denoise.bench.detectors import even
 from xray_denoise.bench.harm_scenes import Harm
@@ -64,7 +64,7 @@ def test_what_does_nothing_harms_nothing() -> None:
     assert measured("discs", lambda grey: grey)["threshold ratio"] == 1
     found = measured("empty", lambda grey: grey)
     assert found["blobs"] == found["blobs before"] <= 1e6 / 256**2
-    assert not harm.failures([Record("f", "flat fields", "n", measured("flat fields", lambda grey: grey))])
+    assert not harm_gate.failures([Record("f", "flat fields", "n", values=measured("flat fields", lambda grey: grey))])
 
 
 def test_a_blur_is_seen_in_edges_lesions_and_spectrum() -> None:
@@ -80,7 +80,7 @@ def test_a_blur_is_seen_in_edges_lesions_and_spectrum() -> None:
         lesion = make()
         expected = (lesion * blur(lesion)).sum() / (lesion**2).sum()
         assert found[f"kept {name}"] == pytest.approx(expected, abs=0.02)
-    assert found["kept dots"] < harm.KEPT
+    assert found["kept dots"] < harm_gate.KEPT
     assert found["power 7"] < 1e-3 < found["power 0"]
     assert found["variance"] == pytest.approx(1 / (4 * np.pi * 4), rel=0.2), "a Gaussian filter keeps 1 / (4 pi s^2)"
 
@@ -88,14 +88,16 @@ def test_a_blur_is_seen_in_edges_lesions_and_spectrum() -> None:
 def test_a_shift_is_found_and_the_gate_names_its_cells() -> None:
     values = measured("flat fields", lambda grey: grey + 0.1 * (grey.mean() > 200))
     assert values["shift 245"] == pytest.approx(0.1, abs=1e-4)
-    assert [one.cell for one in harm.failures([Record("f", "flat fields", "csi 4", values)])] == ["csi 4: shift 245"]
+    assert [one.cell for one in harm_gate.failures([Record("f", "flat fields", "csi 4", values=values)])] == [
+        "csi 4: shift 245"
+    ]
 
 
 def test_lost_lesions_do_not_pass_the_gate() -> None:
     """A method that gives the phantom without its lesions: no contrast, and nothing to be detected."""
     clean = phantom().grey
     values = measured("lesions", lambda grey: clean.astype(np.float64))
-    cells = {one.cell for one in harm.failures([Record("f", "lesions", "white 4", values)])}
+    cells = {one.cell for one in harm_gate.failures([Record("f", "lesions", "white 4", values=values)])}
     assert {f"white 4: kept {name}" for name in LESIONS} <= cells
     assert {f"white 4: d' gain measured {name}" for name in LESIONS} <= cells
 
@@ -158,7 +160,7 @@ def test_the_default_network_passes_through_every_scene() -> None:
         if record.noise == "white 8":
             break
     values = {name: value for one in done for name, value in one.values.items() if value is not None}
-    assert all(abs(values[f"shift {grey}"]) <= harm.SHIFTED for grey in harm_scenes.GREYS)
+    assert all(abs(values[f"shift {grey}"]) <= harm_gate.SHIFTED for grey in harm_scenes.GREYS)
     assert values["kept disc"] > 0.75
     assert values["width 8"] < 2.3
     assert values["change"] < 0.5
@@ -168,7 +170,7 @@ def test_the_default_network_passes_through_every_scene() -> None:
 
 def published() -> list[Record]:
     """What the published table has of the default network with the weights that are shipped."""
-    found = harm.read_log(PUBLISHED, denoisers.DEFAULT)
+    found = harm_gate.read_log(PUBLISHED, denoisers.DEFAULT)
     assert found, "these weights are not in the table: see 'The gate' in docs/trust.md"
     return found
 
@@ -181,7 +183,7 @@ def test_the_published_table_is_of_the_weights_that_are_shipped() -> None:
 def test_the_default_network_keeps_what_it_reached() -> None:
     """Cells that do not pass the gate are listed with what is reached; none may be added, and none may get worse."""
     known = json.loads(PUBLISHED.with_name("harm-exceptions.json").read_text(encoding="utf-8"))
-    found = {one.cell: one.reached for one in harm.failures(published())}
+    found = {one.cell: one.reached for one in harm_gate.failures(published())}
     assert found.keys() == known.keys(), "list exactly the cells that fail"
     for cell, reached in found.items():
         worse = abs(reached) - abs(known[cell]) if "shift" in cell else known[cell] - reached
@@ -191,13 +193,13 @@ def test_the_default_network_keeps_what_it_reached() -> None:
 def test_other_weights_are_not_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     card = weights.find(denoisers.DEFAULT)
     monkeypatch.setattr(weights, "find", lambda _: replace(card, sha256="0" * 64))
-    assert harm.read_log(PUBLISHED, denoisers.DEFAULT) == []
+    assert harm_gate.read_log(PUBLISHED, denoisers.DEFAULT) == []
 
 
 def test_the_command_prints_what_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "log.jsonl"
-    lost = Record("f", "lesions", "csi 4", {"kept dots": 0.5, "kept line": 0.99}, key="f, blind, Filter; image")
-    told = Record("f", "lesions", "csi 4", {"kept dots": 0.6}, key="f, oracle, Filter; image")
+    lost = Record("f", "lesions", "csi 4", values={"kept dots": 0.5, "kept line": 0.99}, key="f, blind, Filter; image")
+    told = Record("f", "lesions", "csi 4", values={"kept dots": 0.6}, key="f, oracle, Filter; image")
     log.write_text(f"{lost.line()}\n{told.line()}\n")
-    harm.main([str(log), "f"])
+    harm_gate.main([str(log), "f"])
     assert json.loads(capsys.readouterr().out) == {"csi 4: kept dots": 0.5}

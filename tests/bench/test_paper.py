@@ -10,7 +10,7 @@ from xray_denoise.reports.tables import Report
 
 
 def made(name: str) -> Report:
-    return table.report(TABLES[name], Run(Results.of([]), []), [])
+    return table.report(TABLES[name], Run(Results([]), []), [])
 
 
 @pytest.mark.parametrize("name", ["dncnn", "x-recnn", "x-bdcnn"])

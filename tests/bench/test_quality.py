@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.bench.given import measure
 from xray_denoise import __version__
 from xray_denoise.bench.cases import SMALLEST, Case, CleanImage
 from xray_denoise.bench.metrics import level_errors
-from xray_denoise.bench.plan import measure
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
-from xray_denoise.bench.table import InThisProcess
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
 from xray_denoise.physics.metrics import mean_squared_error
@@ -169,7 +168,7 @@ def test_a_profile_is_a_noise_too() -> None:
     profile = NoiseProfile.white(12.0)
     case = Case(CleanImage("flat", np.full((400, 400), 120.0, dtype=np.float32)), profile, "a detector")
     oracle = Witness()
-    (found,) = measure([row("w", oracle, oracle=True)], [case], METRICS, Log(), work=InThisProcess(METRICS, warmup=0))
+    (found,) = measure([row("w", oracle, oracle=True)], [case], METRICS, Log(), warmup=0)
     assert (found.noise, found.values["total_error"]) == ("a detector", None)
     assert oracle.levels == [profile]
     assert oracle.images[0].std() == pytest.approx(12.0, rel=5 / (2 * 400**2) ** 0.5)
@@ -178,8 +177,7 @@ def test_a_profile_is_a_noise_too() -> None:
 
 def test_every_row_sees_the_same_noise_clipped_and_not_rounded() -> None:
     one, two = Witness(), Witness()
-    work = InThisProcess(METRICS, warmup=0)
-    list(measure([row("one", one), row("two", two)], cases(IMAGES), METRICS, Log(), work=work))
+    list(measure([row("one", one), row("two", two)], cases(IMAGES), METRICS, Log(), warmup=0))
     assert len(one.images) == 6
     for first, second in zip(one.images, two.images, strict=True):
         np.testing.assert_array_equal(first, second)
@@ -211,8 +209,7 @@ def test_a_case_does_not_depend_on_the_others() -> None:
 
 def test_the_first_call_is_on_a_small_crop_and_not_timed() -> None:
     witness = Witness()
-    work = InThisProcess(METRICS, warmup=2, repeat=3)
-    list(measure([row("w", witness)], cases([clean_image(size=100)]), METRICS, Log(), work=work))
+    list(measure([row("w", witness)], cases([clean_image(size=100)]), METRICS, Log(), warmup=2, repeat=3))
     assert [seen.shape[0] for seen in witness.images] == [64, 64, 100, 100, 100, 100, 100, 100]
 
 
@@ -322,7 +319,7 @@ def test_infinite_values_survive_the_log(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_number_survives_a_line() -> None:
-    record = Record("r", "i", "n", {"a": -math.inf, "b": None, "c": 0.1 + 0.2}, 3, "why", "k")
+    record = Record("r", "i", "n", 3, {"a": -math.inf, "b": None, "c": 0.1 + 0.2}, "why", "k")
     assert Record.from_line(record.line()) == record
     assert Record.from_line(record.line()).key == "k"
 

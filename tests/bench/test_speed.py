@@ -22,7 +22,6 @@ from xray_denoise.bench.plan import Plan, plan
 from xray_denoise.bench.records import Log, Record
 from xray_denoise.bench.rows import Row
 from xray_denoise.bench.tables import TABLES
-from xray_denoise.bench.timed_run import TimedRun
 from xray_denoise.cli import app
 from xray_denoise.denoisers import Runtime
 from xray_denoise.errors import CannotRunError
@@ -49,7 +48,7 @@ class WithNet(Sleeper):
 
 def planned(rows: list[Row], sides: tuple[int, ...] = (), rounds: int = 1, warmup: int = 1, **more: object) -> Plan:
     one = ImageSet("an image", 1, lambda: iter([SMALL]))
-    table = replace(TABLES["speed"], sides=sides)
+    table = replace(TABLES["growth"], sides=sides) if sides else TABLES["speed"]
     return Plan(table, rows, one, repeat=rounds, warmup=warmup, runtime=Runtime("cpu"), **more)
 
 
@@ -65,14 +64,14 @@ def values(made: Plan, done: list[Record]) -> dict[str, dict[str, float | None]]
 
 
 def records(title: str, *seconds: float, **more: float) -> list[Record]:
-    return [Record(title, "image", "noise", {"seconds": value, **more}, at) for at, value in enumerate(seconds)]
+    return [Record(title, "image", "noise", at, {"seconds": value, **more}) for at, value in enumerate(seconds)]
 
 
 def test_rows_take_turns_and_a_slow_one_takes_its_time() -> None:
     made = planned([row("quick"), row("slow", 0.7)], rounds=2, warmup=0)
     done = list(made.measure(Log()))
     assert [(one.row, one.repeat) for one in done] == [("quick", 0), ("slow", 0), ("quick", 1), ("slow", 1)]
-    assert made.counts == {"quick": 2, "slow": 2}
+    assert made.cases_per_row == 2
     noisy = Case(SMALL, MIDDLE).noisy(made.seed)
     for one in done:
         assert one.values["psnr"] == pytest.approx(psnr(noisy, SMALL.grey))
@@ -101,7 +100,7 @@ def test_a_row_that_fails_is_reported_and_the_others_continue(tmp_path: Path) ->
 def measured(one: Row, tmp_path: Path, **options: object) -> dict[str, float | None]:
     np.save(tmp_path / timed_run.NOISY, Case(SMALL, MIDDLE).noisy(0))
     np.save(tmp_path / timed_run.CLEAN, SMALL.grey)
-    return TimedRun(one, tmp_path, **options)()
+    return timed_run.measure(one, tmp_path, **options)
 
 
 def test_only_an_oracle_knows_the_level(tmp_path: Path) -> None:
@@ -217,7 +216,7 @@ def test_an_image_is_cut_or_mirrored_to_a_size(side: int) -> None:
 def test_networks_stand_once_for_each_precision_and_classical_methods_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "native_bf16", lambda: True)
+    monkeypatch.setattr(machine, "has_fast_bf16", lambda _: True)
     made = plan("speed", folder, methods="tv,lite,noisy", quick=True, runtime=Runtime("cpu"))
     assert [(one.title, one.precision) for one in made.rows] == [
         ("TV", ""), ("lite, fp32", "fp32"), ("lite, bf16", "bf16"), ("noisy", ""),
@@ -245,20 +244,28 @@ def test_the_defaults_are_those_of_the_page(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "precisions"), [("cuda", ["fp32", "bf16", "fp16"]), ("cpu", ["fp32", "bf16"]), ("mps", ["fp32"])]
+    ("kind", "fast", "precisions"),
+    [
+        ("cuda", True, ["fp32", "bf16", "fp16"]),
+        ("cpu", True, ["fp32", "bf16"]),
+        ("cpu", False, ["fp32"]),
+        ("mps", False, ["fp32"]),
+    ],
 )
-def test_precisions_that_make_sense(kind: str, precisions: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "native_bf16", lambda: True)
-    assert machine.native_precisions(torch.device(kind)) == precisions
+def test_precisions_that_make_sense(
+    kind: str, fast: bool, precisions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "choose_device", torch.device)
+    monkeypatch.setattr(machine, "has_fast_bf16", lambda _: fast)
+    assert machine.precisions(Runtime(kind), every=True) == precisions
+    assert machine.precisions(Runtime(kind, "bf16"), every=True) == ["bf16"]
+    assert len(machine.precisions(Runtime(kind), every=False)) == 1
 
 
 def test_what_the_processor_says(tmp_path: Path) -> None:
     said = tmp_path / "cpuinfo"
-    said.write_text("model name\t: A: Fast One\nflags\t\t: fpu avx512_bf16 avx2\n")
-    assert (machine.native_bf16(said), machine.processor(said)) == (True, "A: Fast One")
-    said.write_text("flags\t\t: fpu avx512_bf16x\n")
-    assert not machine.native_bf16(said)
-    assert not machine.native_bf16(tmp_path / "absent")
+    said.write_text("flags\t\t: fpu avx2\nmodel name\t: A: Fast One\n")
+    assert machine.processor(said) == "A: Fast One"
     assert machine.processor(tmp_path / "absent")
 
 
@@ -278,8 +285,8 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
 
 
 def test_the_command_says_the_same_everywhere(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "native_bf16", lambda: False)  # else a processor made for it has more rows
-    monkeypatch.setattr(speed, "in_fresh_process", lambda run: run())  # other tests start processes
+    monkeypatch.setattr(machine, "has_fast_bf16", lambda _: False)  # else a processor made for it has more rows
+    monkeypatch.setattr(timed_run, "in_fresh_process", lambda run: run())  # other tests start processes
     monkeypatch.setattr(timed_run, "CPU_SIZES", (256, 64))
     targets = {name: tmp_path / f"speed.{name}" for name in ("csv", "md", "json", "html", "svg", "jsonl")}
     options = zip(("--csv", "--markdown", "--summary", "--report", "-o", "--log"), targets.values(), strict=True)
@@ -320,7 +327,7 @@ def test_a_row_that_fails_gives_status_1_and_an_interrupt_130(
             raise found
         return found
 
-    monkeypatch.setattr(speed, "in_fresh_process", answer)
+    monkeypatch.setattr(timed_run, "in_fresh_process", answer)
     line = ["--speed", "--quick", "--images", folder, "--methods", "noisy,tv", "--repeat", 2]
     status, out, err = invoke(*line)
     assert (status, "interrupted: the table shows" in err, "TV failed (image 1): no memory." in out) == (1, True, True)
@@ -334,7 +341,7 @@ def test_a_row_that_fails_gives_status_1_and_an_interrupt_130(
 def test_what_cannot_work_is_told_before_anything_is_measured(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speed, "in_fresh_process", lambda _: pytest.fail("measured"))
+    monkeypatch.setattr(timed_run, "in_fresh_process", lambda _: pytest.fail("measured"))
     there = tmp_path / "there.jsonl"
     there.write_text("mine\n")
     for line, status, what in [

@@ -13,26 +13,31 @@ from xray_denoise.errors import UsageError
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.profile import Noise, NoiseProfile
 
-SIDE = 128
+SIDE, CORNER = 128, 24
 
 
 class Halving(Denoiser):
-    """Takes half of the noise away: it is told the clean image, and errs by half of the deviation."""
+    """Takes half of the noise away, in a corner nearly all: it is told the clean image, and errs by what is left."""
 
     name = "halving"
     weights_sha256 = "ab" * 32
 
     def __init__(self, clean: NDArray[np.float32]) -> None:
-        self.clean = clean
+        self.clean, self.left = clean, np.full(clean.shape, 0.5, np.float32)
+        self.left[:CORNER, :CORNER] = 0.02
 
     def __call__(self, noisy: NDArray[np.floating], level: Noise | None = None) -> Denoised:  # noqa: ARG002
         noise = noisy - self.clean
-        return Denoised.of(noisy, noisy - noise / 2, profile=NoiseProfile.white(float(noise.std())))
+        return Denoised.of(noisy, self.clean + noise * self.left, profile=NoiseProfile.white(float(noise.std())))
 
 
 @pytest.fixture(scope="module")
 def clean() -> NDArray[np.float32]:
-    return chest_phantom(SIDE, rng=np.random.default_rng(0), mottle=False)
+    """A phantom, half behind a plate, whose edge has the steepest class of pixels; the corner has the smoothest."""
+    phantom = chest_phantom(SIDE, rng=np.random.default_rng(0), mottle=False)
+    phantom[:, SIDE // 2 :] += 100
+    phantom[:CORNER, :CORNER] = 50
+    return phantom
 
 
 def test_half_of_normal_noise_has_a_half_width_of_0_82_deviations(
@@ -40,7 +45,6 @@ def test_half_of_normal_noise_has_a_half_width_of_0_82_deviations(
 ) -> None:
     """1.645 / 2; scores are those of 4 cells, correlated over a few pixels: 10 %."""
     monkeypatch.setattr(uncertainty, "PHANTOMS", 0)
-    monkeypatch.setattr(uncertainty, "CELLS_EACH", 24)
     table = uncertainty.calibrate(Halving(clean), [clean])
     assert table.weights_sha256 == "ab" * 32
     width = table.half_width(clean, NoiseProfile.white(4.0))

@@ -30,26 +30,25 @@ from pydicom.uid import (
 from tests.synthetic_dicom import Sample, dataset, write
 
 MEASURED = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 import imagecodecs, pydicom, tifffile
 from PIL import Image
 imagecodecs.jpeg8_decode, imagecodecs.jpegls_decode, imagecodecs.jpeg2k_decode
 from xray_denoise import files
+from xray_denoise.bench.fresh_process import peak_memory
 from xray_denoise.files import raster
 from xray_denoise.files.dicom import read
 from xray_denoise.errors import UnreadableFileError
 Image.init()
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-before, start = peak(), time.process_time()
+before, start = peak_memory(), time.process_time()
 try:
     for _ in files.read_frames(Path(sys.argv[1])):
         pass
     word = "read"
 except UnreadableFileError:
     word = "refused"
-print(word, peak() - before, time.process_time() - start)
+print(word, round((peak_memory() - before) * 2**20), time.process_time() - start)
 """
 """Prints what became of a file, the growth of the peak memory in bytes, and seconds of processor time."""
 SECONDS, BYTES_PER_PIXEL = 5, 17

@@ -10,7 +10,6 @@ threads of a batch, the others through the same steps in this thread, which take
 import argparse
 import faulthandler
 import re
-import resource
 import shutil
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from PIL import Image
 from tests.fuzz import corpus
 from tests.fuzz.mutate import mutated, mutated_card, mutated_manifest
 from xray_denoise import denoisers, files, weights
+from xray_denoise.bench.fresh_process import peak_memory
 from xray_denoise.errors import CannotRunError, XrayDenoiseError
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks.batch import run_jobs
@@ -49,7 +49,7 @@ LONGEST = 600
 
 def peak() -> int:
     """Largest resident size of this process so far, bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return round((peak_memory() or 0) * 2**20)
 
 
 @dataclass

@@ -82,6 +82,17 @@ def test_maps_are_recorded_and_decide_what_is_current(folder: Path) -> None:
     assert [found.path.name for found in batch.left_alone if "uncertainty" in found.reason] == ["a.png.uncertainty.tif"]
 
 
+def test_a_part_of_the_weights_has_no_part_in_the_intervals_of_the_whole(tmp_path: Path) -> None:
+    """A card called like the default, of the same file, whose model is another part of it."""
+    lite = weights.find("lite")
+    renamed = tmp_path / f"{lite.path.stem}.md"
+    renamed.write_bytes((weights.folder() / "lite.md").read_bytes())
+    (tmp_path / lite.path.name).write_bytes(lite.path.read_bytes())
+    source, model = radiograph(tmp_path / "in.png"), renamed.with_suffix(".safetensors")
+    with pytest.raises(CannotRunError, match=f"'{lite.path.stem}' was calibrated with another part"):
+        xd.denoise_file(source, tmp_path / "out.png", model=model, save_uncertainty=True)
+
+
 def test_other_weights_and_strengths_are_refused(folder: Path) -> None:
     source = radiograph(folder / "in.png")
     with pytest.raises(CannotRunError, match="'tv' has no calibrated uncertainty") as caught:

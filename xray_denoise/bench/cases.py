@@ -21,11 +21,8 @@ from xray_denoise.errors import UnreadableFileError
 from xray_denoise.files.folders import radiographs_in
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise import NoiseLevel, add_noise
-from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.physics.profile import Noise
 from xray_denoise.scale import GREY_MAX
-
-Noise = NoiseLevel | NoiseProfile
-"""The noise of a case."""
 
 TABLE_2 = tuple(NoiseLevel(eta, sigma) for eta, sigma in paper.CELLS)
 """The nine noise levels of the paper's Table II."""
@@ -64,6 +61,10 @@ class CleanImage:
         return CleanImage(self.name, self.grey[top : top + size, left : left + size])
 
 
+PROBE = CleanImage("", np.full((160, 160), 127, dtype=np.float32))
+"""An even image, with as many cases as any."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A clean image, or a patch of one, and the noise to add."""
@@ -74,7 +75,6 @@ class Case:
     """Of the noise, where it has one; see `label`."""
     side: int = 0
     """Pixels a side that the noisy image is cut or mirrored to, to time methods on it; 0 leaves it as it is."""
-
     scene: str = ""
     """What else is made of the image, where it is more than a noisy one: a scene of the table of harm."""
 

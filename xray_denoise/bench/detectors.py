@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from xray_denoise.bench.metrics import BANDS_FOUND, METRICS
 from xray_denoise.bench.pivot import mean
 from xray_denoise.bench.table import Run, TableSpec
 from xray_denoise.denoisers import AUTO
+from xray_denoise.errors import UsageError
+from xray_denoise.files.profiles import read_profile
 from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.reports.curves import Line, Panel, panels
@@ -61,10 +64,6 @@ class DetectorTable(TableSpec):
         """The default, and the best of the classical methods, blind and told."""
         return ["noisy", "nlm", "gat-bm3d", "gat-bm3d" + registry.ORACLE, REFERENCE, AUTO]
 
-    def with_profile(self, name: str, profile: NoiseProfile) -> "DetectorTable":
-        """See `TableSpec`; it is called after the file."""
-        return replace(self, measured=((name, profile),))
-
     def noises(self, quick: bool = False) -> list[tuple[str, float, NoiseProfile]]:
         """Spectrum, deviation and profile of every case with noise."""
         made: list[tuple[str, Callable[[float], NoiseProfile]]] = [
@@ -82,9 +81,8 @@ class DetectorTable(TableSpec):
             for one in deviations
         ]
 
-    def cases(self, image: CleanImage, seed: int, quick: bool) -> Iterator[Case]:
+    def cases(self, image: CleanImage, _seed: int, quick: bool) -> Iterator[Case]:
         """The image without noise, then with each; a quick run does not average its small images."""
-        del seed
         clean = CleanImage(image.name, image.grey if self.whole or quick else averaged(image.grey))
         yield Case(clean, NoiseProfile.white(0.0), CLEAN)
         for name, deviation, profile in self.noises(quick):
@@ -105,8 +103,8 @@ class DetectorTable(TableSpec):
             if any(value is not None for row in found for value in row.values):
                 text = f"{shown.definition} The median of its size over images and spectra."
                 tables.append(Table(shown.title, text, tuple(map(_column, deviations)), found, shown.digits))
-        text = self._text("exact_psnr")
-        return [*tables, run.pivot("exact_psnr", [[CLEAN]], [_column(0.0)], "PSNR without noise, dB", text)]
+        clean = run.pivot("exact_psnr", [[CLEAN]], [_column(0.0)])
+        return [*tables, replace(clean, title="PSNR without noise, dB", definition=self._text("exact_psnr"))]
 
     def plot(self, run: Run) -> Plot:
         """Mean gain against deviation, a panel for each spectrum."""
@@ -127,13 +125,29 @@ class DetectorTable(TableSpec):
     def _means(self, run: Run, metric: str, title: str, spectra: Sequence[str], deviations: Sequence[float]) -> Table:
         groups = [[_label(name, one) for name in spectra] for one in deviations]
         columns = (*map(_column, deviations), Column())
-        return run.pivot(
-            metric, [*groups, [one for group in groups for one in group]], columns, title, self._text(metric)
-        )
+        found = run.pivot(metric, [*groups, [one for group in groups for one in group]], columns)
+        return replace(found, title=title, definition=self._text(metric))
 
     def _text(self, metric: str) -> str:
         curve = "that of the detector, given at mid-grey" if self.own_curve else "the same at every grey level"
         return f"{METRICS[metric].definition} Columns: deviation of the noise in grey levels, {curve}."
+
+
+def with_profile(spec: TableSpec, path: Path) -> DetectorTable:
+    """A table with one more spectrum, that of a file of a noise profile; it is called after the file.
+
+    Raises:
+        UsageError: it is no table of detector noise, or the profile has no noise.
+        UnreadableFileError: the file holds no noise profile.
+    """
+    if not isinstance(spec, DetectorTable):
+        hint = "ask for the table detectors, or leave them out"
+        raise UsageError("profiles are for tables of detector noise", hint=hint, option="table")
+    profile = read_profile(path)
+    if not float(profile.deviation_at(MID_GREY)) > 0:
+        hint = "choose another profile"
+        raise UsageError("{path} has no noise at mid-grey to be scaled", path=path, hint=hint)
+    return replace(spec, measured=((path.stem, profile),))
 
 
 def averaged(grey: NDArray[np.floating]) -> NDArray[np.float32]:

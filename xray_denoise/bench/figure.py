@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from xray_denoise import denoisers
 from xray_denoise.bench import rows as registry
 from xray_denoise.bench.cases import MIDDLE, Case, CleanImage, image_set, label
 from xray_denoise.bench.rows import Row
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 LEVELS = tuple(NoiseLevel(eta, sigma) for eta in (0.4, 0.6) for sigma in (10.0, 15.0))
 """The noise levels of Figure 2."""
 BEFORE_AFTER = "before-after"
-FIGURES = ("2", BEFORE_AFTER)
-"""What follows `--figure`."""
+FIGURES = {"2": (".png", ".svg"), BEFORE_AFTER: (".png",)}
+"""What follows `--figure`, and the types of its file."""
 PICTURE = 420
 """Side of one picture of `BEFORE_AFTER`, and of the detail below it, pixels."""
 CORNER = (0.32, 0.55)
@@ -68,20 +69,17 @@ class FigurePlan:
             height, width = clean.shape
             size = (columns * PANEL, len(LEVELS) * (2 * PANEL * height / width + 0.5))
             figure = Figure(size, dpi=DPI, layout="constrained")
-            for number, level in enumerate(LEVELS):
+            grid = figure.subplots(2 * len(LEVELS), columns)
+            for level, above, below in zip(LEVELS, grid[::2], grid[1::2], strict=True):
                 noisy = Case(self.image, level).noisy(self.seed)
                 images = {"clean": clean, "noisy": noisy}
                 images |= {row.title: row(noisy, level).image for row in self.rows}
-                for place, (title, grey) in enumerate(images.items()):
-                    upper, lower = (
-                        figure.add_subplot(2 * len(LEVELS), columns, (2 * number + line) * columns + place + 1)
-                        for line in (0, 1)
-                    )
+                for upper, lower, (title, grey) in zip(above, below, images.items(), strict=True):
                     _show(upper, grey, 0.0, GREY_MAX)
                     _enlarge(upper, grey, clean)
-                    if number == 0:
+                    if level == LEVELS[0]:
                         upper.set_title(title, size=8)
-                    if place == 0:
+                    if title == "clean":
                         upper.set_ylabel(label(level), size=8)
                         lower.set_axis_off()
                         text = f"below each image:\n(image - clean) x {GAIN:g},\nmiddle grey is 0"
@@ -101,17 +99,16 @@ class FigurePlan:
         noisy = Case(self.image, MIDDLE).noisy(self.seed)
         greys = [noisy, *(row(noisy, MIDDLE).image for row in self.rows), self.image.grey]
         images = [np.rint(grey.clip(0, GREY_MAX)).astype(np.uint8) for grey in greys]
-        shape = self.image.grey.shape
         top, left = (
-            min(round(share * side), max(side - PICTURE, 0)) for share, side in zip(CORNER, shape, strict=True)
+            min(round(share * side), max(side - PICTURE, 0))
+            for share, side in zip(CORNER, self.image.grey.shape, strict=True)
         )
         detail = np.hstack([image[top : top + PICTURE, left : left + PICTURE] for image in images])
         side = detail.shape[1] // len(images)
         whole = [Image.fromarray(image).resize((side, side), Image.Resampling.BOX) for image in images]
         picture = io.BytesIO()
-        Image.fromarray(np.vstack([np.hstack([np.asarray(one) for one in whole]), detail])).save(
-            picture, "PNG", optimize=True
-        )
+        both = np.vstack([np.hstack([np.asarray(one) for one in whole]), detail])
+        Image.fromarray(both).save(picture, "PNG", optimize=True)
         return picture.getvalue()
 
 
@@ -147,22 +144,23 @@ def plan(
     installed, or the default model of `denoise`. A `quick` figure shows the middle of the image.
 
     Raises:
-        UsageError: no such figure; there is no target, or not of a type that can be drawn; a row or the folder is no
-            good.
+        UsageError: no such figure; no target of a type that can be drawn; a row or the folder is no good.
         CannotRunError: something that a row needs is missing.
     """
     if kind not in FIGURES:
         raise UsageError(f"no figure is called '{kind}'", hint=f"choose one of {', '.join(FIGURES)}")
-    suffixes = (".png",) if kind == BEFORE_AFTER else (".png", ".svg")
-    if target is None or target.suffix.lower() not in suffixes:
-        types = " or ".join(suffix[1:].upper() for suffix in suffixes)
-        raise UsageError(
-            f"this figure needs a {types} file to be written to", hint="for example figure.png", option="output"
-        )
+    if target is None or target.suffix.lower() not in FIGURES[kind]:
+        kinds = f"a {' or '.join(suffix[1:].upper() for suffix in FIGURES[kind])} file"
+        raise UsageError(f"this figure needs {kinds} to be written to", hint="for example figure.png", option="output")
     if kind == "2":
         require("a figure", "matplotlib")
-    chosen = registry.of_set(registry.FIGURE) if kind == "2" else [AUTO]
-    wanted = registry.named(methods) if methods else chosen
+    if methods:
+        wanted = registry.named(methods)
+    elif kind == BEFORE_AFTER:
+        wanted = [AUTO]
+    else:
+        wanted = ["tv" + registry.ORACLE] if denoisers.missing("bm3d") else []
+        wanted += registry.of_set(registry.FIGURE)
     rows, _ = registry.make([row for row in wanted if row != "noisy"], runtime or Runtime())
     images = image_set(folder, quick=quick)
     return FigurePlan(rows, next(images.open()), f"the first of {images.words}", seed, target, kind)

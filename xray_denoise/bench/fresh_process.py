@@ -31,7 +31,7 @@ def in_fresh_process(work: Callable[[], T]) -> T:
     try:
         running.start()
         theirs.close()
-        result, error = ours.recv()
+        answer = ours.recv()
     except EOFError:
         running.join()
         status = running.exitcode or 0
@@ -44,35 +44,31 @@ def in_fresh_process(work: Callable[[], T]) -> T:
         if running.pid:
             running.kill()
             running.join()
-    if error is not None:
-        raise error
-    return result  # type: ignore[no-any-return]
+    if isinstance(answer, XrayDenoiseError):
+        raise answer
+    return answer  # type: ignore[no-any-return]
 
 
 def _answer(pipe: Connection, work: Callable[[], Any]) -> None:
-    """In the new process: send a pair of the result and the error, one of them None."""
+    """In the new process: send the result, or the error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process answers Ctrl-C, and ends this one
     warnings.simplefilter("ignore")  # they are for developers
     os.dup2(2, 1)  # what libraries print does not belong to the output
-    result, error = None, None
     try:
-        result = work()
-    except XrayDenoiseError as refusal:
-        error = refusal
-    pipe.send((result, error))
+        answer = work()
+    except XrayDenoiseError as error:
+        answer = error
+    pipe.send(answer)
 
 
 def peak_memory() -> float | None:
-    """Peak resident memory of this process, MiB; None if unknown."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        status = ""
-    for line in status.splitlines():
+    """Peak resident memory of this process, MiB; None if unknown, as on Windows."""
+    status = Path("/proc/self/status")
+    for line in status.read_text(encoding="ascii", errors="replace").splitlines() if status.exists() else ():
         if line.startswith("VmHWM:"):  # getrusage counts the parent process too
             return int(line.split()[1]) / 2**10
-    try:
-        import resource
-    except ModuleNotFoundError:
+    if sys.platform == "win32":
         return None
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,25 +1,17 @@
 """The table of harm: what a method removes, adds or changes besides the noise. docs/trust.md explains it.
 
 Five scenes (`harm_scenes`), each at every noise of `SPECTRA` x `DEVIATIONS`, and one without noise. `Harm` measures a
-scene, `HarmTable` lays out the records, and `failures` is the gate.
-
-    python -m xray_denoise.bench.harm LOG METHOD
-
-prints the cells in which a method does not pass the gate, as JSON, from the log of a table.
+scene, `HarmTable` lays out the records, and `harm_gate` judges them.
 """
 
-import argparse
-import json
 import math
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xray_denoise import weights
 from xray_denoise.bench.cases import Case, CleanImage, ImageSet
 from xray_denoise.bench.detectors import even
 from xray_denoise.bench.harm_scenes import (
@@ -37,10 +29,9 @@ from xray_denoise.bench.harm_scenes import (
     Harm,
 )
 from xray_denoise.bench.metrics import SECONDS
-from xray_denoise.bench.records import Record
 from xray_denoise.bench.rows import Row
 from xray_denoise.bench.table import Run, TableSpec, Work
-from xray_denoise.denoisers import AUTO, DEFAULT
+from xray_denoise.denoisers import AUTO
 from xray_denoise.errors import UsageError
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.detectors import detector_profile
@@ -51,14 +42,15 @@ from xray_denoise.reports.curves import Line, Panel, panels
 from xray_denoise.reports.page import Plot
 from xray_denoise.reports.tables import Column, Table
 
+if TYPE_CHECKING:
+    from xray_denoise.bench.plan import Plan
+
 SPECTRA, DEVIATIONS = ("white", "csi"), (1.0, 2.0, 4.0, 8.0)
 """Noise of a case; its deviation is the same at every grey level."""
 CLEAN = "clean"
 """Label of the case without noise."""
 PHANTOM, QUICK_PHANTOM = 768, 320
 """Side of the chest phantom that lesions are inserted in, pixels."""
-KEPT, SHIFTED = 0.95, 0.02
-"""The gate: least share of the contrast, and largest shift of a flat field, grey levels."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ class HarmTable(TableSpec):
         """A classical method, a small network, and the default."""
         return ["noisy", "nlm", "lite", AUTO]
 
-    def images(self, folder: Path | None, *, quick: bool) -> ImageSet:
+    def images(self, folder: Path | None, quick: bool) -> ImageSet:
         """A chest phantom without noise of its own.
 
         Raises:
@@ -91,9 +83,8 @@ class HarmTable(TableSpec):
         """Labels of the noises."""
         return [f"{name} {one:g}" for name in SPECTRA for one in ((2.0, 8.0) if quick else DEVIATIONS)]
 
-    def cases(self, image: CleanImage, seed: int, quick: bool) -> Iterator[Case]:
+    def cases(self, image: CleanImage, _seed: int, quick: bool) -> Iterator[Case]:
         """Every scene at every noise."""
-        del seed
         yield Case(image, NoiseProfile.white(0.0), CLEAN, scene="noise-free")
         for noise in self.noises(quick):
             spectrum, deviation = noise.split()
@@ -107,11 +98,9 @@ class HarmTable(TableSpec):
         fields = len(GREYS) * FLAT**2 + len(CONTRASTS) * EDGE_ROWS * EDGE_COLUMNS + EMPTY**2 + 19**2 * 64**2
         return (fields + (2 + len(LESIONS)) * image.grey.size) / (len(SCENES) - 1)
 
-    @contextmanager
-    def work(self, warmup: int, repeat: int, *, quick: bool) -> Iterator[Work]:
+    def work(self, plan: "Plan") -> Work:
         """See `TableSpec`."""
-        del warmup, repeat
-        yield Harm(small=quick)
+        return Harm(small=plan.quick)
 
     def layout(self, run: Run) -> list[Table]:
         """A table for each of `GROUPS`, and for what has no noise."""
@@ -278,57 +267,3 @@ GROUPS = (
     ),
 )
 """The tables."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A cell in which a method fails the gate, and its value."""
-
-    cell: str
-    reached: float
-
-
-def failures(records: Iterable[Record]) -> list[Failure]:
-    """The cells of one method in which it harms: see `KEPT` and `SHIFTED`.
-
-    A d' counts as below that of the noisy images where the 95 % interval of the difference lies below 0, for the
-    observer that measures the lesion.
-    """
-    found = []
-    for record in records:
-        for name, value in record.values.items():
-            if value is None:
-                continue
-            kept = name.startswith("kept ") and name.endswith(tuple(LESIONS)) and value < KEPT
-            shifted = name.startswith("shift ") and abs(value) > SHIFTED
-            if kept or shifted:
-                found.append(Failure(f"{record.noise}: {name}", value))
-            if name.startswith("d' gain measured ") and name.endswith(" high") and value < 0:
-                found.append(
-                    Failure(
-                        f"{record.noise}: {name.removesuffix(' high')}",
-                        record.values[name.removesuffix(" high")] or 0.0,
-                    )
-                )
-    return found
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Print what does not pass the gate."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("log", type=Path)
-    parser.add_argument("method", nargs="?", default=DEFAULT)
-    given = parser.parse_args(arguments)
-    found = failures(read_log(given.log, given.method))
-    sys.stdout.write(json.dumps({one.cell: round(one.reached, 4) for one in found}, indent=1) + "\n")
-
-
-def read_log(path: Path, method: str) -> list[Record]:
-    """What a log has of a blind method as it is now: with these weights, if it is a network."""
-    version = weights.find(method).sha256 if method in weights.names() else ""
-    records = map(Record.from_line, path.read_bytes().splitlines())
-    return [one for one in records if one.key.startswith(f"{method}, blind, {version}")]
-
-
-if __name__ == "__main__":
-    main()

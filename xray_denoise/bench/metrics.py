@@ -18,6 +18,7 @@ from xray_denoise.physics.profile import NoiseProfile, as_level
 from xray_denoise.scale import GREY_MAX, MID_GREY
 
 Values = dict[str, float | None]
+"""What is measured, by the names of metrics; None where the method has no such value."""
 Measure = Callable[[Denoised, Case, NDArray[np.float32]], Values]
 """Of a result, its case, and the noisy image."""
 SECONDS = "seconds"
@@ -68,10 +69,9 @@ def profile_errors(denoised: Denoised, case: Case, _noisy: NDArray[np.float32]) 
     deviation = float(true.deviation_at(MID_GREY))
     if deviation == 0:
         return errors
-    if denoised.level is not None:
-        errors["deviation_error"] = 100 * (denoised.level.effective_sigma(MID_GREY) / deviation - 1)
+    if denoised.noise is not None:
+        errors["deviation_error"] = 100 * (float(denoised.noise.deviation_at(MID_GREY)) / deviation - 1)
     if denoised.profile is not None:
-        errors["deviation_error"] = 100 * (float(denoised.profile.deviation_at(MID_GREY)) / deviation - 1)
         ratios = np.maximum(denoised.profile.band_powers(), TINY) / np.maximum(true.band_powers(), TINY)
         errors |= dict(zip(BANDS_FOUND, map(float, 10 * np.log10(ratios)), strict=True))
     return errors
@@ -93,13 +93,9 @@ METRICS: Mapping[str, Metric] = {
     "snr": Metric("SNR, dB", "SNR = 10 log10(mean(g^2) / MSE), g the clean image: PSNR minus a constant per image.", 2),
     "ssim": Metric("SSIM", "Wang 2004: Gaussian window of sigma 1.5, no sample covariance, data range 255.", 4),
     "ssim_paper": Metric(
-        "SSIM (paper)",
-        "The paper's variant: 7x7 uniform window, sample covariance, a data range of twice white.",
-        4,
+        "SSIM (paper)", "The paper's variant: 7x7 uniform window, sample covariance, a data range of twice white.", 4
     ),
-    SECONDS: Metric(
-        "Seconds per image", "Wall time of one call, after a warm-up; reading is not counted.", 3, measure=None
-    ),
+    SECONDS: Metric("Seconds per image", "Wall time of one call, after a warm-up; reading is not counted.", 3, None),
     "inverse_eta_error": Metric(
         "1/eta, %", "Relative error of 1/eta, the part of the photons in the variance.", 2, level_errors
     ),
@@ -118,14 +114,14 @@ METRICS: Mapping[str, Metric] = {
         1,
         profile_errors,
     ),
-    **{
-        name: Metric(
+    **dict.fromkeys(
+        BANDS_FOUND,
+        Metric(
             "Error of band powers, dB",
             "Error of the estimated power of the noise in four bands of frequencies, relative to white noise.",
             2,
             profile_errors,
-        )
-        for name in BANDS_FOUND
-    },
+        ),
+    ),
 }
 """Every metric by its name, which is that of the value in records."""

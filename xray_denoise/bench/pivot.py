@@ -8,42 +8,25 @@ quantile of Student's distribution with n - 1 degrees of freedom, the interval i
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from xray_denoise.bench.records import Record
+from xray_denoise.reports.tables import Row
 
 Values = Mapping[tuple[str, str], float]
 """Values by image and label of the noise."""
-FEWEST_IMAGES = 2
-"""A difference has an interval from so many images on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """The numbers of a row: values, their standard deviations, and half of their 95 % intervals, or none of these."""
-
-    values: tuple[float | None, ...] = ()
-    spreads: tuple[float | None, ...] = ()
-    margins: tuple[float | None, ...] = ()
-
-
-@dataclass(slots=True)
 class Results:
     """The records of a run by row, image, noise and round; those of rows that failed apart."""
 
-    failures: list[Record] = field(default_factory=list)
-    _found: dict[str, dict[tuple[str, str, int], Record]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, records: Iterable[Record]) -> "Results":
-        """Sort `records`."""
-        made = cls()
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.failures: list[Record] = []
+        self._found: dict[str, dict[tuple[str, str, int], Record]] = {}
         for one in records:
             if one.failure:
-                made.failures.append(one)
+                self.failures.append(one)
             else:
-                made._found.setdefault(one.row, {})[one.image, one.noise, one.repeat] = one
-        return made
+                self._found.setdefault(one.row, {})[one.image, one.noise, one.repeat] = one
 
     def values(self, row: str, metric: str, noises: Sequence[str] | None = None) -> dict[tuple[str, str], float]:
         """A metric of a row in every case, or in those of `noises`; of several rounds the last."""
@@ -70,7 +53,7 @@ class Results:
         both = {where: value - other[where] for where, value in one.items() if where in other}
         return image_means(both, len(noises) if noises else 0)
 
-    def means(self, row: str, metric: str, columns: Sequence[Sequence[str]]) -> Cells:
+    def means(self, row: str, metric: str, columns: Sequence[Sequence[str]]) -> Row:
         """Mean and standard deviation over images, one column for each group of noises.
 
         The value of a column is the mean over its noises of the means over images; None while one of them is missing.
@@ -81,17 +64,17 @@ class Results:
             complete = [value for value in known if value is not None]
             values.append(mean(complete) if len(complete) == len(noises) else None)
             spreads.append(spread(image_means(self.values(row, metric, noises), len(noises))))
-        return Cells(tuple(values), tuple(spreads))
+        return Row(row, tuple(values), spreads=tuple(spreads))
 
-    def gaps(self, row: str, reference: str, metric: str, columns: Sequence[Sequence[str] | None]) -> Cells | None:
-        """Paired differences to `reference` and their intervals, one column for each group of noises.
+    def gaps(self, row: str, reference: str, columns: Sequence[tuple[str, Sequence[str] | None]]) -> Row | None:
+        """Paired differences to `reference` and their intervals, one column for each metric and its noises.
 
-        None for the reference itself, without a reference, and where no column has `FEWEST_IMAGES`.
+        None for the reference itself, without a reference, and where no column has the two images of an interval.
         """
-        gaps = [self.differences(row, reference, metric, noises) for noises in columns]
-        if row == reference or max(map(len, gaps), default=0) < FEWEST_IMAGES:
+        gaps = [self.differences(row, reference, metric, noises) for metric, noises in columns]
+        if row == reference or max(map(len, gaps)) < 2:
             return None
-        return Cells(tuple(map(mean, gaps)), (), tuple(map(margin, gaps)))
+        return Row(row, tuple(map(mean, gaps)), margins=tuple(map(margin, gaps)))
 
 
 def image_means(values: Values, needed: int = 0) -> list[float]:

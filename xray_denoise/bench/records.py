@@ -3,10 +3,9 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import xray_denoise
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
 
 LINE_START = b'{"row": "'
@@ -22,22 +21,20 @@ class Record:
     image: str
     noise: str
     """Label of the case."""
-    values: Mapping[str, float | None]
-    """By the names of metrics; None where the method has no such value."""
     repeat: int = 0
     """Number of the round, where a case is measured in several."""
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    """By the names of metrics; None where the method has no such value."""
     failure: str = ""
     """Why there are no values."""
     key: str = field(default="", compare=False)
-    """What decides the values: equal keys, equal values (but for the time)."""
+    """What decides the values, and the version of this package: equal keys, equal values (but for the time)."""
 
     def line(self) -> str:
         """The record as one line of JSON; infinite values are the texts "inf" and "-inf"."""
-        values = {name: _writable(value) for name, value in self.values.items()}
-        return json.dumps({
-            "row": self.row, "image": self.image, "noise": self.noise, "repeat": self.repeat, "values": values,
-            "failure": self.failure, "key": self.key,
-        })  # fmt: skip
+        finite = {name: value is None or math.isfinite(value) for name, value in self.values.items()}
+        values = {name: value if finite[name] else str(value) for name, value in self.values.items()}
+        return json.dumps(asdict(self) | {"values": values})
 
     @classmethod
     def from_line(cls, line: str | bytes) -> "Record":
@@ -48,17 +45,7 @@ class Record:
         """
         found = json.loads(line)
         values = {name: None if value is None else float(value) for name, value in found["values"].items()}
-        texts = [str(found[name]) for name in ("row", "image", "noise")]
-        return cls(texts[0], texts[1], texts[2], values, int(found["repeat"]), found["failure"], found["key"])
-
-
-def _writable(value: float | None) -> float | str | None:
-    return value if value is None or math.isfinite(value) else str(value)
-
-
-def key(*parts: str) -> str:
-    """The key of a record: what was measured, and the version of this package."""
-    return "; ".join((*parts, f"xray-denoise {xray_denoise.__version__}"))
+        return cls(**{**found, "values": values})
 
 
 class Log:
@@ -87,9 +74,8 @@ class Log:
         try:
             if path.exists() and resume:
                 self._read(path)
-            elif path.exists():
+            else:
                 path.write_bytes(b"")
-            path.touch()
         except OSError as error:
             raise UnwritableFileError(f"cannot write {{path}}: {error.strerror}", path=path) from error
 

@@ -1,11 +1,10 @@
 """The methods of a benchmark, and how they are run.
 
 A row is written NAME (blind: the method estimates the noise itself) or NAME+level (oracle: it is given the true noise).
-`KNOWN` is the registry. A method is added by one line there; a model in the weights folder that has no line is
-measured under its own name by `--methods all`.
+A model in the weights folder that has no line in `KNOWN` is measured under its own name by `--methods all`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -13,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise import denoisers
-from xray_denoise.bench.cases import Noise
 from xray_denoise.denoisers import AUTO, Denoised, Denoiser, Runtime
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.physics.level_estimate import estimate_level
-from xray_denoise.physics.profile import as_level
+from xray_denoise.physics.profile import Noise, as_level
 
 ORACLE = "+level"
 """Follows the name of a method that is given the true noise level."""
@@ -66,6 +64,7 @@ KNOWN = (
     Known(ESTIMATOR, "classical estimator", rows=()),
 )
 """Every method that tables know, in the order of their rows."""
+BY_NAME = {known.name: known for known in KNOWN}
 
 
 @dataclass(frozen=True)
@@ -97,30 +96,18 @@ class Row:
         return self.denoiser(noisy, noise if self.oracle else None)
 
     @property
-    def fingerprint(self) -> str:
-        """What determines the result besides the name: weights, device and precision, or parameters."""
-        sha256 = self.denoiser.weights_sha256
-        return f"{sha256} {self.denoiser.settings}" if sha256 else repr(self.denoiser)
-
-    @property
     def identity(self) -> str:
         """Equal for rows whose results are interchangeable; what runs in another process is not loaded here."""
         if self.precision:
             return f"{self.title} {self.weights}"
-        return f"{self.denoiser.name}, {'oracle' if self.oracle else 'blind'}, {self.fingerprint}"
+        method, sha256 = self.denoiser, self.denoiser.weights_sha256
+        parameters = f"{sha256} {method.settings}" if sha256 else repr(method)
+        return f"{method.name}, {'oracle' if self.oracle else 'blind'}, {parameters}"
 
     @property
     def is_network(self) -> bool:
         """Whether it has weights."""
         return bool(self.denoiser.weights_sha256)
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """A row that cannot be measured because a package is missing; the `hint` says how to install it."""
-
-    title: str
-    hint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,40 +121,29 @@ class Estimator(Denoiser):
         return Denoised.of(noisy, noisy, as_level(level) or estimate_level(noisy))
 
 
-def split(row: str) -> tuple[str, bool]:
-    """The name of a row's method, and whether the row is an oracle."""
+def split(row: str) -> tuple[Known, bool]:
+    """The method of a row, under its own name if tables do not know it, and whether the row is an oracle."""
     name = row.removesuffix(ORACLE)
-    return name, name != row
+    return BY_NAME.get(name, Known(name, name)), name != row
 
 
 def title(row: str) -> str:
     """The title of a row in tables."""
-    name, oracle = split(row)
-    titles = {known.name: known.title for known in KNOWN}
-    return titles.get(name, name) + (" (true level)" if oracle else "")
+    method, oracle = split(row)
+    return method.title + (" (true level)" if oracle else "")
 
 
 def of_set(wanted: str) -> list[str]:
     """The rows of a set, as far as their methods are known here; `ALL` and `NETWORKS` take new models too."""
     networks = denoisers.network_names()
     available = [*networks, *denoisers.classical_names(), AUTO]
-    if wanted == FIGURE:
-        available = [name for name in available if not denoisers.missing(name)]
     found = [
         known.name + suffix
         for known in KNOWN
-        if known.name in available and (wanted == ALL or wanted in known.sets)
+        if known.name in available and wanted in (ALL, *known.sets)
         for suffix in (known.rows if wanted == ALL else ("",))
     ]
-    if wanted == FIGURE and "bm3d" not in found:
-        found.insert(0, "tv" + ORACLE)
-    listed = {known.name for known in KNOWN}
-    return found + [name for name in networks if wanted in (ALL, NETWORKS) and name not in listed]
-
-
-def is_slow(row: str) -> bool:
-    """Whether a quick run leaves out the method of a row."""
-    return any(known.name == split(row)[0] and known.slow for known in KNOWN)
+    return found + [name for name in networks if wanted in (ALL, NETWORKS) and name not in BY_NAME]
 
 
 def named(text: str, *, estimator: bool = False) -> list[str]:
@@ -185,40 +161,27 @@ def named(text: str, *, estimator: bool = False) -> list[str]:
     if ESTIMATOR in rows and not estimator:
         raise UsageError(f"'{ESTIMATOR}' removes no noise", hint="use it in the table noise-level", option="table")
     for row in rows:
-        if pip := denoisers.missing(split(row)[0]):
+        if pip := denoisers.missing(split(row)[0].name):
             raise CannotRunError(f"'{row}' needs a package that is not installed", hint=pip)
     return rows
 
 
-def make(rows: Iterable[str], runtime: Runtime) -> tuple[list[Row], list[Absent]]:
-    """The rows ready to run, and those that lack a package.
+def make(rows: Iterable[str], runtime: Runtime) -> tuple[list[Row], dict[str, str]]:
+    """The rows ready to run, and the titles of those that lack a package, with the command that installs it.
 
     Raises:
         UsageError: no method of that name.
         CannotRunError: the device is missing, or the weights cannot be used.
     """
-    found, absent = [], []
+    found: list[Row] = []
+    absent: dict[str, str] = {}
     for row in rows:
-        name, oracle = split(row)
+        method, oracle = split(row)
+        name = method.name
         if pip := denoisers.missing(name):
-            absent.append(Absent(title(row), pip))
+            absent[title(row)] = pip
             continue
         opened: Callable[[], Denoiser] = Estimator if name == ESTIMATOR else partial(denoisers.get, name, runtime)
         found.append(Row(title(row), name, opened, oracle))
         _ = found[-1].denoiser  # loaded here, so that what is wrong is reported before anything is measured
     return found, absent
-
-
-def device(rows: Sequence[Row]) -> str:
-    """Where the networks among `rows` run; classical methods run on the CPU."""
-    return ", ".join(sorted({row.denoiser.device for row in rows if row.is_network})) or "cpu"
-
-
-def models(rows: Sequence[Row]) -> str:
-    """The networks among `rows`, the hashes of their weights, and how long they were trained."""
-    found = []
-    for row in rows:
-        if row.is_network:
-            training = row.denoiser.training
-            found.append(f"{row.denoiser.name} {row.fingerprint[:12]}" + (f" ({training})" if training else ""))
-    return ", ".join(found)

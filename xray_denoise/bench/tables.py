@@ -1,12 +1,7 @@
-"""The tables of the X-BDCNN paper and of noise levels, and `TABLES`, the registry of all tables.
-
-A table is added by a subclass of `TableSpec` (here or in a module of its own) and one entry of `TABLES`.
-"""
+"""The tables of the X-BDCNN paper and of noise levels, and `TABLES`, the registry of all tables."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-
-import numpy as np
 
 from xray_denoise.bench import cases, paper
 from xray_denoise.bench import rows as registry
@@ -14,33 +9,27 @@ from xray_denoise.bench.cases import Case, CleanImage
 from xray_denoise.bench.detectors import DetectorTable
 from xray_denoise.bench.harm import HarmTable
 from xray_denoise.bench.metrics import METRICS, SECONDS
-from xray_denoise.bench.pivot import Cells, image_means, mean, spread
+from xray_denoise.bench.pivot import image_means, mean, spread
 from xray_denoise.bench.rows import Row
-from xray_denoise.bench.speed import SIDES, SpeedTable
-from xray_denoise.bench.table import Run, TableSpec, beside
+from xray_denoise.bench.speed import GrowthTable, SpeedTable
+from xray_denoise.bench.table import Run, TableSpec
 from xray_denoise.errors import UsageError
-from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.reports import plots
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.page import Plot
 from xray_denoise.reports.tables import Column, Table
-from xray_denoise.scale import GREY_MAX
 
 SHOWN = ("psnr", "snr", "ssim", "ssim_paper", SECONDS)
 LEVEL_ERRORS = ("inverse_eta_error", "sigma_error", "total_error")
 COMPARED = ("psnr", "ssim", "ssim_paper")
-PROBE_SIZE = 64
-"""Side of the image that shows whether a method estimates the noise level, pixels."""
 PLOTTED = 6
 """Methods in the plot; more lines could not be told apart."""
 
 
-def _levels(quick: bool) -> tuple[NoiseLevel, ...]:
-    return cases.QUICK_LEVELS if quick else cases.TABLE_2
-
-
 def _quoted(printed: Mapping[str, tuple[float | None, ...]]) -> dict[str, layout.Row]:
-    return {name: layout.Row(f"paper: {paper.TITLES[name]}", row, quoted=True) for name, row in printed.items()}
+    """Rows of the paper, which calls methods as we do, but for what we say of them in parentheses."""
+    titles = {name: registry.title(name).partition(" (")[0] for name in printed}
+    return {name: layout.Row(f"{plots.PAPER}{titles[name]}", row, quoted=True) for name, row in printed.items()}
 
 
 class Table2(TableSpec):
@@ -51,21 +40,17 @@ class Table2(TableSpec):
     plotted = "PSNR by noise level"
     pictures = True
 
-    def cases(self, image: CleanImage, seed: int, quick: bool) -> Iterable[Case]:
-        """The image at every level."""
-        del seed
-        return (Case(image, level) for level in _levels(quick))
-
     def layout(self, run: Run) -> list[Table]:
         """A table for each metric."""
-        cells = [(float(level.eta), float(level.sigma)) for level in _levels(run.quick)]
+        levels = cases.QUICK_LEVELS if run.quick else cases.TABLE_2
+        cells, labels = [(level.eta, level.sigma) for level in levels], [cases.label(level) for level in levels]
         columns = (*(Column(*cell) for cell in cells), Column())
-        labels = [cases.label(level) for level in _levels(run.quick)]
         groups = [*([one] for one in labels), labels]
         first, *others = (
             run.pivot(name, groups, columns, printed=_quoted(paper.table_2(name, cells))) for name in SHOWN
         )
-        return [first, *run.gaps("Difference to X-BDCNN, PSNR, dB", ("psnr",), groups, columns), *others]
+        gaps = [("psnr", group) for group in groups]
+        return [first, *run.gaps("Difference to X-BDCNN, PSNR, dB", gaps, columns), *others]
 
     def plot(self, run: Run) -> Plot:
         """PSNR of the methods with the highest means, and the paper's rows of the same methods."""
@@ -94,10 +79,10 @@ class Table1(TableSpec):
     def layout(self, run: Run) -> list[Table]:
         """All metrics side by side."""
         order = ("snr", "psnr", "ssim", "ssim_paper", SECONDS)
-        ours = {}
+        ours = []
         for row in run.rows:
             values = [list(run.results.values(row.title, name).values()) for name in order]
-            ours[row] = Cells(tuple(map(mean, values)), tuple(map(spread, values)))
+            ours.append(layout.Row(row.title, tuple(map(mean, values)), spreads=tuple(map(spread, values))))
         printed = _quoted({name: (None, value, None, None, None) for name, value in paper.TABLE_1_PSNR.items()})
         text = (
             f"Patches of {cases.PATCH_SIZE}x{cases.PATCH_SIZE} pixels at random places of the images, each with a "
@@ -106,30 +91,29 @@ class Table1(TableSpec):
             "levels in the mean are left out. In parentheses: standard deviation over the patches. Seconds: of one "
             "patch."
         )
-        means = Table("Means over patches", text, tuple(map(_column, order)), tuple(beside(ours, printed)), 2)
-        return [means, *run.gaps("Difference to X-BDCNN", COMPARED, [None], tuple(map(_column, COMPARED)))]
+        means = Table("Means over patches", text, tuple(map(_column, order)), run.beside(ours, printed), 2)
+        gaps = [(name, None) for name in COMPARED]
+        return [means, *run.gaps("Difference to X-BDCNN", gaps, tuple(map(_column, COMPARED)))]
 
 
 class NoiseLevelTable(TableSpec):
     """Bias and mean error of each estimate of the noise level, over images."""
 
     metrics = LEVEL_ERRORS
-    cases = Table2.cases
 
     def rows(self) -> list[str]:
         """The networks, and the classical estimator."""
         return [*registry.of_set(registry.NETWORKS), registry.ESTIMATOR]
 
     def unsuited(self, row: Row) -> str:
-        """Whether a method says which noise level it believes in is seen on a small grey image.
+        """Whether a method says which noise level it believes in is seen on a grey image.
 
         Raises:
             UsageError: the row is an oracle.
         """
         if row.oracle:
             raise UsageError(f"'{row.title}' has nothing to estimate", hint=f"leave out {registry.ORACLE}")
-        grey = np.full((PROBE_SIZE, PROBE_SIZE), GREY_MAX / 2)
-        found = row(add_noise(grey, cases.MIDDLE, np.random.default_rng(0)), cases.MIDDLE)
+        found = row(Case(cases.PROBE, cases.MIDDLE).noisy(0), cases.MIDDLE)
         return "no estimate of the noise level" if found.level is None else ""
 
     def layout(self, run: Run) -> list[Table]:
@@ -157,8 +141,6 @@ def _column(name: str) -> Column:
     return Column(title=SECONDS if name == SECONDS else METRICS[name].title, digits=METRICS[name].digits)
 
 
-SPEED, GROWTH = "speed", "growth"
-"""The tables that --speed and --growth stand for."""
 TABLES: Mapping[str, TableSpec] = {
     "2": Table2("Table II of the X-BDCNN paper"),
     "1": Table1("Table I of the X-BDCNN paper"),
@@ -169,7 +151,7 @@ TABLES: Mapping[str, TableSpec] = {
         "Detector noise that depends on the grey level, on averaged images", own_curve=True
     ),
     "harm": HarmTable("What methods take away, add or move besides noise"),
-    SPEED: SpeedTable("Speed of denoisers on one image"),
-    GROWTH: SpeedTable("Time and memory over the size of the image", sides=SIDES),
+    "speed": SpeedTable("Speed of denoisers on one image"),
+    "growth": GrowthTable("Time and memory over the size of the image"),
 }
 """The tables by what follows `--table`."""

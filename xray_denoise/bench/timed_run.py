@@ -1,18 +1,21 @@
 """One method in one process: time and memory of its calls, and the peak rate of the machine."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from xray_denoise.bench.cases import MIDDLE
-from xray_denoise.bench.fresh_process import peak_memory
-from xray_denoise.bench.metrics import SECONDS
+from xray_denoise.bench.cases import MIDDLE, Case
+from xray_denoise.bench.fresh_process import in_fresh_process, peak_memory
+from xray_denoise.bench.metrics import SECONDS, Values
 from xray_denoise.bench.rows import Row
 from xray_denoise.denoisers.devices import PRECISIONS
 from xray_denoise.physics.metrics import psnr
@@ -20,12 +23,14 @@ from xray_denoise.physics.metrics import psnr
 if TYPE_CHECKING:
     from xray_denoise.denoisers.windowed import NetworkDenoiser
 
+T = TypeVar("T")
+
 LONG_ENOUGH, MOST_CALLS = 0.5, 100
 """A method is called again until this many seconds are over, at most so often."""
 CPU_SIZES, GPU_SIZES, PEAK_REPEAT = (2048, 256), (8192, 1024), 5
 """Side of the matrices and of the image that the machine's rate is measured on, and how often."""
-SMALL = 64
-"""Side of the corner that a classical method is warmed up on, pixels."""
+WARMUP_SIZE = 64
+"""Side of the crop that a method is called on before the clock starts, pixels."""
 MEMORY, DEVICE_MEMORY = "peak_memory", "device_memory"
 """Values of a record: the most MiB that the process had resident, and that it had allocated on a CUDA device."""
 PIXELS, MULTIPLY_ADDS, PEAK_RATE = "pixels", "multiply_adds", "peak_rate"
@@ -35,67 +40,56 @@ NOISY, CLEAN = "noisy.npy", "clean.npy"
 """Files of float32 arrays (H, W), grey levels."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimedRun:
-    """One row in one process, which finds `NOISY` and `CLEAN` in `folder`.
+def apart(warmup: int, row: Row, case: Case, noisy: NDArray[np.float32]) -> Values:
+    """Measure a row in a fresh process, which finds the images in a temporary folder; see `measure`."""
+    with TemporaryDirectory(prefix="xray-denoise-") as name:
+        np.save(Path(name, NOISY), noisy)
+        np.save(Path(name, CLEAN), case.image.grey)
+        return in_fresh_process(partial(measure, row, Path(name), warmup, whole=not case.side))
+
+
+def measure(row: Row, folder: Path, warmup: int = 1, *, whole: bool = True) -> Values:
+    """Measure a row in this process on the image that `NOISY` and `CLEAN` in `folder` hold.
 
     There are `warmup` calls before the clock starts: of a network on the image, or on one window where it is cut into
     several, of a classical method on a corner of it. PSNR and the rate of the machine are measured where the image is
     `whole`, and has not been brought to another size.
     """
+    noisy = np.load(folder / NOISY)
+    denoiser = row.denoiser
+    network = cast("NetworkDenoiser", denoiser) if row.is_network else None
+    height, width = network.window_for(noisy.shape) if network else (WARMUP_SIZE, WARMUP_SIZE)
+    # never so large that it would decide the peak of memory
+    for _ in range(warmup):
+        row(noisy[:height, :width], MIDDLE)
+    seconds, image = median_time(lambda: row(noisy, MIDDLE).image, MOST_CALLS, LONG_ENOUGH)
+    values: Values = {SECONDS: seconds, MEMORY: peak_memory(), PIXELS: noisy.size}
+    values["psnr"] = psnr(image, np.load(folder / CLEAN)) if whole else None
+    if denoiser.device.startswith("cuda"):
+        values[DEVICE_MEMORY] = torch.cuda.max_memory_allocated(denoiser.device) / 2**20
+    if network and whole:
+        from xray_denoise.nets.cost import multiply_adds_per_pixel
 
-    row: Row
-    folder: Path
-    warmup: int = 1
-    whole: bool = True
+        values[MULTIPLY_ADDS] = multiply_adds_per_pixel(network.net) * noisy.size
+        values[PEAK_RATE] = peak_rate(denoiser.device, row.precision or "fp32")
+    return values
 
-    def __call__(self) -> dict[str, float | None]:
-        """Measure; to be called in a fresh process."""
-        noisy = np.load(self.folder / NOISY)
-        denoiser = self.row.denoiser
-        network = cast("NetworkDenoiser", denoiser) if self.row.is_network else None
-        height, width = network.window_for(noisy.shape) if network else (SMALL, SMALL)
-        # never so large that it would decide the peak of memory
-        for _ in range(self.warmup):
-            self.row(noisy[:height, :width], MIDDLE)
-        seconds, image = _timed(lambda: self.row(noisy, MIDDLE).image)
-        values: dict[str, float | None] = {SECONDS: seconds, MEMORY: peak_memory(), PIXELS: noisy.size}
-        values["psnr"] = psnr(image, np.load(self.folder / CLEAN)) if self.whole else None
-        if denoiser.device.startswith("cuda"):
-            import torch
 
-            values[DEVICE_MEMORY] = torch.cuda.max_memory_allocated(denoiser.device) / 2**20
-        if network and self.whole:
-            from xray_denoise.nets.cost import multiply_adds_per_pixel
-
-            values[MULTIPLY_ADDS] = multiply_adds_per_pixel(network.net) * noisy.size
-            values[PEAK_RATE] = peak_rate(denoiser.device, self.row.precision or "fp32")
-        return values
+def median_time(call: Callable[[], T], most: int, enough: float = math.inf) -> tuple[float, T]:
+    """The median time of calls in seconds, and the last result: `most` calls, or fewer that take `enough` seconds."""
+    durations: list[float] = []
+    while len(durations) < most and sum(durations) < enough:
+        start = time.perf_counter()
+        result = call()
+        durations.append(time.perf_counter() - start)
+    return statistics.median(durations), result
 
 
 def peak_rate(device: str, precision: str) -> float:
     """Peak multiply-adds per second of the machine: torch's matrix product or convolution, whichever is faster."""
-    import torch
-
     from xray_denoise.training.throughput import convolution_rate, matrix_rate
 
     place, dtype = torch.device(device), PRECISIONS[precision]
     matrix, image = CPU_SIZES if place.type == "cpu" else GPU_SIZES
-    rates = (
-        matrix_rate(place, dtype, size=matrix, repeat=PEAK_REPEAT),
-        convolution_rate(place, dtype, size=image, repeat=PEAK_REPEAT),
-    )
-    return max(rates) / 2
-
-
-def _timed(call: Callable[[], NDArray[np.float32]]) -> tuple[float, NDArray[np.float32]]:
-    """The median time of calls in seconds, one at least, and the last result."""
-    durations: list[float] = []
-    first = time.perf_counter()
-    while True:
-        start = time.perf_counter()
-        image = call()
-        end = time.perf_counter()
-        durations.append(end - start)
-        if end - first >= LONG_ENOUGH or len(durations) == MOST_CALLS:
-            return statistics.median(durations), image
+    of_matrices = matrix_rate(place, dtype, size=matrix, repeat=PEAK_REPEAT)
+    return max(of_matrices, convolution_rate(place, dtype, size=image, repeat=PEAK_REPEAT)) / 2

@@ -32,9 +32,9 @@ from xray_denoise.reports.tables import Column, Row, Table
 
 SIDE = 384
 """Middle of each image that is used, pixels a side after averaging."""
-CELLS_EACH = 8
-"""Cells of the detector table that an image is used for, in turn, for calibration."""
 PHANTOMS = 4
+SEED = 77
+"""Of the noise that is drawn for calibration; another than for the coverage."""
 PIXELS = 8192
 """Of each denoised image that are counted."""
 EDGES, SMOOTH = 0.9, 0.5
@@ -65,13 +65,12 @@ def calibrate(denoiser: Denoiser, images: Sequence[Grey]) -> UncertaintyTable:
         UsageError: the model has no weights, or does not estimate a noise profile.
     """
     phantoms = [chest_phantom(SIDE, rng=np.random.default_rng(seed), mottle=False) for seed in range(PHANTOMS)]
-    known, found = cells(), []
-    for number, clean in enumerate([*images, *phantoms]):
-        for turn in range(CELLS_EACH):
-            _, _, profile = known[(7 * number + len(known) // CELLS_EACH * turn) % len(known)]
-            rng = np.random.default_rng((number, turn))
-            found.append(_scored(denoiser, clean, profile, rng))
-    return UncertaintyTable.calibrated(found, denoiser.weights_sha256)
+    found = [
+        _scored(denoiser, clean, profile, np.random.default_rng((number, cell, SEED)))
+        for number, clean in enumerate([*images, *phantoms])
+        for cell, (_, _, profile) in enumerate(cells())
+    ]
+    return UncertaintyTable.calibrated(found, denoiser.weights_sha256, denoiser.part)
 
 
 def coverage(denoiser: Denoiser, table: UncertaintyTable, images: Sequence[Grey]) -> Table:
@@ -128,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.what == "calibrate":
         write_bytes(calibrate(denoiser, images).to_json().encode(), given.output or beside)
         return
-    table = weights.uncertainty(denoiser.weights_sha256, denoiser.name, given.output or beside)
+    table = weights.uncertainty(denoiser.weights_sha256, denoiser.part, denoiser.name, given.output or beside)
     sys.stdout.write(
         layout.markdown(layout.Report(f"Uncertainty of {given.model}", (), (coverage(denoiser, table, images),)))
     )

@@ -109,14 +109,14 @@ def bench(
     made = plan(name, images, profile=profile, warmup=warmup, repeat=repeat, threads=threads, **chosen)
     kept = Log(log, resume=resume, replace=existing == "overwrite")
     estimates = _announce(made, kept, ask=(methods or "").strip() == "all" and not yes)
-    done = collected(made.measure(kept), made.counts, estimates, as_json=as_json, log=log)
+    counts = dict.fromkeys((row.title for row in made.rows), made.cases_per_row)
+    done = collected(made.measure(kept), counts, estimates, as_json=as_json, log=log)
     write_tables(made.report(done), files, shown=not as_json)
-    plot = made.table.plot(made.run(done)) if output else None
-    if plot and output:
-        write_bytes(plot.svg, output)
+    if output:
+        write_bytes(made.table.plot(made.run(done)).svg, output)
     if report:
         write_bytes(made.html(done), report)
-    failed, missing = any(one.failure for one in done), len(done) < sum(made.counts.values())
+    failed, missing = any(one.failure for one in done), len(done) < sum(counts.values())
     if failed or missing:
         raise typer.Exit(1 if failed else 130)
 
@@ -164,8 +164,8 @@ def _announce(plan: "Plan", log: "Log", *, ask: bool) -> Mapping[str, float]:
     say(f"measuring {', '.join(row.title for row in plan.rows)} on {plan.images.words}: {plan.table.title}")
     for what in plan.left_out:
         say(f"left out: {what}")
-    for row in plan.absent:
-        say(f"not installed: {row.title} ({row.hint})")
+    for title, hint in plan.absent.items():
+        say(f"not installed: {title} ({hint})")
     if plan.table.in_processes:
         return {}
     estimates = plan.estimate(log)

@@ -137,6 +137,7 @@ def train(
     from xray_denoise import denoisers, weights
     from xray_denoise.tasks import continued
 
+    denoisers.keep_memory()
     base = None if init == "scratch" else weights.find(init)
     experiments = _experiments(nets) if nets else [continued.experiment_of(base) if base else "x-bdcnn"]
     for option_name, value in (("lr", lr), ("lost", lost)):

@@ -118,6 +118,11 @@ class Denoiser(abc.ABC):
         return ""
 
     @property
+    def part(self) -> str:
+        """The part of the network in the weights that it is; empty if it is all of it."""
+        return ""
+
+    @property
     def device(self) -> str:
         """Where it runs: "cpu", "cuda:0" and so on."""
         return "cpu"

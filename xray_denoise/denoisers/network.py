@@ -34,6 +34,7 @@ def load(card: weights.Card, runtime: Runtime) -> NetworkDenoiser:
         batch_size=runtime.batch_size,
         training=card.training,
         calibration=card.calibration,
+        part=card.part,
     )
 
 

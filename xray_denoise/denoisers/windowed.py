@@ -50,6 +50,7 @@ class NetworkDenoiser(Denoiser):
     training: str = ""
     calibration: Calibration | None = None
     """Of the level that is reported; None reports it as it is estimated."""
+    part: str = ""
 
     def __post_init__(self) -> None:
         if self.halo < 0:

@@ -36,6 +36,7 @@ class DenoiserInfo:
     device: str
     settings: str
     training: str
+    part: str = ""
     version: str = __version__
 
 
@@ -54,6 +55,11 @@ class RemoteDenoiser(Denoiser):
     def weights_sha256(self) -> str:
         """See `Denoiser`."""
         return self._info.weights_sha256
+
+    @property
+    def part(self) -> str:
+        """See `Denoiser`."""
+        return self._info.part
 
     @property
     def arithmetic(self) -> str:
@@ -116,6 +122,7 @@ def info_of(denoiser: Denoiser) -> DenoiserInfo:
         denoiser.device,
         denoiser.settings,
         denoiser.training,
+        denoiser.part,
     )
 
 

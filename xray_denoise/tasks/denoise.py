@@ -179,7 +179,7 @@ def denoise_files(
     table = None
     if save_uncertainty:
         beside = weights.uncertainty_path(weights.folder(), model.name)
-        table = weights.uncertainty(model.weights_sha256, model.name, beside)
+        table = weights.uncertainty(model.weights_sha256, model.part, model.name, beside)
     options = Options(
         model,
         noise=profile_or_level,

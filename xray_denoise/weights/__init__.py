@@ -67,16 +67,17 @@ def uncertainty_path(where: Path, model: str) -> Path:
     return where / f"{model}.uncertainty.json"
 
 
-def uncertainty(sha256: str, model: str, path: Path) -> UncertaintyTable:
-    """The calibration of the intervals of a model, if it was made with the very same weights.
+def uncertainty(sha256: str, part: str, model: str, path: Path) -> UncertaintyTable:
+    """The calibration of the intervals of a model, if it was made with the very same network.
 
     Args:
         sha256: of the weights, hexadecimal; empty for a method without.
+        part: of the network in them that the model is; empty if it is all of it.
         model: its name, for messages.
         path: the table.
 
     Raises:
-        CannotRunError: there is none, it was made with other weights, or it cannot be read.
+        CannotRunError: there is none, it was made with other weights or another part of them, or it cannot be read.
     """
     known = ", ".join(_calibrated()) or "no model"
     hint = f"{known} has intervals; python -m xray_denoise.bench.uncertainty calibrate {model} IMAGES makes them"
@@ -88,9 +89,10 @@ def uncertainty(sha256: str, model: str, path: Path) -> UncertaintyTable:
         table = UncertaintyTable.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise CannotRunError(f"{{path}} is no calibration: {error}", path=path, hint=hint) from error
-    if table.weights_sha256 != sha256:
+    if (table.weights_sha256, table.part) != (sha256, part):
+        other = "other weights" if table.weights_sha256 != sha256 else "another part of the weights"
         raise CannotRunError(
-            f"the uncertainty of '{model}' was calibrated with other weights", hint=hint, option="save_uncertainty"
+            f"the uncertainty of '{model}' was calibrated with {other}", hint=hint, option="save_uncertainty"
         )
     return table
 
