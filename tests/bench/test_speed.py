@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import math
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -101,6 +103,19 @@ def measured(one: Row, tmp_path: Path, **options: object) -> dict[str, float | N
     np.save(tmp_path / timed_run.NOISY, Case(SMALL, MIDDLE).noisy(0))
     np.save(tmp_path / timed_run.CLEAN, SMALL.grey)
     return timed_run.measure(one, tmp_path, **options)
+
+
+def test_the_memory_of_a_classical_method_is_without_torch(tmp_path: Path) -> None:
+    """Measured where it was imported: 241 MiB for a row that only copies the image, instead of 80."""
+    np.save(tmp_path / timed_run.NOISY, SMALL.grey)
+    np.save(tmp_path / timed_run.CLEAN, SMALL.grey)
+    program = (
+        "import sys; from pathlib import Path; from xray_denoise import denoisers\n"
+        "from xray_denoise.bench.timed_run import measure; from xray_denoise.bench.rows import Row\n"
+        "measure(Row('a', 'noisy', lambda: denoisers.get('noisy')), Path(sys.argv[1])); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_only_an_oracle_knows_the_level(tmp_path: Path) -> None:

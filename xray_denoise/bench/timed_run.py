@@ -1,4 +1,7 @@
-"""One method in one process: time and memory of its calls, and the peak rate of the machine."""
+"""One method in one process: time and memory of its calls, and the peak rate of the machine.
+
+torch is imported where a network runs, so that the memory of a classical method is without it.
+"""
 
 import math
 import statistics
@@ -10,14 +13,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from xray_denoise.bench.cases import MIDDLE, Case
 from xray_denoise.bench.fresh_process import in_fresh_process, peak_memory
 from xray_denoise.bench.metrics import SECONDS, Values
 from xray_denoise.bench.rows import Row
-from xray_denoise.denoisers.devices import PRECISIONS
 from xray_denoise.physics.metrics import psnr
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def measure(row: Row, folder: Path, warmup: int = 1, *, whole: bool = True) -> V
     values: Values = {SECONDS: seconds, MEMORY: peak_memory(), PIXELS: noisy.size}
     values["psnr"] = psnr(image, np.load(folder / CLEAN)) if whole else None
     if denoiser.device.startswith("cuda"):
+        import torch
+
         values[DEVICE_MEMORY] = torch.cuda.max_memory_allocated(denoiser.device) / 2**20
     if network and whole:
         from xray_denoise.nets.cost import multiply_adds_per_pixel
@@ -87,6 +90,9 @@ def median_time(call: Callable[[], T], most: int, enough: float = math.inf) -> t
 
 def peak_rate(device: str, precision: str) -> float:
     """Peak multiply-adds per second of the machine: torch's matrix product or convolution, whichever is faster."""
+    import torch
+
+    from xray_denoise.denoisers.devices import PRECISIONS
     from xray_denoise.training.throughput import convolution_rate, matrix_rate
 
     place, dtype = torch.device(device), PRECISIONS[precision]
