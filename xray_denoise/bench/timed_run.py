@@ -8,8 +8,6 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
@@ -37,26 +35,22 @@ MEMORY, DEVICE_MEMORY = "peak_memory", "device_memory"
 PIXELS, MULTIPLY_ADDS, PEAK_RATE = "pixels", "multiply_adds", "peak_rate"
 """Values of a record: of the image; multiply-adds of one call (convolutions only, every pixel counted once); and those
 that the machine reaches in a second in the same precision."""
-NOISY, CLEAN = "noisy.npy", "clean.npy"
-"""Files of float32 arrays (H, W), grey levels."""
 
 
 def apart(warmup: int, row: Row, case: Case, noisy: NDArray[np.float32]) -> Values:
-    """Measure a row in a fresh process, which finds the images in a temporary folder; see `measure`."""
-    with TemporaryDirectory(prefix="xray-denoise-") as name:
-        np.save(Path(name, NOISY), noisy)
-        np.save(Path(name, CLEAN), case.image.grey)
-        return in_fresh_process(partial(measure, row, Path(name), warmup, whole=not case.side))
+    """Measure a row in a fresh process; see `measure`."""
+    return in_fresh_process(partial(measure, row, noisy, case.image.grey, warmup, whole=not case.side))
 
 
-def measure(row: Row, folder: Path, warmup: int = 1, *, whole: bool = True) -> Values:
-    """Measure a row in this process on the image that `NOISY` and `CLEAN` in `folder` hold.
+def measure(
+    row: Row, noisy: NDArray[np.float32], clean: NDArray[np.float32], warmup: int = 1, *, whole: bool = True
+) -> Values:
+    """Measure a row in this process on an image.
 
     There are `warmup` calls before the clock starts: of a network on the image, or on one window where it is cut into
     several, of a classical method on a corner of it. PSNR and the rate of the machine are measured where the image is
     `whole`, and has not been brought to another size.
     """
-    noisy = np.load(folder / NOISY)
     denoiser = row.denoiser
     network = cast("NetworkDenoiser", denoiser) if row.is_network else None
     height, width = network.window_for(noisy.shape) if network else (WARMUP_SIZE, WARMUP_SIZE)
@@ -65,7 +59,7 @@ def measure(row: Row, folder: Path, warmup: int = 1, *, whole: bool = True) -> V
         row(noisy[:height, :width], MIDDLE)
     seconds, image = median_time(lambda: row(noisy, MIDDLE).image, MOST_CALLS, LONG_ENOUGH)
     values: Values = {SECONDS: seconds, MEMORY: peak_memory(), PIXELS: noisy.size}
-    values["psnr"] = psnr(image, np.load(folder / CLEAN)) if whole else None
+    values["psnr"] = psnr(image, clean) if whole else None
     if denoiser.device.startswith("cuda"):
         import torch
 
