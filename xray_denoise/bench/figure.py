@@ -105,10 +105,9 @@ class FigurePlan:
         )
         detail = np.hstack([image[top : top + PICTURE, left : left + PICTURE] for image in images])
         side = detail.shape[1] // len(images)
-        whole = [Image.fromarray(image).resize((side, side), Image.Resampling.BOX) for image in images]
+        whole = [np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BOX)) for image in images]
         picture = io.BytesIO()
-        both = np.vstack([np.hstack([np.asarray(one) for one in whole]), detail])
-        Image.fromarray(both).save(picture, "PNG", optimize=True)
+        Image.fromarray(np.vstack([np.hstack(whole), detail])).save(picture, "PNG", optimize=True)
         return picture.getvalue()
 
 

@@ -51,8 +51,5 @@ def table_2(metric: str, cells: Sequence[tuple[float, float]]) -> dict[str, tupl
     offset = {"psnr": 0.0, "snr": SNR_MINUS_PSNR}.get(metric)
     if offset is None:
         return {}
-    rows = {}
-    for name, printed in TABLE_2_PSNR.items():
-        values = [printed[CELLS.index(cell)] + offset for cell in cells]
-        rows[name] = (*values, fmean(values))
-    return rows
+    rows = {name: [printed[CELLS.index(cell)] + offset for cell in cells] for name, printed in TABLE_2_PSNR.items()}
+    return {name: (*values, fmean(values)) for name, values in rows.items()}

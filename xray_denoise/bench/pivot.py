@@ -102,5 +102,4 @@ def margin(differences: Sequence[float]) -> float | None:
         return None
     from scipy.special import stdtrit
 
-    count = len(differences)
-    return float(stdtrit(count - 1, 0.975)) * deviation / math.sqrt(count)
+    return float(stdtrit(len(differences) - 1, 0.975)) * deviation / math.sqrt(len(differences))

@@ -176,8 +176,7 @@ def make(rows: Iterable[str], runtime: Runtime) -> tuple[list[Row], dict[str, st
     found: list[Row] = []
     absent: dict[str, str] = {}
     for row in rows:
-        method, oracle = split(row)
-        name = method.name
+        name, oracle = row.removesuffix(ORACLE), row.endswith(ORACLE)
         if pip := denoisers.missing(name):
             absent[title(row)] = pip
             continue

@@ -1,12 +1,11 @@
 """`bench --speed` and `--growth`: time and memory of methods on one image, or on many sizes of it.
 
-    image + noise -> temporary files -> rounds of fresh processes, one for each row -> records -> tables, plot
+    image + noise -> rounds of fresh processes, one for each row -> records -> tables, plot
 
 All rows take their turn in each round, so that a machine that slows down slows all of them; one process runs at a time.
 Ratios of times are taken within each round and then their median; shares are of the highest rate of any round.
 """
 
-import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from xray_denoise import denoisers
 from xray_denoise.bench import rows as registry
@@ -147,7 +148,6 @@ class GrowthTable(SpeedTable):
     row_set = registry.GROWTH
     rounds = (3, 3)
     every_precision = False
-
     sides: tuple[int, ...] = (512, 1024, 2048, 4096, 8192)
     """Of the images, pixels: 0.25 to 64 times 2^20 pixels; a quick run takes the first three."""
 
@@ -168,9 +168,8 @@ class GrowthTable(SpeedTable):
             speeds = (took and pixels / 1e6 / took for took, pixels in zip(times, one.pixels, strict=True))
             seconds.append(layout.Row(row.title, (*times, one.exponent)))
             rates.append(layout.Row(row.title, tuple(speeds)))
-            memory.append(
-                layout.Row(row.title, tuple(_most(run, row, timed_run.MEMORY, _size(side)) for side in sides))
-            )
+            held = (_most(run, row, timed_run.MEMORY, _size(side)) for side in sides)
+            memory.append(layout.Row(row.title, tuple(held)))
         text = (
             "Median time of a call over the rounds. exponent: slope of the line of least squares through the "
             "logarithms of time and pixels; 1 is proportional."
@@ -259,11 +258,9 @@ def _network(name: str, runtime: Runtime, threads: int | None) -> Denoiser:
 def power_law(points: Sequence[tuple[float, float]]) -> tuple[float | None, float | None]:
     """The exponent of y ~ x^exponent by least squares in the logarithms, and the geometric mean of y / x.
 
-    Args:
-        points: (x, y), both above 0; one point has no exponent, and none has no mean.
+    `points` are (x, y), both above 0; one point has no exponent, and none has no mean.
     """
-    logs = [(math.log(x), math.log(y)) for x, y in points]
-    mean = math.exp(statistics.fmean(y - x for x, y in logs)) if logs else None
-    if len(logs) < 2:
-        return None, mean
-    return statistics.linear_regression([x for x, _ in logs], [y for _, y in logs]).slope, mean
+    if not points:
+        return None, None
+    x, y = np.log(points).T
+    return float(np.polyfit(x, y, 1)[0]) if len(points) > 1 else None, float(np.exp((y - x).mean()))

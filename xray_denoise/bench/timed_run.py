@@ -29,7 +29,7 @@ LONG_ENOUGH, MOST_CALLS = 0.5, 100
 CPU_SIZES, GPU_SIZES, PEAK_REPEAT = (2048, 256), (8192, 1024), 5
 """Side of the matrices and of the image that the machine's rate is measured on, and how often."""
 WARMUP_SIZE = 64
-"""Side of the crop that a method is called on before the clock starts, pixels."""
+"""Side of the crop that a method is called on first, pixels: too small to decide the peak of memory."""
 MEMORY, DEVICE_MEMORY = "peak_memory", "device_memory"
 """Values of a record: the most MiB that the process had resident, and that it had allocated on a CUDA device."""
 PIXELS, MULTIPLY_ADDS, PEAK_RATE = "pixels", "multiply_adds", "peak_rate"
@@ -54,7 +54,6 @@ def measure(
     denoiser = row.denoiser
     network = cast("NetworkDenoiser", denoiser) if row.is_network else None
     height, width = network.window_for(noisy.shape) if network else (WARMUP_SIZE, WARMUP_SIZE)
-    # never so large that it would decide the peak of memory
     for _ in range(warmup):
         row(noisy[:height, :width], MIDDLE)
     seconds, image = median_time(lambda: row(noisy, MIDDLE).image, MOST_CALLS, LONG_ENOUGH)
