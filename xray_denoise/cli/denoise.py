@@ -29,7 +29,7 @@ def denoise(
     ],
     output: Annotated[
         str,
-        typer.Option("--output", "-o", help="File, or folder for the results; its suffix sets the format."),
+        typer.Option("--output", "-o", help="A file, whose ending sets its format, or a folder for the results."),
     ],
     model: Annotated[
         str,

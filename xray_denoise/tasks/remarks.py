@@ -79,7 +79,9 @@ def check_strength(strength: Strength) -> None:
             )  # fmt: skip
     elif not 0 <= strength <= 1:
         raise UsageError(
-            f"the strength must lie in 0..1, got {strength:g}", hint="0 changes nothing", option="strength"
+            f"the strength must lie in 0..1, got {strength:g}",
+            hint="from 0 (no change) to 1 (all of it), or auto",
+            option="strength",
         )
 
 
