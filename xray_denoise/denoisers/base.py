@@ -105,7 +105,7 @@ class Denoiser(abc.ABC):
         Args:
             frame: (H, W), grey levels.
             noise: the true noise, or that of the scene; None means blind.
-            others: frames before and after it, on the same scale, as many on one side as on the other.
+            others: frames before and after it, on the same scale; at the ends of a run there are fewer on one side.
 
         Raises:
             UsageError: this method does not accept the noise.

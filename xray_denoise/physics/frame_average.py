@@ -9,8 +9,8 @@
 It is the temporal filter of fluoroscopy with detection of motion (Aufrichtig and Wilson, IEEE Trans. Med. Imaging
 14(4), 1995), without recursion. The narrow Gaussian finds motion of what is small, the wide one of what is faint, and
 y_s that of fine patterns, which both Gaussians wipe out. The coarse part stays that of the frame: it changes with the
-exposure, and where contrast medium spreads. The neighbours lie symmetrically around the frame, so that what changes
-steadily does not lag behind.
+exposure, and where contrast medium spreads. But at the ends of a run the neighbours lie symmetrically around the frame,
+so that what changes steadily does not lag behind.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -71,7 +71,7 @@ def average_frames(
 
     Args:
         frame: (H, W), grey levels.
-        others: likewise, taken before and after it, as many on one side as on the other.
+        others: likewise, taken before and after it; at the ends of a run there are fewer on one side.
         noise: of each of them.
 
     Raises:
