@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -183,6 +183,8 @@ class SimulatedCluster(Cluster):
         self._seconds = seconds
         self._processes: list[Any] = []
         self._hired = 0
+        self.answers: list[tuple[float, float]] = []
+        """When each answer came, and the driver's CPU time until then, in seconds."""
         super().__init__(LOCAL, partial(load, "noisy"), noise=None, device="cpu", threads=1, is_network=False)
         self.count = workers
 
@@ -194,9 +196,18 @@ class SimulatedCluster(Cluster):
             )
         number, actor = self._hired, self._processes[self._hired % len(self._processes)]
         self._hired += 1
-        names = ("load_model", "start", "denoise")
+
+        def denoise(*given: object) -> Any:
+            reference = actor.denoise.remote(number, *given)
+            reference.future().add_done_callback(self._note_answer)
+            return reference
+
+        names = ("load_model", "start")
         calls = {name: SimpleNamespace(remote=partial(getattr(actor, name).remote, number)) for name in names}
-        return SimpleNamespace(**calls)
+        return SimpleNamespace(denoise=SimpleNamespace(remote=denoise), **calls)
+
+    def _note_answer(self, _: object) -> None:
+        self.answers.append((time.perf_counter(), time.process_time()))
 
     def kill(self, actor: Any) -> None:
         """The process has other workers."""
@@ -208,13 +219,11 @@ def driver_row(folder: Path, workers: int, seconds: float, count: int) -> Row:
     target = folder / f"asleep-{workers}-{seconds:g}"
     jobs = [Job(folder / f"{number:07}.dcm", target / f"{number:07}.dcm") for number in range(count)]
     options = Options(cluster.denoiser, manifest=Manifest(target))
-    moments, used = [], []
-    for _ in cluster.run(jobs, options):
-        moments.append(time.perf_counter())
-        used.append(time.process_time())
-    first = len(moments) // 5  # workers start
-    done = len(moments) - 1 - first
-    rate, cost = done / (moments[-1] - moments[first]), (used[-1] - used[first]) / done
+    deque(cluster.run(jobs, options), maxlen=0)
+    answers = cluster.answers[len(cluster.answers) // 5 :]  # workers start
+    (first, first_used), (last, last_used) = answers[0], answers[-1]
+    done = len(answers) - 1
+    rate, cost = done / (last - first), (last_used - first_used) / done
     asked = workers / seconds
     return Row(f"{workers} workers, {seconds:g} s a file", (asked, rate, 100 * rate / asked, 1e3 * cost))
 
