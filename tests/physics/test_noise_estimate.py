@@ -288,3 +288,17 @@ def test_frames_of_different_scenes_tell_nothing_together() -> None:
     assert estimate_scene_profile([one, one[:200]]) is None
     assert estimate_scene_profile([one[:20], one[:20]]) is None
     assert estimate_scene_profile([one, one]) is None, "a file that repeats one frame"
+
+
+def test_a_blank_first_frame_tells_nothing() -> None:
+    """As runs begin that are recorded from before the exposure."""
+    clean, planted, rng = textured_scene(), profile(1.0, "scintillator"), np.random.default_rng(0)
+    frames = [clean + planted.draw(clean, rng) for _ in range(3)]
+    expected = estimate_scene_profile(frames)
+    assert expected is not None
+    for blank in (np.zeros(clean.shape), rng.normal(2, 0.5, clean.shape)):
+        found = estimate_scene_profile([blank, *frames])
+        assert found is not None
+        assert np.array_equal(found.profile.deviation, expected.profile.deviation)
+    assert estimate_scene_profile([np.zeros(clean.shape), frames[0]]) is None
+    assert estimate_scene_profile([np.zeros(clean.shape)] * 2) is None

@@ -40,6 +40,18 @@ class Seeing(Denoiser):
         return Denoised.of(noisy, noisy - 10, level)
 
 
+class Looking(Seeing):
+    """Notes a row of each frame, grey levels."""
+
+    def __init__(self, *, scene: bool = True) -> None:
+        super().__init__(scene=scene)
+        self.greys: list[NDArray[np.floating]] = []
+
+    def __call__(self, noisy: NDArray[np.floating], level: Any = None) -> Denoised:
+        self.greys.append(noisy[20])
+        return super().__call__(noisy, level)
+
+
 def images(count: int) -> list[Radiograph]:
     return [Radiograph(np.full((2, 3), number, np.uint8), (0.0, 255.0)) for number in range(count)]
 
@@ -140,23 +152,30 @@ def test_all_frames_of_a_scene_have_the_scale_that_its_noise_is_given_on(
     """Something black and something white come into the picture, which the value range of a single frame follows."""
     stack = np.tile(np.linspace(1000, 2000, 40).astype(np.uint16), (6, 40, 1))
     stack[4:, :9, :9], stack[4:, :9, 20:29] = 0, 4000
-    greys: list[NDArray[np.floating]] = []
-
-    class Looking(Seeing):
-        def __call__(self, noisy: NDArray[np.floating], level: Any = None) -> Denoised:
-            greys.append(noisy[20])
-            return super().__call__(noisy, level)
-
+    looking = Looking(scene=scene)
     sample = Sample(modality="XA", bits=12, shape=(40, 40), frames=6)
     write(tmp_path / "run.dcm", sample, stack, **TIMED)
     xd.denoise_file(
         tmp_path / "run.dcm",
         tmp_path / "out.dcm",
-        model=Looking(scene=scene),
+        model=looking,
         profile_or_level=given,
         temporal=temporal,
     )
-    assert [np.array_equal(grey, greys[0]) for grey in greys] == [True] * 4 + [same] * 2
+    assert [np.array_equal(grey, looking.greys[0]) for grey in looking.greys] == [True] * 4 + [same] * 2
+
+
+@pytest.mark.parametrize("shown", [0.0, 0.001, 0.3])
+def test_a_blank_or_dim_first_frame_does_not_set_the_scale(tmp_path: Path, shown: float) -> None:
+    """As runs begin that are recorded from before the exposure, or while it is being regulated."""
+    stack = np.tile(np.linspace(1000, 2000, 40).astype(np.uint16), (6, 40, 1))
+    stack[0] = stack[0] * shown
+    looking = Looking()
+    write(tmp_path / "run.dcm", Sample(modality="XA", bits=12, shape=(40, 40), frames=6), stack, **TIMED)
+    xd.denoise_file(tmp_path / "run.dcm", tmp_path / "out.dcm", model=looking)
+    assert looking.greys[1].min() < 5
+    assert 250 < looking.greys[1].max() < 260
+    assert all(np.array_equal(grey, looking.greys[1]) for grey in looking.greys[2:])
 
 
 def test_a_stack_is_averaged_where_the_caller_says_so() -> None:

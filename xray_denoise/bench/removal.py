@@ -22,7 +22,7 @@ from xray_denoise.physics.frame_average import RADIUS
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Column, Row, Table
 from xray_denoise.tasks.batch import READ_AHEAD
-from xray_denoise.tasks.frames import with_neighbours
+from xray_denoise.tasks.frames import value_range_of_scene, with_neighbours
 
 MOST_FRAMES = 32
 """Of a run, its first ones."""
@@ -47,7 +47,8 @@ def real_files(denoise: Denoiser, paths: Sequence[Path]) -> Table:
     for number, path in enumerate(paths, start=1):
         shares, before, after = [], [], []
         read = list(islice(files.read_frames(path), MOST_FRAMES))
-        radiographs = [radiograph.with_value_range(*read[0].value_range) for radiograph in read]
+        scale = value_range_of_scene(read[:READ_AHEAD])
+        radiographs = [radiograph.with_value_range(*scale) for radiograph in read]
         opening = [radiograph.grey for radiograph in radiographs[:READ_AHEAD]]
         noise = denoise.noise_of_scene(opening) if len(opening) > 1 else None
         averaged = noise is not None and files.is_timed(radiographs[0])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xray_denoise.physics.block_spectra import MOST_BLOCKS, BlockSpectra, block_spectra, joined
 from xray_denoise.physics.level_estimate import Saturation, estimate_level
 from xray_denoise.physics.noise_mixture import FEWEST_BLOCKS, fit
+from xray_denoise.physics.noise_power import block_means
 from xray_denoise.physics.noise_separation import plane, separate
 from xray_denoise.physics.profile import LARGEST_LEVEL, NoiseProfile, kernel_of
 from xray_denoise.scale import GREY_MAX
@@ -25,6 +26,8 @@ Values = NDArray[np.float64]
 COARSE, CHANGED = 32, 0.5
 """Side of the blocks whose means tell whether two frames show the same, pixels, and how much these means may differ:
 standard deviation of their differences relative to that of themselves."""
+BLANK = 0.05
+"""A frame whose such means vary less than so many times those of another one is from before or after the exposure."""
 ENDS, REACH = 4, 0.25
 """The curve goes on as at so many grey levels of each end, for this part of its range; beyond it is constant."""
 KERNEL_SIDE, KERNEL_ENERGY = 31, 0.9998
@@ -65,7 +68,7 @@ def estimate_scene_profile(
 
     Structure that stays where it is cancels in the difference of two frames, so that it cannot be taken for noise. What
     moves is kept out of the estimate as structure is by `estimate_profile`. A fixed pattern of the detector cancels
-    too.
+    too. Blank frames, as runs have before the exposure, are left out.
 
     Args:
         frames: at least two, (H, W) each and alike, finite grey levels, in the order in which they were taken.
@@ -75,7 +78,7 @@ def estimate_scene_profile(
         The profile as `estimate_profile` gives it; None where the frames show different things, differ in size, or are
         too small.
     """
-    greys = [np.asarray(frame, dtype=np.float64) for frame in frames]
+    greys = _exposed([np.asarray(frame, dtype=np.float64) for frame in frames])
     pairs = [(one, two) for one, two in pairwise(greys) if _is_one_scene(one, two)]
     if len(pairs) < len(greys) - 1 or not pairs:
         return None
@@ -83,15 +86,17 @@ def estimate_scene_profile(
     return _estimate(joined(spectra), greys[0].shape, alike=True)
 
 
+def _exposed(frames: Sequence[Values]) -> list[Values]:
+    """The frames but the blank ones."""
+    varied = [float(block_means(frame, COARSE).std()) for frame in frames]
+    return [frame for frame, one in zip(frames, varied, strict=True) if one >= BLANK * max(varied)]
+
+
 def _is_one_scene(one: Values, two: Values) -> bool:
     """Whether two frames show the same: their coarse structure differs less than it varies within them."""
     if one.shape != two.shape or min(one.shape) < COARSE:
         return False
-    rows, columns = (length // COARSE for length in one.shape)
-    coarse = [
-        frame[: rows * COARSE, : columns * COARSE].reshape(rows, COARSE, columns, COARSE).mean(axis=(1, 3))
-        for frame in (one, two)
-    ]
+    coarse = block_means(one, COARSE), block_means(two, COARSE)
     return bool((coarse[0] - coarse[1]).std() <= CHANGED * min(frame.std() for frame in coarse))
 
 

@@ -28,7 +28,7 @@ from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.decision import Decision, decide, examine
 from xray_denoise.tasks.fingerprint import Fingerprint, fingerprint
-from xray_denoise.tasks.frames import with_neighbours
+from xray_denoise.tasks.frames import value_range_of_scene, with_neighbours
 from xray_denoise.tasks.jobs import Job
 from xray_denoise.tasks.manifest import Entry
 from xray_denoise.tasks.options import Options
@@ -134,7 +134,7 @@ def _denoise(job: Job, reading: Future[_Source], writer: Pool) -> Future[Outcome
 def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
     denoiser, options = source.options.denoiser, source.options
     opening = list(islice(source.frames, READ_AHEAD))
-    scale, several, found = opening[0].value_range, len(opening) > 1, None
+    scale, several, found = value_range_of_scene(opening), len(opening) > 1, None
     if several and options.noise is None:
         found = denoiser.noise_of_scene([radiograph.with_value_range(*scale).grey for radiograph in opening])
     noise = options.noise or found

@@ -1,7 +1,7 @@
 """The frames of a run with their neighbours in time."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from xray_denoise.physics.frame_average import RADIUS
@@ -23,3 +23,8 @@ def with_neighbours(
         yield frame, [*before, *after]
         before.append(frame)
         after.extend(islice(coming, 1))
+
+
+def value_range_of_scene(opening: Sequence[Radiograph]) -> tuple[float, float]:
+    """The widest value range of the first frames of a scene: the first one may be blank or dim."""
+    return max((frame.value_range for frame in opening), key=lambda ends: ends[1] - ends[0])
