@@ -17,7 +17,7 @@ from xray_denoise.physics.block_spectra import MOST_BLOCKS, BlockSpectra, block_
 from xray_denoise.physics.level_estimate import Saturation, estimate_level
 from xray_denoise.physics.noise_mixture import FEWEST_BLOCKS, fit
 from xray_denoise.physics.noise_power import block_means
-from xray_denoise.physics.noise_separation import plane, separate
+from xray_denoise.physics.noise_separation import levels, plane, separate
 from xray_denoise.physics.profile import LARGEST_LEVEL, NoiseProfile, kernel_of
 from xray_denoise.scale import GREY_MAX
 
@@ -111,9 +111,10 @@ def _estimate(spectra: BlockSpectra, shape: tuple[int, ...], *, alike: bool = Fa
     if common is None:
         return None
     spectrum, share = (common.spectrum, 1.0) if alike else separate(common, spectra.rings)
+    power_at = np.exp(common.level if alike else levels(common))
     power = plane(spectrum, common.angular * share, spectra.rings)
     level = power.mean()
-    greys, deviation = _unsaturated(common.grey, np.sqrt(np.exp(common.level) * level), spectra)
+    greys, deviation = _unsaturated(common.grey, np.sqrt(power_at * level), spectra)
     side = min(KERNEL_SIDE, *(length - 1 + length % 2 for length in shape))
     profile = NoiseProfile(greys, deviation, _trimmed(kernel_of(power / level, side)))
     return ProfileEstimate(profile, share)

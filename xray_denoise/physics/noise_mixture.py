@@ -31,8 +31,8 @@ STRENGTHS, STRENGTH_SPREAD = 0.7, 2.5
 """Logarithmic distance of neighbouring strengths of texture, and how many such steps their prior is smoothed over."""
 MISFIT = 0.35
 """Relative error of a power law in a ring."""
-LOWEST = 3
-"""Rings of the lowest frequencies."""
+LOWEST, HIGHEST = 3, 3
+"""Rings of the lowest and of the highest frequencies."""
 REFERENCE = 0.12
 """Where the strength of a texture is told, cycles per pixel: in the ring at or above."""
 ROUNDS = 22
@@ -53,6 +53,8 @@ class Fit:
     """(J,), Fisher's information on `spectrum`."""
     texture: float
     """Median over blocks of texture over what is in common, at the highest frequencies."""
+    textures: Values
+    """(K,), the same over the blocks of each class."""
     unlike: float
     """The same at the lowest frequencies: how much the blocks differ there."""
     angular: Values
@@ -73,7 +75,7 @@ def fit(spectra: BlockSpectra) -> Fit | None:
     mixture = Mixture.of([np.asarray(power[chosen] / unit) for chosen in members], rings)
     grey = np.array([spectra.mean[chosen].mean() for chosen in members])
     level, spectrum = mixture.start()
-    curve, shape = _curve_prior(grey), _spectrum_prior(rings.centre)
+    curve, shape = curve_prior(grey), _spectrum_prior(rings.centre)
     prior = np.zeros((grey.size + spectrum.size,) * 2)
     prior[: grey.size, : grey.size], prior[grey.size :, grey.size :] = curve, shape
     weights = mixture.first_weights()
@@ -85,9 +87,13 @@ def fit(spectra: BlockSpectra) -> Fit | None:
         if abs(step).max() < 0.01:
             break
     angular = _angular(spectra, members, seen_round, np.exp(level[:, None] + spectrum) * unit)
-    texture = float(np.median(seen_round.texture, axis=0)[-3:].min())
+    high = seen_round.texture[:, -HIGHEST:]
+    texture = float(np.median(high, axis=0).min())
+    of_class = np.split(high, np.cumsum([len(some) for some in members])[:-1])
+    textures = np.array([np.median(some, axis=0).min() for some in of_class])
     unlike = float(np.median(seen_round.texture[:, :LOWEST].mean(axis=1)))
-    return Fit(grey, level + math.log(unit), spectrum, seen_round.information.sum(axis=0), texture, unlike, angular)
+    information = seen_round.information.sum(axis=0)
+    return Fit(grey, level + math.log(unit), spectrum, information, texture, textures, unlike, angular)
 
 
 def _classes(mean: Values, rough: Values, seen: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
@@ -213,7 +219,7 @@ def _step(seen: Expectation, prior: Values, now: Values) -> Values:
     return np.asarray(step * (1.2 / max(largest, 1.0) if largest > 0.05 else 1.0))
 
 
-def _curve_prior(grey: Values) -> Values:
+def curve_prior(grey: Values) -> Values:
     """(K, K), precision of the log power against grey level: smooth over the range of the classes."""
     span = max(float(np.ptp(grey)), 1e-9) / 3
     at = np.maximum.accumulate(grey / span + 1e-3 * np.arange(grey.size))

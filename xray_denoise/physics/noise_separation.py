@@ -8,7 +8,8 @@ Two signs tell:
 
 The second says how much is texture (`_noise_share`), the first which part of the spectrum that is (`separate`). Where
 the blocks are alike at low frequencies too, as in the tissue of a breast, the second sign says nothing, and the
-spectrum decides alone, as far as no plausible detector has it.
+spectrum decides alone, as far as no plausible detector has it. The second sign also tells at which grey levels the
+noise is seen best (`levels`): in a chest not at those of the lungs.
 """
 
 import math
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise.physics.block_spectra import Rings, rings_of
-from xray_denoise.physics.noise_mixture import REFERENCE, Fit, blurred
+from xray_denoise.physics.noise_mixture import REFERENCE, Fit, blurred, curve_prior
 
 Values = NDArray[np.float64]
 
@@ -28,6 +29,8 @@ UNLIKE = 0.8
 have 2 and more even under strong noise, homogeneous clutter less than 0.2."""
 IMPLAUSIBLE = 25.0
 """Squared misfit of all spectra of detectors, in standard deviations, that speaks for texture as much as against it."""
+LEVEL_ERROR, TEXTURE_ERROR = 0.05, 0.7
+"""Standard deviation of the log power at a grey level without texture, and how much more it is per unit of texture."""
 GRID = 64
 """Side of the grid of frequencies that spectra are evaluated on."""
 
@@ -58,6 +61,17 @@ def separate(fit: Fit, rings: Rings) -> tuple[Values, float]:
     left = 1 - (1 - certain) * alike - certain * (1 - np.exp(-added[nearest]))
     noise = fit.spectrum + np.log(np.maximum(left, 1e-6))
     return noise, float(min(np.exp(_radial(noise, rings) - scale).mean(), 1.0))
+
+
+def levels(fit: Fit) -> Values:
+    """(K,), log power of the noise at each grey level: that of the fit, smoothed where the blocks are textured.
+
+    Texture that all blocks of a grey level have in common passes for noise there. The noise follows a smooth curve, so
+    that grey levels without texture tell what it is beside them.
+    """
+    precision = (LEVEL_ERROR + TEXTURE_ERROR * fit.textures) ** -2
+    smooth = np.linalg.solve(curve_prior(fit.grey) + np.diag(precision), precision * fit.level)
+    return np.asarray(smooth, dtype=np.float64)
 
 
 def _noise_share(texture: float) -> float:
