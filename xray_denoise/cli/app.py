@@ -133,3 +133,16 @@ def pair(text: str, option: str, *, example: str = "0.4,1.9") -> tuple[float, fl
     if not low <= high:
         raise UsageError(f"{option} goes from low to high, got '{text}'", hint=f"for example {option} {example}")
     return low, high
+
+
+def value_range_of(text: str) -> tuple[float, float] | None:
+    """The ends of `--range`, LO,HI; None for `auto`.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text == "auto":
+        return None
+    if "," not in text:
+        raise UsageError(f"--range takes LO,HI or auto, got '{text}'", hint="for example --range 0,4095")
+    return pair(text, "--range", example="0,4095")

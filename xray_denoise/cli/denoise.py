@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import guarded, pair
+from xray_denoise.cli.app import guarded, value_range_of
 from xray_denoise.cli.completion import complete_model
 from xray_denoise.cli.outcomes import preview, run
 from xray_denoise.cli.terminal import one_line, say
@@ -203,7 +203,7 @@ def denoise(
         profile_or_level=_noise(eta, sigma, profile),
         strength=parsed_strength(strength),
         temporal=temporal,
-        value_range=None if value_range == "auto" else pair(value_range, "--range", example="0,4095"),
+        value_range=value_range_of(value_range),
         file_format=file_format,
         suffix=suffix,
         bits=bits,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xray_denoise.cli.app import complain_of, guarded, pair
+from xray_denoise.cli.app import complain_of, guarded, value_range_of
 from xray_denoise.cli.terminal import libraries_muted, one_line, say
 from xray_denoise.errors import ExistingFileError, UsageError
 
@@ -103,7 +103,7 @@ def measure(
         offset=_offset(offset, kind),
         region=_region(region),
         pitch=pixel_pitch,
-        value_range=None if value_range == "auto" else pair(value_range, "--range", example="0,4095"),
+        value_range=value_range_of(value_range),
         window=window,
     )
     if profile and kind in ("dark", "edge"):
