@@ -1,7 +1,9 @@
 """Errors say what is wrong in terms of the library; the command line alone knows its options."""
 
 import ast
+import pickle
 import re
+import traceback
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,13 @@ def test_the_command_line_adds_its_option_to_the_hint(capsys: pytest.CaptureFixt
     for option, flag in {**FLAGS, "batch_size": "--batch-size"}.items():
         complain_of(UsageError("wrong", hint="mend it", option=option))
         assert capsys.readouterr().err == f"error: wrong\nhint:  mend it ({flag})\n"
+
+
+def test_a_traceback_ends_with_the_hint() -> None:
+    error = UsageError("strength is 0 to 1, got 2", hint="1 removes all of the noise")
+    for one in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301 - its own
+        assert traceback.format_exception(one)[-2:] == [
+            "xray_denoise.errors.UsageError: strength is 0 to 1, got 2\n",
+            "hint: 1 removes all of the noise\n",
+        ]
+    assert "hint" not in "".join(traceback.format_exception(UsageError("no such model")))

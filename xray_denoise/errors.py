@@ -15,7 +15,7 @@ class XrayDenoiseError(Exception):
 
     Args:
         message: what is wrong. `{path}` in it stands for `path`.
-        hint: what to do next.
+        hint: what to do next; tracebacks print it below the message.
         path: the file or folder that the message is about.
         option: the parameter of the Python functions that decides, such as "existing"; the command line adds the name
             of its own option to the hint.
@@ -34,6 +34,8 @@ class XrayDenoiseError(Exception):
         self.hint = hint
         self.path = path
         self.option = option
+        if hint:
+            self.add_note(f"hint: {hint}")  # tracebacks print it
 
     def __str__(self) -> str:
         return self.message if self.path is None else self.message.replace(PATH, fspath(self.path))

@@ -96,10 +96,11 @@ def denoise(
         (dtype('uint16'), (64, 64))
         >>> bool(denoised.image.std() < noisy.std() / 5)
         True
-        >>> xd.denoise(clean, model="tv")
-        Traceback (most recent call last):
-            ...
-        xray_denoise.errors.UsageError: floats have no value range of their own
+        >>> try:
+        ...     xd.denoise(clean, model="tv")
+        ... except xd.UsageError as error:
+        ...     print(error)
+        floats have no value range of their own
     """
     values = _image(image, stacks=True)
     check_strength(strength)
