@@ -14,7 +14,6 @@ noise is seen best (`levels`): in a chest not at those of the lungs.
 
 import math
 from functools import cache
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,34 +84,22 @@ def _noise_share(texture: float) -> float:
 
 @cache
 def _plausible_noises(side: int) -> Values:
-    """(N, J), spectra that detectors have, of mean 1: light spread in a scintillator, white electronics, sharpening.
-
-    The spread is that of `chain.light_spread`: a Gaussian and, in some, an exponential tail.
-    """
+    """(N, J), spectra that detectors have, of mean 1: light spread in a scintillator, white electronics, sharpening."""
     centre = rings_of(side).centre
     radius = _grid()[0]
-    narrow = [(blur, white, 0.0, 0.0) for blur in (0.4, 0.6, 0.8, 1.0, 1.25, 1.5) for white in (0.05, 0.1, 0.2, 0.35)]
-    wide = list(product((0.4, 0.8), (0.05, 0.2, 0.35), (0.3, 0.6, 0.9), (2.0, 4.0, 8.0)))
+    blurs = [(blur, white) for blur in (0.4, 0.6, 0.8, 1.0, 1.25, 1.5) for white in (0.05, 0.1, 0.2, 0.35)]
     sharpenings = [(0.0, 1.0)] + [(gain, size) for size in (1.0, 2.0) for gain in (0.7, 1.5)] + [(2.5, 1.0)]
-    light = [((0.0, 1.0, 0.0, 0.0), sharpening) for sharpening in sharpenings]
-    light += [(one, sharpening) for one in narrow for sharpening in sharpenings]
-    light += [(one, sharpenings[0]) for one in wide]
     spectra = []
-    for (blur, white, tail, reach), (gain, size) in light:
-        quanta = _light_power(radius, blur, tail, reach).mean()
-        at, everywhere = (
-            (white + (1 - white) * _light_power(frequency, blur, tail, reach) / quanta)
-            * (1 + gain * (1 - np.sqrt(blurred(frequency, size)))) ** 2
-            for frequency in (centre, radius)
-        )
-        spectra.append(at / everywhere.mean())
+    for blur, white in [(0.0, 1.0), *blurs]:
+        quanta = blurred(radius, blur).mean()
+        for gain, size in sharpenings:
+            at, everywhere = (
+                (white + (1 - white) * blurred(frequency, blur) / quanta)
+                * (1 + gain * (1 - np.sqrt(blurred(frequency, size)))) ** 2
+                for frequency in (centre, radius)
+            )
+            spectra.append(at / everywhere.mean())
     return np.array(spectra)
-
-
-def _light_power(frequency: Values, blur: float, tail: float, reach: float) -> Values:
-    """Power of white noise after a spread of light, relative to that at frequency 0; `reach` in pixels."""
-    near, far = np.sqrt(blurred(frequency, blur)), (1 + (2 * math.pi * reach * frequency) ** 2) ** -1.5
-    return np.asarray(((1 - tail) * near + tail * far) ** 2)
 
 
 @cache
