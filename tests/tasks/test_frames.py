@@ -225,3 +225,16 @@ def test_pages_of_a_picture_are_averaged_only_on_request(tmp_path: Path) -> None
             existing="overwrite",  # type: ignore[arg-type]
         )
         assert len(seeing.shown[2]) == count
+
+
+def test_a_blank_frame_stays_as_it_is() -> None:
+    """It holds no noise, whatever the noise of the scene is, and nothing comes into it from its neighbours."""
+    rows, columns = np.mgrid[:96, :96]
+    clean = 2000 + 800 * np.sin(rows / 19) * np.cos(columns / 23)
+    rng = np.random.default_rng(0)
+    shown = [np.rint(clean + rng.normal(0, 60, clean.shape)).astype(np.uint16) for _ in range(5)]
+    for at, value in ((0, 0), (2, 0), (2, 4095)):
+        stack = np.stack([*shown[:at], np.full_like(shown[0], value), *shown[at:]])
+        result = xd.denoise(stack, value_range=(0, 4095), temporal=True).image
+        assert (result[at] == value).all()
+        assert result[-1].astype(float).std() != stack[-1].astype(float).std()

@@ -184,7 +184,7 @@ class SimulatedCluster(Cluster):
         self._processes: list[Any] = []
         self._hired = 0
         self.answers: list[tuple[float, float]] = []
-        """When each answer came, and the driver's CPU time until then, in seconds."""
+        """(wall-clock time, CPU time of the driver) at each answer, seconds."""
         super().__init__(LOCAL, partial(load, "noisy"), noise=None, device="cpu", threads=1, is_network=False)
         self.count = workers
 

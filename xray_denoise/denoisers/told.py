@@ -65,7 +65,12 @@ class ToldDenoiser(NetworkDenoiser):
     def _restored(
         self, noisy: NDArray[np.float32], profile: NoiseProfile, average: FrameAverage | None = None
     ) -> NDArray[np.float32]:
-        """(H, W), the image without the noise of a profile, of which only a part is left where it is an `average`."""
+        """(H, W), the image without the noise of a profile, of which only a part is left where it is an `average`.
+
+        An image that is the same everywhere, such as a blank frame of a run, holds no noise and is left as it is.
+        """
+        if noisy.min() == noisy.max():
+            return noisy
         height, width = noisy.shape
         whole = pad_to_multiple(self._place(noisy)[None, None], self.net.stride)
         share = None if average is None else average.share

@@ -27,7 +27,7 @@ COARSE, CHANGED = 32, 0.5
 """Side of the blocks whose means tell whether two frames show the same, pixels, and how much these means may differ:
 standard deviation of their differences relative to that of themselves."""
 BLANK = 0.05
-"""A frame whose such means vary less than so many times those of another one is from before or after the exposure."""
+"""A frame is blank if its block means vary by less than this fraction of those of the most varied frame."""
 ENDS, REACH = 4, 0.25
 """The curve goes on as at so many grey levels of each end, for this part of its range; beyond it is constant."""
 KERNEL_SIDE, KERNEL_ENERGY = 31, 0.9998
@@ -75,8 +75,8 @@ def estimate_scene_profile(
         most_blocks: of all frames together that are looked at.
 
     Returns:
-        The profile as `estimate_profile` gives it; None where the frames show different things, differ in size, or are
-        too small.
+        The profile as `estimate_profile` gives it; None where the frames that are not blank show different things,
+        differ in size, or are too small.
     """
     greys = _exposed([np.asarray(frame, dtype=np.float64) for frame in frames])
     pairs = [(one, two) for one, two in pairwise(greys) if _is_one_scene(one, two)]

@@ -54,7 +54,7 @@ class Fit:
     texture: float
     """Median over blocks of texture over what is in common, at the highest frequencies."""
     textures: Values
-    """(K,), the same over the blocks of each class."""
+    """(K,), the same median over the blocks of each class."""
     unlike: float
     """The same at the lowest frequencies: how much the blocks differ there."""
     angular: Values

@@ -8,8 +8,8 @@ Two signs tell:
 
 The second says how much is texture (`_noise_share`), the first which part of the spectrum that is (`separate`). Where
 the blocks are alike at low frequencies too, as in the tissue of a breast, the second sign says nothing, and the
-spectrum decides alone, as far as no plausible detector has it. The second sign also tells at which grey levels the
-noise is seen best (`levels`): in a chest not at those of the lungs.
+spectrum decides alone, as far as no plausible detector has it. The second sign also tells which grey levels give
+reliable estimates (`levels`): in a chest radiograph those of the lungs are too textured.
 """
 
 import math
@@ -63,14 +63,15 @@ def separate(fit: Fit, rings: Rings) -> tuple[Values, float]:
 
 
 def levels(fit: Fit) -> Values:
-    """(K,), log power of the noise at each grey level: that of the fit, smoothed where the blocks are textured.
+    """(K,), log power of the noise at each grey level: that of the fit, or less where the blocks are textured.
 
-    Texture that all blocks of a grey level have in common passes for noise there. The noise follows a smooth curve, so
-    that grey levels without texture tell what it is beside them.
+    Texture shared by all blocks of a grey level is counted as noise by the fit. Noise varies smoothly with the grey
+    level, so that levels with little texture correct their neighbours, but only downwards: texture adds power. Where
+    the deviation jumps between two grey levels, the higher one may come out too low.
     """
     precision = (LEVEL_ERROR + TEXTURE_ERROR * fit.textures) ** -2
     smooth = np.linalg.solve(curve_prior(fit.grey) + np.diag(precision), precision * fit.level)
-    return np.asarray(smooth, dtype=np.float64)
+    return np.asarray(np.minimum(fit.level, smooth))
 
 
 def _noise_share(texture: float) -> float:

@@ -26,5 +26,5 @@ def with_neighbours(
 
 
 def value_range_of_scene(opening: Sequence[Radiograph]) -> tuple[float, float]:
-    """The widest value range of the first frames of a scene: the first one may be blank or dim."""
+    """The widest value range among the first frames of a scene, since the very first may be blank or dim."""
     return max((frame.value_range for frame in opening), key=lambda ends: ends[1] - ends[0])
