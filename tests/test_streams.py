@@ -100,6 +100,8 @@ def test_a_reader_that_has_gone_stops_no_work(here: Path) -> None:
         (["denoise", "in", "-o", "out", "--strength", "nan"], 2, "strength", ""),
         (["denoise", "in", "-o", "out", "--range", "9,9"], 2, "a lower to a higher", "(--range)"),
         (["denoise", "in", "-o", "out", "--range", "4095"], 2, "takes LO,HI or auto, got '4095'", "--range 0,4095"),
+        (["denoise", "in", "-o", "out", "--range", "4095,"], 2, "takes LO,HI or auto", "--range 0,4095"),
+        (["denoise", "in", "-o", "out", "--range", "0,1,2"], 2, "takes LO,HI or auto", "--range 0,4095"),
         (["denoise", "in", "-o", "out", "--compress", "rle"], 2, "is for DICOM results", "(--compress)"),
         (["denoise", "in", "-o", "out", "--profile", "missing.json"], 1, "cannot read missing.json", ""),
         (["denoise", "in", "-o", "out", "--profile", "x", "--eta", "1", "--sigma", "1"], 2, "--profile replaces", ""),

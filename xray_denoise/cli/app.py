@@ -143,6 +143,6 @@ def value_range_of(text: str) -> tuple[float, float] | None:
     """
     if text == "auto":
         return None
-    if len(text.strip(",").split(",")) != 2:
+    if [bool(end.strip()) for end in text.split(",")] != [True, True]:
         raise UsageError(f"--range takes LO,HI or auto, got '{text}'", hint="for example --range 0,4095")
     return pair(text, "--range", example="0,4095")
