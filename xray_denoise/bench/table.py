@@ -179,7 +179,7 @@ class TableSpec:
             ("images", plan.images.words),
             ("seed", str(plan.seed)),
             ("device", ", ".join(devices)),
-            ("models", ", ".join(models)),
+            ("models", ", ".join(dict.fromkeys(models))),
         )
 
     def remarks(self, _run: Run) -> Sequence[str]:
