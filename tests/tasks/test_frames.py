@@ -238,3 +238,28 @@ def test_a_blank_frame_stays_as_it_is() -> None:
         result = xd.denoise(stack, value_range=(0, 4095), temporal=True).image
         assert (result[at] == value).all()
         assert result[-1].astype(float).std() != stack[-1].astype(float).std()
+
+
+def test_the_report_of_a_run_is_of_a_frame_that_is_not_blank(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:192, :192]
+    clean = 2000 + 800 * np.sin(rows / 19) * np.cos(columns / 23)
+    rng = np.random.default_rng(0)
+    shown = [np.rint(clean + rng.normal(0, 60, clean.shape)).astype(np.uint16) for _ in range(5)]
+    found = []
+    for name, stack in (("shown", shown), ("blank", [np.zeros_like(shown[0]), *shown])):
+        write(
+            tmp_path / f"{name}.dcm",
+            Sample(modality="XA", shape=(192, 192), frames=len(stack)),
+            np.stack(stack),
+            **TIMED,
+        )
+        found.append(xd.denoise_file(tmp_path / f"{name}.dcm", tmp_path / f"{name}-out.dcm"))
+    assert found[0].noise_over_image is not None
+    assert found[0].noise_over_image > 2
+    assert found[1].noise_over_image == pytest.approx(found[0].noise_over_image, rel=0.05)
+    assert found[1].remarks is not None
+    assert found[1].remarks.removed is not None, "nothing was removed from a blank frame"
+    assert found[1].frames == 6
+    assert found[1].notes == found[0].notes
+    pixels = pydicom.dcmread(tmp_path / "blank-out.dcm").pixel_array
+    assert not pixels[0].any()

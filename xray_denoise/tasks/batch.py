@@ -28,7 +28,7 @@ from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.decision import Decision, decide, examine
 from xray_denoise.tasks.fingerprint import Fingerprint, fingerprint
-from xray_denoise.tasks.frames import value_range_of_scene, with_neighbours
+from xray_denoise.tasks.frames import released, until_exposed, value_range_of_scene, with_neighbours
 from xray_denoise.tasks.jobs import Job
 from xray_denoise.tasks.manifest import Entry
 from xray_denoise.tasks.options import Options
@@ -139,7 +139,7 @@ def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
         found = denoiser.noise_of_scene([radiograph.with_value_range(*scale).grey for radiograph in opening])
     noise = options.noise or found
     together = several and noise is not None and options.averages(opening[0])
-    frames = _released(opening, source.frames)
+    frames = released(opening, source.frames)
     if found is not None or together:  # the noise is told over grey levels, which must mean the same in all frames
         frames = (radiograph.with_value_range(*scale) for radiograph in frames)
     listener = None if options.on_progress is None else partial(options.on_progress, job)
@@ -152,22 +152,16 @@ def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
         yield _Denoised(radiograph, result, time.perf_counter() - start)
 
 
-def _released(opening: list[Radiograph], others: Iterator[Radiograph]) -> Iterator[Radiograph]:
-    """All frames of a file; none is kept once the next one is asked for."""
-    while opening:
-        yield opening.pop(0)
-    yield from others
-
-
 def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
     """Write the result of one file and, where asked for, its noise map beside it."""
     options = source.options
     try:
         with closing(feed.taken()) as frames, ExitStack() as until_named:
-            opening = next(frames)
-            remarks = _remarks(opening, options)
-            changes = (frame.change(remarks.strength) for frame in chain([opening], frames))
-            first = next(changes)
+            opening = until_exposed(islice(frames, READ_AHEAD), lambda frame: frame.radiograph)
+            remarks = _remarks(opening[-1], options)
+            changes = (frame.change(remarks.strength) for frame in chain(opening, frames))
+            held = list(islice(changes, len(opening)))
+            first = held[-1]
             make_folder(job.target.parent)
             maps, half_widths = (
                 until_named.enter_context(closing(Maps(job.target.parent))) if wanted else None
@@ -175,7 +169,7 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
             )
             tally = Tally(maps, half_widths, options.uncertainty)
             files.write(
-                tally.counted(chain([first], changes)),
+                tally.counted(chain(held, changes)),
                 job.target,
                 derivation=options.derivation(first.result, remarks, _over_image(first, options)),
                 bits=options.bits,
@@ -196,7 +190,7 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
 
 
 def _remarks(frame: _Denoised, options: Options) -> Remarks:
-    """The notes on a file, from its first frame; all frames get the same strength."""
+    """The notes on a file, from its first frame that is not blank; all frames get the same strength."""
     padding = frame.radiograph.padding
     valid = None if padding is None else ~padding
     return remarks_on(frame.result, options.strength, given=options.noise, valid=valid)
@@ -216,7 +210,7 @@ def _record(
     Args:
         job: the result's.
         source: what it is made from.
-        first: the first frame.
+        first: the first frame that is not blank.
         remarks: what is said of it.
         tally: has the maps of its frames; empty where the method makes none, None where none are wanted.
         written: where the result can be read meanwhile.

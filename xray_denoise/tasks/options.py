@@ -53,7 +53,8 @@ class Options:
     manifest: Manifest | None = None
     """Where it is recorded what was made from what; skipping needs one."""
     show: Callable[[Outcome, Radiograph, Radiograph], None] | None = None
-    """Called for every file that was written, by the thread that writes, with its first frame before and after."""
+    """Called for every file that was written, by the thread that writes, with a frame before and after: the first that is
+    not blank."""
     on_progress: Callable[[Job, float], None] | None = None
     """Called with the share of the first frame of a file that is denoised, 0..1, tile by tile."""
 
@@ -127,7 +128,7 @@ class Options:
         """The provenance written into a result.
 
         Args:
-            first: the first frame.
+            first: the first frame that is not blank.
             remarks: on what was removed from it.
             over_image: root mean square of the standard deviation of the noise over its pixels, grey levels.
         """

@@ -33,15 +33,15 @@ class Outcome:
     failure: XrayDenoiseError | None = None
     """What went wrong, of a file that failed."""
     noise: Noise | None = None
-    """Noise of the first frame, estimated or given."""
+    """Noise of the first frame that is not blank, estimated or given."""
     noise_stored: float | None = None
     """Its standard deviation at mid-grey in stored values of the source."""
     noise_over_image: float | None = None
-    """Root mean square of its standard deviation over the pixels of the first frame, padding left out, grey levels: to
-    be compared with what was removed."""
+    """Root mean square of its standard deviation over the pixels of this frame, padding left out, grey levels: to be
+    compared with what was removed."""
     remarks: Remarks | None = None
-    """Whether what was removed from the first frame looks like noise, and the strength that was used; of a file that
-    was written."""
+    """Whether what was removed from this frame looks like noise, and the strength that was used; of a file that was
+    written."""
     notes: tuple[str, ...] = ()
     """What the user should know before trusting the result."""
     model: str = ""
