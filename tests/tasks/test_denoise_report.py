@@ -281,7 +281,8 @@ def test_too_little_memory_for_a_picture_costs_the_picture_only(here: Path, monk
 
 
 def test_show_gets_the_first_frame_of_a_file_that_streams(here: Path) -> None:
-    frames = [Image.fromarray(np.full((8, 9), 20 * frame + 20, np.uint8)) for frame in range(9)]
+    image = np.tile(np.array([[0, 40]], np.uint8), (8, 5))
+    frames = [Image.fromarray(image + 20 * frame) for frame in range(9)]
     frames[0].save(here / "in.tif", save_all=True, append_images=frames[1:])
     seen: list[tuple[float, float]] = []
     options = Options(

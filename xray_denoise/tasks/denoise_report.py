@@ -183,8 +183,8 @@ class DenoiseReport:
         caption = (
             "Image: the number that the command line gives the file. Noise: root mean square of its standard "
             "deviation over the pixels. Removed: root mean square of the change. Both are in grey levels. eta: "
-            "detected photons per grey level. sigma: electronic noise, grey levels. Both are those of the first frame that "
-            "is not blank, estimated unless given. Seconds: of denoising alone."
+            "detected photons per grey level. sigma: electronic noise, grey levels. Both are those of the first frame "
+            "that is not blank, estimated unless given. Seconds: of denoising alone."
         )
         return page.Listing("Files", tuple(columns), tuple(rows), caption)
 
