@@ -53,8 +53,8 @@ class Options:
     manifest: Manifest | None = None
     """Where it is recorded what was made from what; skipping needs one."""
     show: Callable[[Outcome, Radiograph, Radiograph], None] | None = None
-    """Called for every file that was written, by the thread that writes, with the first frame that is not blank before and
-    after."""
+    """Called for every file that was written, by the thread that writes, with the first frame that is not blank, before
+    and after."""
     on_progress: Callable[[Job, float], None] | None = None
     """Called with the share of the first frame of a file that is denoised, 0..1, tile by tile."""
 
