@@ -221,7 +221,7 @@ def driver_row(folder: Path, workers: int, seconds: float, count: int) -> Row:
     options = Options(cluster.denoiser, manifest=Manifest(target))
     deque(cluster.run(jobs, options), maxlen=0)
     rounds = max(count // 5 // workers, 1)  # in which the workers start; they answer nearly at once
-    answers = cluster.answers[min(rounds * workers, count - 1) - 1 :]
+    answers = cluster.answers[rounds * workers - 1 :]
     (first, first_used), (last, last_used) = answers[0], answers[-1]
     done = len(answers) - 1
     rate, cost = done / (last - first), (last_used - first_used) / done
@@ -252,6 +252,8 @@ def main(arguments: list[str] | None = None) -> None:
     from xray_denoise.bench.plan import versions  # loads torch, which the measured processes do without
 
     given = parser.parse_args(arguments)
+    if given.jobs < 2 * given.workers:
+        parser.error("--jobs: at least two for each of the --workers")
     rows, columns = map(int, given.shape.split(","))
     pauses = [float(one) for one in given.pauses.split(",")]
     with tempfile.TemporaryDirectory() as temporary:
