@@ -71,10 +71,11 @@ def write(
         >>> folder = tempfile.TemporaryDirectory()
         >>> clean = xd.Radiograph.from_grey(numpy.full((4, 5), 51.0), bits=8)
         >>> xd.write(clean, f"{folder.name}/a.png")
-        >>> xd.write(clean, f"{folder.name}/a.png")
-        Traceback (most recent call last):
-            ...
-        xray_denoise.errors.ExistingFileError: ...
+        >>> try:
+        ...     xd.write(clean, f"{folder.name}/a.png")
+        ... except xd.ExistingFileError as error:
+        ...     print(error.hint)
+        skip or overwrite it, or choose another output
         >>> folder.cleanup()
     """
     path = checked_path(target, "the output", "target")
