@@ -88,8 +88,8 @@ def denoise_files(
             for DICOM files with a frame time, "on" for all files whose frames show one scene, or "off". Only for models
             that estimate a noise profile.
         value_range: stored values that are shown black and white; by default 0..255 of 8-bit pictures, and all but
-            the outermost 0.01 % of the pixels of everything else; all frames of a scene get the widest range of its first
-            four.
+            the outermost 0.01 % of the pixels of everything else. All frames of a scene get the widest range among its
+            first four.
         file_format: "png", "tiff" or "dcm" for every result in a folder; None keeps the format of each source.
         suffix: text between the name and the ending of results in a folder, such as "_denoised".
         bits: 8 or 16 bits for each pixel of a PNG or TIFF.
