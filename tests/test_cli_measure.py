@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
-from tests.tasks.test_measure import exposure, save
+from tests.tasks.test_measure import ELECTRONICS, GAIN, exposure, save
 from xray_denoise.cli import app
 from xray_denoise.files.profiles import read_profile
 
@@ -37,7 +38,7 @@ def test_everything_at_once(here: Path) -> None:
     assert (here / "a.csv").read_text().startswith("number,kind,file,quantity")
     assert (here / "a.svg").read_bytes().startswith(b"<?xml")
     assert read_profile(here / "p.json").grey.size == 35
-    assert "note: photon-transfer: the profile is for stored values 0 to 65535" in result.stderr
+    assert read_profile(here / "p.json").black_white == (0, 65535)
     again = call(line)
     assert again.exit_code == 1
     assert "exists already" in again.stderr
@@ -48,8 +49,35 @@ def test_everything_at_once(here: Path) -> None:
 def test_the_profile_is_taken_by_synth_and_denoise(here: Path) -> None:
     assert call("measure --flat flat --offset 50 --range 50,4000 --profile p.json").exit_code == 0
     assert call("synth --detector p.json --size 64 --bits 16 -o s").exit_code == 0
-    denoised = call("denoise flat/3000-0.png --range 50,4000 --profile p.json --model x-profile --dry-run -o out.png")
-    assert denoised.exit_code == 0, denoised.stderr
+    assert read_profile(Path("p.json")).black_white == (50, 4000)
+    synthetic = next(Path("s").glob("*_profile.json"))
+    assert read_profile(synthetic).black_white == (0, 65535)
+
+
+@pytest.mark.parametrize("asked", ["", " --range 0,65535", " --range 2500,3500"])
+def test_a_profile_is_valid_for_every_value_range(asked: str) -> None:
+    """Noise of 3000 stored values of dose: 2 * 3000 quanta and 6^2 electronics, whatever the range it is told in."""
+    assert call("measure --flat flat --offset dark.png --range 50,4000 --profile p.json").exit_code == 0
+    told = call(f"denoise flat/3000-0.png --profile p.json --model tv --json -o out.png{asked}")
+    assert told.exit_code == 0, told.stderr
+    record = json.loads(told.stdout)
+    deviation = record["noise_over_image"] * record["removed_stored"] / record["removed_grey"]
+    assert deviation == pytest.approx((GAIN * 3000 + ELECTRONICS**2) ** 0.5, rel=0.05)
+    assert "most pixels lie outside" not in told.stderr
+
+
+def test_a_profile_that_does_not_fit_the_image_is_told(here: Path) -> None:
+    assert call("measure --flat flat --offset dark.png --range 0,3000 --profile p.json").exit_code == 0
+    save(here / "bright.png", exposure(30_000, 0, (96, 96)))
+    bright = call("denoise bright.png --profile p.json --model tv -o bright-out.png")
+    assert bright.exit_code == 0
+    assert "knows stored values from 0 to 3000, and most pixels lie outside" in bright.stderr
+    Image.fromarray(np.full((64, 64), 100, np.uint8)).save(here / "8.png")
+    assert call("measure --flat flat --profile 16.json").exit_code == 0
+    other = call("denoise 8.png flat/3000-0.png --profile 16.json --model tv -o out")
+    assert other.exit_code == 1
+    assert "does not fit 8.png" in other.stderr.replace("\n", " ")
+    assert (here / "out/3000-0.png").is_file()
 
 
 def test_text_for_people() -> None:

@@ -301,8 +301,14 @@ def test_flat_fields_give_a_profile_that_denoises(tmp_path: Path) -> None:
     assert isinstance(fit, xd.Measurement)
     assert fit.profile is not None
     assert float(fit.profile.deviation_at(80.0)) == pytest.approx(2, rel=0.05)
-    image = noise((40, 50), "uint8")
+    image = noise((40, 50), "uint16")
     assert xd.denoise(image, model="tv", profile_or_level=fit.profile).noise is fit.profile
+    narrow = xd.denoise(image, value_range=(0, 32767.5), model="tv", profile_or_level=fit.profile).noise
+    assert isinstance(narrow, xd.NoiseProfile)
+    assert float(narrow.deviation_at(160.0)) == pytest.approx(2 * float(fit.profile.deviation_at(80.0)))
+    for other, value_range in ((noise((40, 50), "uint8"), None), (noise((40, 50), "float32") / 255, (0, 1))):
+        with pytest.raises(xd.UsageError, match="does not fit an image"):
+            xd.denoise(other, value_range=value_range, model="tv", profile_or_level=fit.profile)
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(xd.UnreadableFileError):
         xd.measure(str(tmp_path / "broken.png"))

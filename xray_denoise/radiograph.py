@@ -78,6 +78,12 @@ class Radiograph:
         return 0, 2**self.bits - 1
 
     @property
+    def black_white(self) -> tuple[float, float]:
+        """Stored values at grey levels 0 and 255; the first is the higher one where the image is inverted."""
+        lo, hi = self.value_range
+        return (hi, lo) if self.inverted else (lo, hi)
+
+    @property
     def padding(self) -> NDArray[np.bool_] | None:
         """Mask of the pixels that hold no image, (rows, columns); None where no value marks any."""
         if self.padding_range is None:

@@ -58,6 +58,29 @@ def test_json_round_trip_is_exact(grey: Values, kernel: Values, deviation: float
     assert NoiseProfile.from_json(kept.to_json().encode()).to_json() == kept.to_json()
 
 
+def test_the_file_keeps_the_stored_values_at_black_and_white() -> None:
+    for black_white in (None, (0.0, 4095.0), (16383.0, -12.5)):
+        kept = NoiseProfile(GREYS, DEVIATIONS, LAGGED, black_white)
+        for same in (kept, NoiseProfile.from_json(kept.to_json()), kept.scaled(2), kept.rounded(12)):
+            assert same.black_white == black_white
+
+
+@pytest.mark.parametrize("given", [[0, math.inf], [math.nan, 1], [5, 5], [-1e308, 1.7e308]])
+def test_black_and_white_must_be_finite_and_differ(given: list[float]) -> None:
+    with pytest.raises(ValueError, match="black and white"):
+        NoiseProfile(GREYS, DEVIATIONS, LAGGED, (given[0], given[1]))
+    content = json.loads(profile().to_json()) | {"black_white": {"values": given}}
+    with pytest.raises(ValueError, match="black and white"):
+        NoiseProfile.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("given", [[0], [0, 1, 2], [[0, 1]], "01", None])
+def test_black_and_white_in_a_file_are_two_numbers(given: Any) -> None:
+    content = json.loads(profile().to_json()) | {"black_white": {"values": given}}
+    with pytest.raises(ValueError, match="'values' of 'black_white'"):
+        NoiseProfile.from_json(json.dumps(content))
+
+
 def test_json_names_units_and_is_short() -> None:
     text = profile(gaussian(1.0)).to_json()
     content = json.loads(text)
@@ -174,6 +197,55 @@ def test_json_values_of_another_type_are_refused(part: str, value: Any) -> None:
 def test_text_that_is_no_profile_is_refused(text: str | bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NoiseProfile.from_json(text)
+
+
+# -- other value ranges -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [(0.0, 4095.0), (4095.0, 0.0)])
+@pytest.mark.parametrize(
+    "wanted", [(1000.0, 3000.0), (3000.0, 1000.0), (-2000.0, 9000.0), (0.0, 4095.0), (100.0, 200.0)]
+)
+def test_a_profile_means_the_same_stored_noise_in_every_value_range(
+    given: tuple[float, float], wanted: tuple[float, float]
+) -> None:
+    measured = NoiseProfile(GREYS, DEVIATIONS, LAGGED, given)
+    image = measured.between(wanted)
+    for stored in np.linspace(max(min(wanted), 0), min(max(wanted), 4095), 9):
+        in_profile = (stored - given[0]) * 255 / (given[1] - given[0])
+        in_image = (stored - wanted[0]) * 255 / (wanted[1] - wanted[0])
+        expected = measured.deviation_at(in_profile) * 4095 / 255
+        assert image.deviation_at(in_image) * abs(wanted[1] - wanted[0]) / 255 == pytest.approx(expected, rel=1e-9)
+    np.testing.assert_array_equal(image.kernel, LAGGED)
+    assert (image is measured) == (given == wanted)
+
+
+def test_a_profile_without_stored_values_is_the_same_in_every_value_range() -> None:
+    assert (kept := profile()).between((7, 9)) is kept
+    assert kept.stored_range == (-math.inf, math.inf)
+
+
+def test_a_narrow_value_range_and_a_far_one_have_a_profile() -> None:
+    """A flat field fills few of the stored values; what is far away is extrapolated, within what a profile may hold."""
+    wide = NoiseProfile(GREYS, DEVIATIONS, LAGGED, (0, 1e9))
+    image = wide.between((5e8, 5.1e8))
+    assert float(image.deviation_at(0)) == pytest.approx(float(wide.deviation_at(127.5)) * 100, rel=1e-9)
+    assert np.abs(image.grey).max() == 510
+    assert wide.between((1e12, 1e12 + 1e9)).deviation_at([0, 255]) == pytest.approx([4, 4])
+
+
+def test_a_profile_for_other_stored_values_is_refused() -> None:
+    twelve = NoiseProfile(GREYS, DEVIATIONS, LAGGED, (0, 4095))
+    with pytest.raises(ValueError, match="it is for stored values from 0 to 4095"):
+        twelve.between((0, 255), (0, 255))
+    assert twelve.between((0, 255), (0, 1023.75)).deviation.max() > 20
+    with pytest.raises(ValueError, match="it is for stored values from 0 to 4095"):
+        twelve.between((0.0, 1.0))
+
+
+def test_the_stored_values_that_a_profile_knows() -> None:
+    assert NoiseProfile(np.array([0.0, 127.5]), np.ones(2), LAGGED, (1000, 0)).stored_range == (500, 1000)
+    assert NoiseProfile(np.array([0.0]), np.ones(1), LAGGED, (1000, 0)).stored_range == (-math.inf, math.inf)
 
 
 # -- what it says -------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def measure(
             "--range",
             metavar="auto|LO,HI",
             rich_help_panel=WHAT,
-            help="Stored values that are grey levels 0 and 255 in the profile; give denoise the same.",
+            help="Stored values that are grey levels 0 and 255 in the profile.",
         ),
     ] = "auto",
     window: Annotated[

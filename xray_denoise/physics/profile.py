@@ -11,7 +11,7 @@ is not part of a profile.
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -37,6 +37,8 @@ LARGEST_LEVEL = 1e6
 """Largest grey level (of either sign) and deviation in a profile."""
 LONGEST_JSON = 4 * 2**20
 """Largest length of the JSON text of a profile, bytes or characters; the largest kernel takes less than half of it."""
+WIDEST = 2000.0
+"""Largest value range of a profile in units of that of an image; the noise of a flat field fills more of it."""
 KERNEL_LOSS = 1e-6
 """Share of the energy of a kernel that may be cut off with its outer parts, unless its side is given."""
 
@@ -49,7 +51,8 @@ class NoiseProfile:
 
     Raises:
         ValueError: grey levels that do not ascend, a deviation that is negative, more than 4096 of them, one of
-            more than 1e6 or not finite, or a kernel whose sides are not odd or whose squares do not sum to 1.
+            more than 1e6 or not finite, a kernel whose sides are not odd or whose squares do not sum to 1, or stored
+            values at black and white that are equal or not finite.
     """
 
     grey: Values
@@ -59,6 +62,9 @@ class NoiseProfile:
     kernel: Values
     """(S, T), S and T odd and at most 255: what white noise is convolved with. Its squares sum to 1, within 0.1 %;
     [[1.0]] leaves noise white."""
+    black_white: tuple[float, float] | None = None
+    """Stored values at grey levels 0 and 255, of which the first is the higher one in inverted images (MONOCHROME1);
+    None where grey levels have no stored values."""
 
     def __post_init__(self) -> None:
         for name in ("grey", "deviation", "kernel"):
@@ -78,6 +84,11 @@ class NoiseProfile:
             raise ValueError(f"the kernel of a profile must be 2-D, with odd sides of at most {WIDEST_KERNEL} pixels")
         if not math.isclose(_energy(self.kernel), 1.0, rel_tol=1e-3):
             raise ValueError("the squares of the kernel of a profile must sum to 1")
+        if self.black_white is not None:
+            black, white = map(float, self.black_white)
+            if not math.isfinite(white - black) or black == white:
+                raise ValueError("the stored values at black and white of a profile must be finite and differ")
+            object.__setattr__(self, "black_white", (black, white))
 
     @classmethod
     def white(cls, deviation: float) -> Self:
@@ -135,7 +146,52 @@ class NoiseProfile:
 
     def scaled(self, factor: float) -> "NoiseProfile":
         """The same noise, `factor` times as strong."""
-        return NoiseProfile(self.grey, self.deviation * factor, self.kernel)
+        return replace(self, deviation=self.deviation * factor)
+
+    def between(self, black_white: tuple[float, float], limits: tuple[float, float] | None = None) -> "NoiseProfile":
+        """The same noise over the grey levels of an image with another value range or polarity.
+
+        A profile without stored values is the same for every image.
+
+        Args:
+            black_white: stored values of the image at grey levels 0 and 255, which differ.
+            limits: lowest and highest stored value that the image can hold, if there are such limits.
+
+        Raises:
+            ValueError: the profile is for other stored values: its range is more than four times (two bits) as wide
+                as the limits, or more than 2000 times as wide as the value range of the image.
+        """
+        if self.black_white is None or self.black_white == black_white:
+            return self
+        width, given = abs(self.black_white[1] - self.black_white[0]), black_white[1] - black_white[0]
+        grey, deviation = self._over(black_white, self.grey), self.deviation * (width / abs(given))
+        if grey[0] > grey[-1]:
+            grey, deviation = grey[::-1], deviation[::-1]
+        if (limits and width > 4 * (limits[1] - limits[0])) or width > WIDEST * abs(given):
+            low, high = sorted(self.black_white)
+            raise ValueError(f"it is for stored values from {low:g} to {high:g}")
+        near = (grey > -GREY_MAX) & (grey < 2 * GREY_MAX)  # few pixels of an image lie outside its value range
+        knots = np.concatenate([[-GREY_MAX], grey[near], [2 * GREY_MAX]])
+        variance = np.interp(knots, grey, deviation**2)
+        return NoiseProfile(knots, np.sqrt(variance).clip(max=LARGEST_LEVEL), self.kernel, black_white)
+
+    @property
+    def stored_range(self) -> tuple[float, float]:
+        """Lowest and highest stored value at which the deviation is known; elsewhere it is extrapolated.
+
+        Unlimited for a profile without stored values, or of one deviation.
+        """
+        if self.black_white is None or self.grey.size == 1:
+            return -math.inf, math.inf
+        black, white = self.black_white
+        low, high = sorted(black + float(grey) * (white - black) / GREY_MAX for grey in self.grey[[0, -1]])
+        return low, high
+
+    def _over(self, black_white: tuple[float, float], grey: Values) -> Values:
+        """Grey levels that stand for the same stored values in an image with another black and white."""
+        black, white = self.black_white or black_white
+        stored = black + grey * ((white - black) / GREY_MAX)
+        return np.asarray((stored - black_white[0]) * (GREY_MAX / (black_white[1] - black_white[0])))
 
     def rounded(self, bits: int, spectrum_at: float = MID_GREY) -> "NoiseProfile":
         """The noise after rounding to `bits` bits, 8..16, which adds white noise of a variance of step^2 / 12.
@@ -155,10 +211,10 @@ class NoiseProfile:
         added = (GREY_MAX / (2**bits - 1)) ** 2 / 12
         deviation = np.sqrt(self.deviation**2 + added)
         if self.kernel.size == 1:
-            return NoiseProfile(self.grey, deviation, self.kernel)
+            return replace(self, deviation=deviation)
         side = max(GRID, 2 * max(self.kernel.shape))
         power = float(self.deviation_at(spectrum_at)) ** 2 * self.spectrum((side, side)) + added
-        return NoiseProfile(self.grey, deviation, kernel_of(power))
+        return replace(self, deviation=deviation, kernel=kernel_of(power))
 
     def draw(self, clean: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
         """Noise for `clean`, (H, W), grey levels, to be added to it.
@@ -182,11 +238,14 @@ class NoiseProfile:
     def to_json(self) -> str:
         """A small JSON text with units, which `from_json` reads back exactly; a line for each row of the kernel."""
         rows = ",\n  ".join(json.dumps(row) for row in self.kernel.tolist())
-        parts = (
+        parts = [
             ("grey", "grey level, 0 to 255 over the value range", json.dumps(self.grey.tolist())),
             ("deviation", "grey level, standard deviation of the noise", json.dumps(self.deviation.tolist())),
             ("kernel", "pixel; white noise convolved with it; its squares sum to 1", f"[\n  {rows}]"),
-        )
+        ]
+        if self.black_white is not None:
+            black_white = json.dumps(list(self.black_white))
+            parts.insert(0, ("black_white", "stored value, at grey levels 0 and 255", black_white))
         lines = [f'"{name}": {{"unit": "{unit}", "values": {values}}}' for name, unit, values in parts]
         return "{\n" + ",\n".join([f'"format": "{FORMAT}"', *lines]) + "\n}\n"
 
@@ -205,7 +264,14 @@ class NoiseProfile:
             raise ValueError("not JSON") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(f"not a noise profile: 'format' must be '{FORMAT}'")
-        return cls(_values(content, "grey", 1), _values(content, "deviation", 1), _values(content, "kernel", 2))
+        black_white = None
+        if "black_white" in content:
+            pair = _values(content, "black_white", 1)
+            if pair.shape != (2,):
+                raise ValueError("the 'values' of 'black_white' must be two numbers")
+            black_white = (float(pair[0]), float(pair[1]))
+        grey, deviation = _values(content, "grey", 1), _values(content, "deviation", 1)
+        return cls(grey, deviation, _values(content, "kernel", 2), black_white)
 
 
 def _energy(kernel: Values) -> float:

@@ -6,7 +6,7 @@ result = value + strength * (denoised - grey) * (high - low) / 255
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,8 +69,9 @@ def denoise(
         value_range: values that are shown black and white. By default the range of an integer type: (0, 65535) for
             uint16, whatever the values. Give (0, 4095) for 12 bits in 16, and (0, 1) for floats from 0 to 1.
         model: a name of `models()`, "auto", a .safetensors file with its card beside it, or what `load` gave.
-        profile_or_level: the noise where it is known, over grey levels (0..255 over the value range); None has it
-            estimated from each image, and from the first ones of a stack if they show one scene.
+        profile_or_level: the noise where it is known; None has it estimated from each image, and from the first ones
+            of a stack if they show one scene. A profile that knows its `black_white` is converted to the value range;
+            other noise is over grey levels (0..255 over the value range).
         strength: share of the predicted change that is made, 0..1; 0 gives the input back bit by bit, and "auto"
             takes less than 1 where structure would be removed (docs/notes.md).
         temporal: average the images of a stack, frames of one scene in the order in which they were taken, with up to
@@ -108,6 +109,8 @@ def denoise(
     if isinstance(model, str | os.PathLike):
         model = load(model, device=device)
     model.require(profile_or_level)
+    if isinstance(profile_or_level, NoiseProfile):
+        profile_or_level = _converted(profile_or_level, values, value_range)
     stack = values if values.ndim == 3 else values[None]
     told = profile_or_level
     if told is None and len(stack) > 1:
@@ -161,8 +164,8 @@ def estimate_profile(image: ArrayLike, *, value_range: tuple[float, float] | Non
         value_range: values that are shown black and white; see `denoise`.
 
     Returns:
-        The profile over grey levels (0..255 over the value range), for `profile_or_level`. `to_json` makes the text
-        that `xray-denoise denoise --profile` reads.
+        The profile over grey levels (0..255 over the value range), for `profile_or_level`; its `black_white` is the
+        value range. `to_json` makes the text that `xray-denoise denoise --profile` reads.
 
     Raises:
         UsageError: as for `denoise`.
@@ -180,7 +183,22 @@ def estimate_profile(image: ArrayLike, *, value_range: tuple[float, float] | Non
         True
     """
     values = _image(image, stacks=False)
-    return _profile_of(_grey(values, _value_range(values, value_range))).profile
+    value_range = _value_range(values, value_range)
+    return replace(_profile_of(_grey(values, value_range)).profile, black_white=value_range)
+
+
+def _converted(profile: NoiseProfile, values: NDArray[Any], value_range: tuple[float, float]) -> NoiseProfile:
+    """A profile that was given, over the grey levels of the image."""
+    limits = None if values.dtype.kind == "f" else _value_range(values, None)
+    try:
+        return profile.between(value_range, limits)
+    except ValueError as error:
+        low, high = value_range
+        raise UsageError(
+            f"the noise profile does not fit an image from {low:g} to {high:g}: {error}",
+            hint="measure a profile from images of this kind, or give the value range in the units of the profile",
+            option="value_range",
+        ) from error
 
 
 def _changed(

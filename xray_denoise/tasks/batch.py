@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor as Pool
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -23,6 +23,7 @@ from xray_denoise.errors import XrayDenoiseError
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
 from xray_denoise.physics.frame_average import RADIUS
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks import noise_words
@@ -38,6 +39,8 @@ from xray_denoise.tasks.remarks import Remarks, remarks_on
 
 READ_AHEAD = 4
 """Frames of a file that are read before it is denoised; the others are read one by one meanwhile."""
+WELL_KNOWN = 0.5
+"""Share of the pixels whose noise a profile that is given should know."""
 NEXT_TO_NOTHING = 0.05
 """A change of fewer grey levels (root mean square) is noted: nobody sees it, and 8 bits may not hold it."""
 
@@ -137,8 +140,8 @@ def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
     scale, several, found = value_range_of_scene(opening), len(opening) > 1, None
     if several and options.noise is None:
         found = denoiser.noise_of_scene([radiograph.with_value_range(*scale).grey for radiograph in opening])
-    noise = options.noise or found
-    together = several and noise is not None and options.averages(opening[0])
+    known = found is not None or options.noise is not None
+    together = several and known and options.averages(opening[0])
     frames = released(opening, source.frames)
     if found is not None or together:  # the noise is told over grey levels, which must mean the same in all frames
         frames = (radiograph.with_value_range(*scale) for radiograph in frames)
@@ -147,7 +150,7 @@ def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
         start = time.perf_counter()
         with progress.listening(listener):
             alike = [other.grey for other in others if other.stored.shape == radiograph.stored.shape]
-            result = denoiser.denoise_frame(radiograph.grey, noise, alike)
+            result = denoiser.denoise_frame(radiograph.grey, options.noise_in(radiograph) or found, alike)
         listener = None
         yield _Denoised(radiograph, result, time.perf_counter() - start)
 
@@ -193,7 +196,14 @@ def _remarks(frame: _Denoised, options: Options) -> Remarks:
     """The notes on a file, from its first frame that is not blank; all frames get the same strength."""
     padding = frame.radiograph.padding
     valid = None if padding is None else ~padding
-    return remarks_on(frame.result, options.strength, given=options.noise, valid=valid)
+    remarks = remarks_on(frame.result, options.strength, given=options.noise_in(frame.radiograph), valid=valid)
+    if isinstance(options.noise, NoiseProfile):
+        low, high = options.noise.stored_range
+        stored = frame.radiograph.stored if valid is None else frame.radiograph.stored[valid]
+        if np.mean((stored >= low) & (stored <= high)) < WELL_KNOWN:
+            note = f"the noise profile knows stored values from {low:g} to {high:g}, and most pixels lie outside"
+            remarks = replace(remarks, notes=(*remarks.notes, note))
+    return remarks
 
 
 def _record(
@@ -277,7 +287,7 @@ def _write_maps(maps: Sequence[_Map], whole: dict[Path, Path], job: Job, source:
 
 def _over_image(frame: Change, options: Options) -> float | None:
     """Root mean square of the standard deviation of the noise over the pixels of a frame, grey levels."""
-    noise = frame.result.noise if options.noise is None else options.noise
+    noise = options.noise_in(frame.before) or frame.result.noise
     if noise is None:
         return None
     grey, padding = frame.after.grey, frame.after.padding
@@ -289,7 +299,7 @@ def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: 
     low, high = first.before.value_range
     unit = (high - low) / GREY_MAX
     removed_grey = tally.removed_grey
-    noise = first.result.noise if options.noise is None else options.noise
+    noise = options.noise_in(first.before) or first.result.noise
     notes = list(files.caveats(first.after, job.target))
     if tally.maps is not None and not tally.maps:
         notes.append(f"'{options.denoiser.name}' makes no noise map")

@@ -33,7 +33,7 @@ class Options:
 
     denoiser: Denoiser
     noise: Noise | None = None
-    """The noise where the user knows it; None has it estimated."""
+    """The noise where the user knows it; None has it estimated. See `noise_in`."""
     strength: Strength = 1.0
     """Share of the predicted change that is made, 0..1; 0 gives the input back bit by bit, "auto" chooses."""
     temporal: Temporal = "auto"
@@ -69,6 +69,25 @@ class Options:
         if self.value_range is not None:
             checked_range(self.value_range)
         self.denoiser.require(self.noise)
+
+    def noise_in(self, frame: Radiograph) -> Noise | None:
+        """The noise that the user knows, over the grey levels of a frame; None has it estimated.
+
+        Raises:
+            UsageError: the profile is for other stored values.
+        """
+        if not isinstance(self.noise, NoiseProfile):
+            return self.noise
+        try:
+            return self.noise.between(frame.black_white, frame.limits)
+        except ValueError as error:
+            low, high = frame.value_range
+            raise UsageError(
+                f"the noise profile does not fit {{path}}, which has {low:g} to {high:g}: {error}",
+                path=frame.source,
+                hint="measure a profile from images of this kind",
+                option="profile_or_level",
+            ) from error
 
     def averages(self, frame: Radiograph) -> bool:
         """Whether frames like this one are averaged with their neighbours."""

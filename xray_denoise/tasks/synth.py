@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -184,7 +184,7 @@ def _expose(subject: Subject, clean: Radiograph, seed: Seed, recipe: Recipe, out
     if clean_path:
         _write(clean, clean_path)
     if drawn.profile and profile_path:
-        _write_profile(drawn.profile.rounded(recipe.bits), profile_path)
+        _write_profile(replace(drawn.profile.rounded(recipe.bits), black_white=noisy.black_white), profile_path)
     psnr = metrics.psnr(noisy.grey, clean.grey)
     return Exposure(noisy_path, clean_path, profile_path, drawn.numbers, seed[0], psnr)
 

@@ -213,7 +213,7 @@ def _flat_profile(
     if not seen:
         return None, ["has no noise profile, for its frames are too small for a spectrum"]
     power = min(seen, key=lambda pair: float(pair[0]))[1]
-    notes = [f"the profile is for stored values {scale.low:g} to {scale.high:g} as grey levels 0 to 255"]
+    notes = []
     if fit:
         grey = np.linspace(0.0, GREY_MAX, PROFILE_KNOTS)
         variance = fit.variance(np.maximum(scale.stored(grey) - offset, 0.0))

@@ -92,6 +92,11 @@ class GreyScale:
         return cls(low, high, radiograph.inverted)
 
     @property
+    def black_white(self) -> tuple[float, float]:
+        """Stored values at grey levels 0 and 255."""
+        return (self.high, self.low) if self.inverted else (self.low, self.high)
+
+    @property
     def grey_per_value(self) -> float:
         """Grey levels for each stored value."""
         return GREY_MAX / (self.high - self.low)

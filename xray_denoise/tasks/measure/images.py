@@ -1,6 +1,7 @@
 """Single images: an edge, or any radiograph."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def blind(frame: Frame, settings: Settings) -> Measurement:
         top, left, height, width = settings.region
         grey = grey[top : top + height, left : left + width]
     found = estimate_profile(grey)
-    profile = found.profile
+    profile = replace(found.profile, black_white=radiograph.black_white)
     low, high = radiograph.value_range
     step = (high - low) / GREY_MAX
     shown = np.clip(profile.grey, 0.0, GREY_MAX)

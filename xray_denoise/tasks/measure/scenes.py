@@ -59,7 +59,6 @@ def repeated_frames(sources: Sequence[Path], settings: Settings) -> Iterator[Mea
     signal = found.signal - settings.offset
     fit = fitted(signal, points, notes) if (signal >= 0).all() else None
     scale = GreyScale.of(first.radiograph, settings.value_range)
-    notes.append(f"a profile is for stored values {scale.low:g} to {scale.high:g} as grey levels 0 to 255")
     yield Measurement(
         "repeated",
         tuple(used),
