@@ -143,7 +143,7 @@ def _write_dicom(
         raise ValueError("a DICOM image made from another needs a derivation")
     require_encoder(compression)
     syntax = codecs.SYNTAXES[compression]
-    count = dicom.frame_count(header)
+    count = dicom.number_of_frames(header)
     with damage.as_unreadable(first.source):
         derived = derived_header(header, derivation, now, syntax=syntax, private=private)
         head_and_tail = encoded(derived)

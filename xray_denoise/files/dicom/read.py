@@ -226,7 +226,7 @@ def _decoded(data: bytes, file: OpenedFile, layout: Layout) -> NDArray[Any]:
         ) from error
 
 
-def frame_count(header: Dataset) -> int:
+def number_of_frames(header: Dataset) -> int:
     """(0028,0008) *Number of Frames*, 1 where it is absent."""
     return int(fact(header[:PIXEL_GROUP], "NumberOfFrames") or 1)
 
