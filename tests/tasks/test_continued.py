@@ -14,10 +14,12 @@ from xray_denoise import nets, weights
 from xray_denoise.cli import app
 from xray_denoise.cli.training import _Clock, _command
 from xray_denoise.errors import TrainingError, UsageError
+from xray_denoise.files.profiles import write_profile
 from xray_denoise.nets.blind import DenoisingNet
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.tasks import continued, train
 from xray_denoise.tasks.train_plan import Plan
-from xray_denoise.training import detector
+from xray_denoise.training import checkpoint, detector
 from xray_denoise.training.detector import DetectorRange
 from xray_denoise.training.loop import Limits, Training
 from xray_denoise.training.patches import NoiseRange, WideRange
@@ -177,6 +179,46 @@ def test_the_default_model_can_be_trained_on(here: Path, monkeypatch: pytest.Mon
     assert session.best.step == 0
     assert session.plan.options == {"widths": [64, 128, 192, 256]}
     assert session.plan.name == "x-profile-run"
+
+
+def test_a_network_is_trained_for_one_detector(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector, "PHANTOM_SIZE", 64)
+    monkeypatch.setattr(train, "DetectorSource", partial(detector.DetectorSource, phantoms=1))
+    measured = NoiseProfile(np.array([0.0, 255.0]), np.array([1.0, 5.0]), np.array([[0.6, 0.8, 0.0]]), (0, 4095))
+    write_profile(measured, here / "mine.json")
+    result = call("-o run --steps 2 --nets profile-unet --profile mine.json --precision fp32")
+    assert result.exit_code == 0, result.stderr
+    command = weights.read_card(here / "run" / "profile-unet.safetensors").metadata["command"]
+    strength = float(measured.deviation_at(127.5))
+    assert f"--noise detector --noise-std {strength / 2:g},{strength * 2:g} --paper 0 " in command
+    assert " --profile mine.json " in command
+    state = checkpoint.read(here / "run", {})
+    assert state is not None
+    kinds = DetectorRange(**state["identity"]["schedule"]["noise"])
+    assert kinds.measured is not None
+    assert kinds.measured.to_json() == measured.to_json()
+
+
+def test_a_profile_that_cannot_be_trained_on_is_refused(here: Path) -> None:
+    wide = np.zeros((1, 35))
+    wide[0, 17] = 1
+    for name, deviation, kernel in (("silent", 0.0, np.ones((1, 1))), ("wide", 1.0, wide)):
+        write_profile(NoiseProfile(np.array([0.0]), np.array([deviation]), kernel), here / f"{name}.json")
+    for line, message, hint in (
+        (
+            "--nets lite --profile wide.json",
+            "--profile, --noise-std and --paper are for --noise detector",
+            "leave them",
+        ),
+        ("--nets profile-unet --profile silent.json", "silent.json has no noise at mid-grey", "noisy images"),
+        ("--nets profile-unet --profile wide.json", "the kernel of wide.json is larger than patches", "--patch-size"),
+        ("--nets profile-unet --profile none.json", "cannot read none.json", "permissions"),
+    ):
+        result = call(f"-o run --steps 2 {line}")
+        assert message in result.stderr
+        assert hint in result.stderr
+        assert result.exit_code in (1, 2)
+        assert not (here / "run").exists()
 
 
 @pytest.mark.parametrize(

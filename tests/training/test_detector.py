@@ -112,6 +112,29 @@ def test_deviation_follows_the_grey_level() -> None:
     assert (expected[:, 0] / expected[:, 3]).min() < 0.25, "others rise"
 
 
+def test_noise_of_a_profile_is_what_the_profile_draws() -> None:
+    """Mean square at four grey levels and power in four bands of 160 patches, against the profile."""
+    kernel = np.array([[0.1, 0.3, 0.1], [0.3, 0.9, 0.3], [0.1, -0.3, 0.1]])
+    kernel /= np.sqrt((kernel**2).sum())
+    measured = profile.NoiseProfile(np.array([0.0, 100.0, 255.0]), np.array([2.0, 3.0, 9.0]), kernel)
+    ramp = torch.linspace(0, 1, 4).repeat_interleave(SIDE // 4)[None, None, :, None].expand(4, 1, SIDE, SIDE)
+    deviation = torch.tensor([1.0, 2.0, 4.0, 8.0]) / GREY_MAX
+    squares, power = torch.zeros(4, 4), np.zeros((SIDE, SIDE))
+    for seed in range(40):
+        told = detector_noise.measured_noise(ramp, deviation, draw(4, seed), measured)
+        squares += told.noise.square().reshape(4, 4, -1).mean(dim=2) / 40
+        flat = detector_noise.measured_noise(torch.full_like(ramp, 0.5), deviation, draw(4, seed), measured)
+        power += (np.abs(np.fft.fft2(flat.noise[0, 0].numpy())) ** 2) / SIDE**2 / float(deviation[0]) ** 2 / 40
+    expected = measured.deviation_at([0, 85, 170, 255]) / float(measured.deviation_at(127.5))
+    found = squares.sqrt().numpy() / deviation[:, None].numpy()
+    np.testing.assert_allclose(found, np.broadcast_to(expected, (4, 4)), rtol=0.02)
+    at_middle = told.variance[:, KNOTS // 2]
+    torch.testing.assert_close(at_middle, deviation.square(), rtol=1e-5, atol=0)
+    np.testing.assert_allclose(told.powers[0].numpy(), measured.band_powers(), rtol=1e-6)
+    whole = measured.spectrum((SIDE, SIDE))
+    assert (abs(profile.band_means(power - whole)) < 5 * band_errors(whole, 40)).all()
+
+
 def _between(told: Noise) -> torch.Tensor:
     """Square of the deviation, linear between knots, at 0, 1/3, 2/3 and 1."""
     deviation = told.variance.sqrt().numpy()

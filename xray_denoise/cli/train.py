@@ -13,7 +13,7 @@ from xray_denoise.cli.app import guarded, option, pair
 from xray_denoise.cli.completion import complete_network
 from xray_denoise.cli.training import train_alike, train_one
 from xray_denoise.errors import CannotRunError, UsageError
-from xray_denoise.scale import GREY_MAX
+from xray_denoise.scale import GREY_MAX, MID_GREY
 
 if TYPE_CHECKING:
     from xray_denoise.training.detector import DetectorRange
@@ -60,6 +60,9 @@ LEVEL = (
 BRIGHT = (
     "With --noise paper: share of the patches, 0 to 1, that are made bright, to learn how noise that is cut off at "
     "white darkens an image."
+)
+PROFILE = (
+    "With --noise detector: noise profile (JSON) whose curve and spectrum all noise has, to train for one detector."
 )
 NOISE_STD = "With --noise detector: standard deviation of the noise at mid-grey in grey levels, lowest and highest."
 PAPER = "With --noise detector: share of the patches that have the noise of the paper, 0 to 1."
@@ -112,8 +115,11 @@ def train(
         _noise_option("Electronic noise in grey levels, lowest and highest.", metavar="LO,HI", show_default="0,20"),
     ] = None,
     bright: Annotated[float | None, _noise_option(BRIGHT, min=0, max=1, show_default="0")] = None,
-    noise_std: Annotated[str | None, _noise_option(NOISE_STD, metavar="LO,HI", show_default="0.2,30")] = None,
-    paper: Annotated[float | None, _noise_option(PAPER, min=0, max=1, show_default="0.33")] = None,
+    profile: Annotated[Path | None, _noise_option(PROFILE, metavar="FILE", show_default="many detectors")] = None,
+    noise_std: Annotated[
+        str | None, _noise_option(NOISE_STD, metavar="LO,HI", show_default="0.2,30; half to twice that of --profile")
+    ] = None,
+    paper: Annotated[float | None, _noise_option(PAPER, min=0, max=1, show_default="0.33; 0 with --profile")] = None,
     lost: Annotated[float, _noise_option(LOST, min=0)] = 0.0,
     device: Annotated[str, _machine("auto, cpu, cuda or cuda:N.")] = "auto",
     devices: Annotated[
@@ -166,9 +172,10 @@ def train(
             patch_size,
             lr,
             optimizer,
-            _of_detectors(_noise(noise, eta, sigma, bright, experiments[0], base), noise_std, paper),
+            _of_detectors(_noise(noise, eta, sigma, bright, experiments[0], base), profile, noise_std, paper),
             lost,
         ),
+        profile=profile,
         level=level,
         validation=val,
         init=None if init == "scratch" else init,
@@ -266,20 +273,33 @@ def _noise(
 
 
 def _of_detectors(
-    noise: "NoiseRange | WideRange | DetectorRange", noise_std: str | None, paper: float | None
+    noise: "NoiseRange | WideRange | DetectorRange", profile: Path | None, noise_std: str | None, paper: float | None
 ) -> "NoiseRange | WideRange | DetectorRange":
     """The noise of detectors, changed by the given options."""
     from xray_denoise.training.detector import DetectorRange
 
-    if noise_std is None and paper is None:
+    if profile is None and noise_std is None and paper is None:
         return noise
     if not isinstance(noise, DetectorRange):
-        raise UsageError("--noise-std and --paper are for --noise detector", hint="leave them out")
+        raise UsageError("--profile, --noise-std and --paper are for --noise detector", hint="leave them out")
+    if profile is not None:
+        noise = _measured(noise, profile)
     deviation = pair(noise_std, "--noise-std") if noise_std else noise.deviation
     if not 0 < deviation[0] <= deviation[1] <= GREY_MAX:
         raise UsageError("--noise-std must lie between 0 and 255 grey levels", hint="for example --noise-std 0.2,30")
     share = noise.paper if paper is None else paper
     return dataclasses.replace(noise, deviation=deviation, paper=share)
+
+
+def _measured(noise: "DetectorRange", path: Path) -> "DetectorRange":
+    """Noise of the curve and spectrum of a profile, of half to twice its strength."""
+    from xray_denoise.files.profiles import read_profile
+
+    profile = read_profile(path)
+    middle = float(profile.deviation_at(MID_GREY))
+    if not middle:
+        raise UsageError("{path} has no noise at mid-grey", path=path, hint="measure a profile of noisy images")
+    return dataclasses.replace(noise, profile=profile.to_json(), deviation=(middle / 2, middle * 2), paper=0.0)
 
 
 def _seconds(text: str) -> float:

@@ -139,6 +139,7 @@ def _command(plan: "Plan", preset: str, max_time: str | None) -> str:
     if isinstance(config.noise, DetectorRange):
         words += ["--noise", "detector", "--noise-std", "{:g},{:g}".format(*config.noise.deviation)]
         words += ["--paper", f"{config.noise.paper:g}", "--lost", f"{config.lost:g}"]
+        words += ["--profile", plan.profile.name] if plan.profile else []
     elif isinstance(config.noise, WideRange):
         words += ["--noise", "wide"]
     else:

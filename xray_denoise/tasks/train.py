@@ -160,7 +160,9 @@ def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet:
             hint="hold out larger images",
             option="val",
         )
-    return ValidationSet.told(held_out[:TOLD_IMAGES], plan.seed, weak=noise.paper < 1, strong=noise.paper > 0)
+    return ValidationSet.told(
+        held_out[:TOLD_IMAGES], plan.seed, weak=noise.paper < 1, strong=noise.paper > 0, measured=noise.measured
+    )
 
 
 def finish(session: Session, command: str) -> Finished:

@@ -27,6 +27,8 @@ class Plan:
     experiment: str
     """What to train (`training.presets.EXPERIMENTS`)."""
     config: TrainingConfig
+    profile: Path | None = None
+    """File of the noise profile in `config`, where there is one."""
     level: str | None = None
     """Encoding of noise levels, where the network estimates them; None is that of the model to begin with, or "std"."""
     validation: Path | None = None
@@ -86,6 +88,14 @@ def check(plan: Plan) -> None:
     if (plan.net in TOLD) != isinstance(plan.config.noise, DetectorRange):
         told = "trained on the noise of detectors" if plan.net in TOLD else "not told the noise of a detector"
         raise UsageError(f"a {plan.net} is {told}", hint="choose the noise that suits the network", option="noise")
+    measured = plan.config.noise.measured if isinstance(plan.config.noise, DetectorRange) else None
+    if measured is not None and max(measured.kernel.shape) > plan.config.patch:
+        raise UsageError(
+            f"the kernel of {{path}} is larger than patches of {plan.config.patch}x{plan.config.patch} pixels",
+            path=plan.profile,
+            hint="train on larger patches",
+            option="patch_size",
+        )
     if plan.init:
         check_base(weights.find(plan.init), plan.experiment, plan.level)
     if plan.teacher:

@@ -14,10 +14,10 @@ from torch import Tensor
 from xray_denoise.nets.level_encoding import noise_variance
 from xray_denoise.nets.profile_unet import BANDS, noise_maps
 from xray_denoise.phantom.chest import chest_phantom
-from xray_denoise.physics.profile import KNOTS
+from xray_denoise.physics.profile import KNOTS, NoiseProfile
 from xray_denoise.scale import GREY_MAX, MID_GREY
 from xray_denoise.training.details import details
-from xray_denoise.training.detector_noise import Noise, detector_noise
+from xray_denoise.training.detector_noise import Noise, detector_noise, measured_noise
 from xray_denoise.training.draw import Draw
 from xray_denoise.training.loss import STRONG
 from xray_denoise.training.patches import NoiseRange, PatchSource, add_noise
@@ -50,6 +50,13 @@ class DetectorRange:
     """Standard deviation of the relative error of the deviation that the network is told."""
     overtold: float = 0.1
     """Share that is told up to three times the noise there is."""
+    profile: str | None = None
+    """Noise profile, as JSON text, whose curve and spectrum the noise has; None draws them for each patch."""
+
+    @property
+    def measured(self) -> NoiseProfile | None:
+        """The profile."""
+        return None if self.profile is None else NoiseProfile.from_json(self.profile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,7 @@ class DetectorSource:
         phantoms: int = PHANTOMS,
     ) -> None:
         self.patch, self.kinds, self.device = patch, kinds, device
+        self._measured = kinds.measured
         if any(min(image.shape) < 2 * patch for image in images):
             raise ValueError(f"an image is smaller than {2 * patch}x{2 * patch} pixels, twice the patch")
         self._radiographs = PatchSource(images, 2 * patch, NoiseRange(), device)
@@ -143,7 +151,10 @@ class DetectorSource:
         contrast = draw.log_uniform(0.5, 10) * strength.clamp_min(0.2 / GREY_MAX)
         contrast = contrast.clamp_max(80 / GREY_MAX)
         clean, plain = (clean + added * contrast[:, None, None, None]).clamp(0, 1), clean
-        drawn = detector_noise(clean, strength * ~quiet, draw)
+        if self._measured is None:
+            drawn = detector_noise(clean, strength * ~quiet, draw)
+        else:
+            drawn = measured_noise(clean, strength * ~quiet, draw, self._measured)
 
         exposed = add_noise(clean, eta, sigma, generator)
         grey = torch.linspace(0, 1, KNOTS, device=self.device)[None]

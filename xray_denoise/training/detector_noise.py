@@ -17,7 +17,8 @@ from torch import Tensor
 
 from xray_denoise.nets.profile_unet import at_grey
 from xray_denoise.physics import profile
-from xray_denoise.physics.profile import KNOTS
+from xray_denoise.physics.profile import KNOTS, NoiseProfile
+from xray_denoise.scale import GREY_MAX, MID_GREY
 from xray_denoise.training.draw import Draw
 
 
@@ -127,8 +128,7 @@ def detector_noise(clean: Tensor, deviation: Tensor, draw: Draw) -> Noise:
     side = clean.shape[-1]
     curve, white = curves(draw)
     power = spectra(draw, side)
-    spread = torch.fft.rfft2(draw.normal(1.0, side, side)) * power.sqrt()
-    coloured = torch.fft.irfft2(spread, s=(side, side))[:, None]
+    coloured = _coloured(power, draw, side)
     at, part = (at_grey(values, clean) for values in (curve, white))
     noise = (1 - part).sqrt() * coloured + part.sqrt() * draw.normal(1.0, 1, side, side)
     lines = draw.uniform(0, 0.3)[:, None, None, None] * draw.share(0.1)[:, None, None, None]
@@ -139,3 +139,29 @@ def detector_noise(clean: Tensor, deviation: Tensor, draw: Draw) -> Noise:
     powers = (1 - middle) * band_means(power, side) + middle
     scale = deviation[:, None]
     return Noise(noise * at * scale[..., None, None], (curve * scale).square(), powers)
+
+
+def measured_noise(clean: Tensor, deviation: Tensor, draw: Draw, measured: NoiseProfile) -> Noise:
+    """Draw noise of the curve and the spectrum of a profile for square patches.
+
+    Args:
+        clean: (B, 1, P, P), grey level / 255.
+        deviation: (B,), of the noise at mid-grey, in units of 255, in place of that of the profile.
+        draw: of B patches.
+        measured: with noise at mid-grey, and a kernel of at most PxP pixels.
+    """
+    side, device = clean.shape[-1], clean.device
+    known = measured.deviation_at(np.linspace(0, GREY_MAX, KNOTS)) / measured.deviation_at(MID_GREY)
+    curve = torch.from_numpy(known).float().to(device).expand(draw.count, -1)
+    power = torch.from_numpy(measured.spectrum((side, side))[:, : side // 2 + 1]).float().to(device)
+    scale = deviation[:, None]
+    noise = _coloured(power, draw, side) * at_grey(curve, clean) * scale[..., None, None]
+    powers = torch.from_numpy(measured.band_powers()).float().to(device).expand(draw.count, -1)
+    return Noise(noise, (curve * scale).square(), powers)
+
+
+def _coloured(power: Tensor, draw: Draw, side: int) -> Tensor:
+    """(B, 1, side, side), noise of the spectra (..., side, side // 2 + 1) with a deviation of 1."""
+    spread = torch.fft.rfft2(draw.normal(1.0, side, side)) * power.sqrt()
+    noise: Tensor = torch.fft.irfft2(spread, s=(side, side))
+    return noise[:, None]

@@ -72,7 +72,13 @@ class ValidationSet:
 
     @classmethod
     def told(
-        cls, images: Sequence[NDArray[np.uint8]], seed: int = 0, *, weak: bool = True, strong: bool = True
+        cls,
+        images: Sequence[NDArray[np.uint8]],
+        seed: int = 0,
+        *,
+        weak: bool = True,
+        strong: bool = True,
+        measured: NoiseProfile | None = None,
     ) -> Self:
         """Images averaged 2x2 under weak noise of detectors, and their middles under that of the paper.
 
@@ -83,6 +89,7 @@ class ValidationSet:
             seed: of the noise.
             weak: whether there are images under the noise of detectors.
             strong: whether there are images under the noise of the paper.
+            measured: the weak noise, in place of `DETECTOR_NOISES`.
         """
         cases = []
         for index, image in enumerate(images):
@@ -90,7 +97,7 @@ class ValidationSet:
             height, width = (side // 32 * 32 for side in image.shape)
             halves = image[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3), dtype=np.float32)
             std, kernel = DETECTOR_NOISES[index % len(DETECTOR_NOISES)]
-            profile = NoiseProfile(np.array([0.0]), np.array([std]), kernel)
+            profile = measured or NoiseProfile(np.array([0.0]), np.array([std]), kernel)
             noise = profile.draw(halves, rng)
             if weak:
                 cases.append(Case(halves, halves + noise, profile, "val_weak"))
