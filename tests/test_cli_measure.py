@@ -1,6 +1,7 @@
 """`measure` as a user meets it."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from tests.synthetic_dicom import Sample, write
 from tests.tasks.test_measure import ELECTRONICS, GAIN, exposure, save
 from xray_denoise.cli import app
 from xray_denoise.files.profiles import read_profile
@@ -50,33 +52,71 @@ def test_the_profile_is_taken_by_synth_and_denoise(here: Path) -> None:
     assert call("measure --flat flat --offset 50 --range 50,4000 --profile p.json").exit_code == 0
     assert call("synth --detector p.json --size 64 --bits 16 -o s").exit_code == 0
     assert read_profile(Path("p.json")).black_white == (50, 4000)
-    synthetic = next(Path("s").glob("*_profile.json"))
+    (synthetic,) = Path("s").glob("*_profile.json")
     assert read_profile(synthetic).black_white == (0, 65535)
+    (noisy,) = Path("s").glob("*_noisy.png")
+    for name in ("p.json", synthetic):
+        denoised = call(f"denoise {noisy} --profile {name} --model x-profile --dry-run -o out.png")
+        assert denoised.exit_code == 0, denoised.stderr
 
 
-@pytest.mark.parametrize("asked", ["", " --range 0,65535", " --range 2500,3500"])
-def test_a_profile_is_valid_for_every_value_range(asked: str) -> None:
-    """Noise of 3000 stored values of dose: 2 * 3000 quanta and 6^2 electronics, whatever the range it is told in."""
-    assert call("measure --flat flat --offset dark.png --range 50,4000 --profile p.json").exit_code == 0
-    told = call(f"denoise flat/3000-0.png --profile p.json --model tv --json -o out.png{asked}")
+TRUE = (GAIN * 3000 + ELECTRONICS**2) ** 0.5
+"""Standard deviation of the noise of a dose of 3000 stored values, stored values."""
+
+
+def noise_told(path: Path | str, options: str = "") -> float:
+    """Standard deviation over the image that `denoise --profile p.json` counts with, stored values."""
+    told = call(f"denoise {path} --profile p.json --model tv --json -o out.tif --existing overwrite {options}")
     assert told.exit_code == 0, told.stderr
-    record = json.loads(told.stdout)
-    deviation = record["noise_over_image"] * record["removed_stored"] / record["removed_grey"]
-    assert deviation == pytest.approx((GAIN * 3000 + ELECTRONICS**2) ** 0.5, rel=0.05)
     assert "most pixels lie outside" not in told.stderr
+    record = json.loads(told.stdout)
+    found = record["noise_over_image"] * record["noise_deviation_stored"] / record["noise_deviation"]
+    return float(found)
+
+
+@pytest.mark.parametrize("options", ["", "--range 0,65535", "--range 2500,3500"])
+def test_a_profile_is_valid_for_every_value_range(options: str) -> None:
+    for measured_in in ("auto", "50,4000"):
+        line = f"measure --flat flat --offset dark.png --range {measured_in} --profile p.json --existing overwrite"
+        assert call(line).exit_code == 0
+        assert noise_told("flat/3000-0.png", options) == pytest.approx(TRUE, rel=0.05)
+
+
+@pytest.mark.parametrize(("inverted", "signed"), [(False, False), (True, False), (False, True)])
+def test_a_profile_is_valid_for_both_polarities_and_without_padding(here: Path, inverted: bool, signed: bool) -> None:
+    """Flat fields as PNG of 16 bits; a DICOM file of 12 or 13, in which a quarter of the pixels is padding."""
+    assert call("measure --flat flat --offset dark.png --profile p.json").exit_code == 0
+    sample = Sample(shape=(96, 96), bits=13 if signed else 12, inverted=inverted, signed=signed, padding=4095)
+    stored = np.rint(exposure(3000, 5, (1, 96, 96))).astype(sample.dtype)
+    stored[:, :24] = 4095
+    assert noise_told(write(here / "in.dcm", sample, stored)) == pytest.approx(TRUE, rel=0.05)
+    everywhere = write(here / "padding.dcm", sample, np.full_like(stored, 4095))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert call(f"denoise {everywhere} --profile p.json --model tv -o padding-out.dcm").exit_code == 0
+
+
+def test_a_run_with_a_blank_frame_takes_a_profile(here: Path) -> None:
+    assert call("measure --flat flat --offset dark.png --profile p.json").exit_code == 0
+    frames = np.stack([np.zeros((96, 96)), *(exposure(3000, seed, (96, 96)) for seed in range(3))])
+    run = write(here / "run.dcm", Sample(modality="XA", shape=(96, 96), frames=4), np.rint(frames).astype(np.uint16))
+    for options in ("", "--temporal on --model x-profile"):
+        assert noise_told(run, options) == pytest.approx(TRUE, rel=0.05)
 
 
 def test_a_profile_that_does_not_fit_the_image_is_told(here: Path) -> None:
-    assert call("measure --flat flat --offset dark.png --range 0,3000 --profile p.json").exit_code == 0
+    assert call("measure --flat flat --offset dark.png --profile p.json").exit_code == 0
+    low, high = read_profile(here / "p.json").stored_range
+    assert (round(low), round(high / 100)) == (50, 60), "from the offset to twice the highest dose"
     save(here / "bright.png", exposure(30_000, 0, (96, 96)))
     bright = call("denoise bright.png --profile p.json --model tv -o bright-out.png")
     assert bright.exit_code == 0
-    assert "knows stored values from 0 to 3000, and most pixels lie outside" in bright.stderr
+    assert "most pixels lie outside" in bright.stderr
     Image.fromarray(np.full((64, 64), 100, np.uint8)).save(here / "8.png")
-    assert call("measure --flat flat --profile 16.json").exit_code == 0
-    other = call("denoise 8.png flat/3000-0.png --profile 16.json --model tv -o out")
+    other = call("denoise 8.png flat/3000-0.png --profile p.json --model tv -o out")
     assert other.exit_code == 1
-    assert "does not fit 8.png" in other.stderr.replace("\n", " ")
+    assert "the noise profile does not fit 8.png" in other.stderr
+    assert "--eta" not in other.stderr
     assert (here / "out/3000-0.png").is_file()
 
 

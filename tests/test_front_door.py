@@ -307,7 +307,7 @@ def test_flat_fields_give_a_profile_that_denoises(tmp_path: Path) -> None:
     assert isinstance(narrow, xd.NoiseProfile)
     assert float(narrow.deviation_at(160.0)) == pytest.approx(2 * float(fit.profile.deviation_at(80.0)))
     for other, value_range in ((noise((40, 50), "uint8"), None), (noise((40, 50), "float32") / 255, (0, 1))):
-        with pytest.raises(xd.UsageError, match="does not fit an image"):
+        with pytest.raises(xd.UsageError, match="does not fit the image"):
             xd.denoise(other, value_range=value_range, model="tv", profile_or_level=fit.profile)
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(xd.UnreadableFileError):

@@ -65,7 +65,7 @@ def test_the_file_keeps_the_stored_values_at_black_and_white() -> None:
             assert same.black_white == black_white
 
 
-@pytest.mark.parametrize("given", [[0, math.inf], [math.nan, 1], [5, 5], [-1e308, 1.7e308]])
+@pytest.mark.parametrize("given", [[0, math.inf], [math.nan, 1], [5, 5], [-1e308, 1.7e308], [0, 5e-324]])
 def test_black_and_white_must_be_finite_and_differ(given: list[float]) -> None:
     with pytest.raises(ValueError, match="black and white"):
         NoiseProfile(GREYS, DEVIATIONS, LAGGED, (given[0], given[1]))
@@ -228,24 +228,44 @@ def test_a_profile_without_stored_values_is_the_same_in_every_value_range() -> N
 def test_a_narrow_value_range_and_a_far_one_have_a_profile() -> None:
     """A flat field fills few of the stored values; what is far away is extrapolated, within what a profile may hold."""
     wide = NoiseProfile(GREYS, DEVIATIONS, LAGGED, (0, 1e9))
-    image = wide.between((5e8, 5.1e8))
+    image = wide.between((5e8, 5.1e8), (0, 1e9))
     assert float(image.deviation_at(0)) == pytest.approx(float(wide.deviation_at(127.5)) * 100, rel=1e-9)
-    assert np.abs(image.grey).max() == 510
-    assert wide.between((1e12, 1e12 + 1e9)).deviation_at([0, 255]) == pytest.approx([4, 4])
+    assert np.abs(image.grey).max() <= 510
+    blank = wide.between((5e8, 5e8 + 1), (0, 1e9))
+    assert blank.deviation.max() <= 1e6
+    for far in (1e12, -1e12):
+        expected = DEVIATIONS[-1] if far > 0 else DEVIATIONS[0]
+        np.testing.assert_allclose(wide.between((far, far + 1e9)).deviation_at([0, 255]), expected)
+
+
+def test_a_profile_of_many_grey_levels_fits_in_another_value_range() -> None:
+    many = np.linspace(0, 255, MOST_LEVELS)
+    measured = NoiseProfile(many, 1 + many / 255, LAGGED, (0, 4095))
+    for black_white in ((0, 4000), (4000, 0), (-1e4, 1e4), (100, 200)):
+        assert measured.between(black_white).grey.size <= MOST_LEVELS
 
 
 def test_a_profile_for_other_stored_values_is_refused() -> None:
     twelve = NoiseProfile(GREYS, DEVIATIONS, LAGGED, (0, 4095))
-    with pytest.raises(ValueError, match="it is for stored values from 0 to 4095"):
-        twelve.between((0, 255), (0, 255))
-    assert twelve.between((0, 255), (0, 1023.75)).deviation.max() > 20
+    for bits in (8, 9, 10, 11):
+        with pytest.raises(ValueError, match="it is for stored values from 0 to 4095"):
+            twelve.between((0, 255), (0, 2**bits - 1))
+    for bits in (12, 16):
+        assert twelve.between((0, 255), (0, 2**bits - 1)).black_white == (0, 255)
+    signed = NoiseProfile(GREYS, DEVIATIONS, LAGGED, (-2048, 2047))
+    with pytest.raises(ValueError, match="it is for stored values from -2048 to 2047"):
+        signed.between((0, 255), (0, 4094))
     with pytest.raises(ValueError, match="it is for stored values from 0 to 4095"):
         twelve.between((0.0, 1.0))
+    one = NoiseProfile(np.array([200.0]), np.ones(1), LAGGED, (0, 65535))  # of one dose: 51400
+    with pytest.raises(ValueError, match="it is for stored values from 51400 to 51400"):
+        one.between((0, 255), (0, 4095))
 
 
 def test_the_stored_values_that_a_profile_knows() -> None:
     assert NoiseProfile(np.array([0.0, 127.5]), np.ones(2), LAGGED, (1000, 0)).stored_range == (500, 1000)
-    assert NoiseProfile(np.array([0.0]), np.ones(1), LAGGED, (1000, 0)).stored_range == (-math.inf, math.inf)
+    assert NoiseProfile(np.array([51.0]), np.ones(1), LAGGED, (1000, 0)).stored_range == (800, 800)
+    assert profile().stored_range == (-math.inf, math.inf)
 
 
 # -- what it says -------------------------------------------------------------------------------------------------

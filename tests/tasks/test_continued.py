@@ -151,6 +151,20 @@ def test_the_best_weights_survive_an_interruption(here: Path) -> None:
         continued.BestWeights.of(net, base, here, validate, "images")
 
 
+def test_weights_are_judged_on_one_noise(here: Path) -> None:
+    """Best weights that were chosen under the noise of one profile are not compared under that of another."""
+    images = [np.zeros((64, 64), np.uint8)]
+
+    def judged(noise: DetectorRange) -> str:
+        return train._judged_on(
+            images, Plan(here, here, "profile-unet", dataclasses.replace(PRESETS["fast"], noise=noise))
+        )
+
+    one, other = (DetectorRange(profile=NoiseProfile.white(strength).to_json()) for strength in (1, 2))
+    assert judged(one) == judged(dataclasses.replace(one))
+    assert len({judged(one), judged(other), judged(DetectorRange())}) == 3
+
+
 def test_models_that_come_with_the_package_say_what_they_were_trained_on() -> None:
     found = {name: weights.find(name) for name in ("x-profile", "lite", "x-bdcnn", "dncnn")}
     assert continued.experiment_of(found["x-profile"]) == "profile-pair"
@@ -208,7 +222,7 @@ def test_a_profile_that_cannot_be_trained_on_is_refused(here: Path) -> None:
         (
             "--nets lite --profile wide.json",
             "--profile, --noise-std and --paper are for --noise detector",
-            "leave them",
+            "--init x-profile",
         ),
         ("--nets profile-unet --profile silent.json", "silent.json has no noise at mid-grey", "noisy images"),
         ("--nets profile-unet --profile wide.json", "the kernel of wide.json is larger than patches", "--patch-size"),

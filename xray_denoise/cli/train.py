@@ -281,7 +281,10 @@ def _of_detectors(
     if profile is None and noise_std is None and paper is None:
         return noise
     if not isinstance(noise, DetectorRange):
-        raise UsageError("--profile, --noise-std and --paper are for --noise detector", hint="leave them out")
+        raise UsageError(
+            "--profile, --noise-std and --paper are for --noise detector",
+            hint="leave them out, or train a network for the noise of detectors: --init x-profile",
+        )
     if profile is not None:
         noise = _measured(noise, profile)
     deviation = pair(noise_std, "--noise-std") if noise_std else noise.deviation
@@ -299,7 +302,9 @@ def _measured(noise: "DetectorRange", path: Path) -> "DetectorRange":
     middle = float(profile.deviation_at(MID_GREY))
     if not middle:
         raise UsageError("{path} has no noise at mid-grey", path=path, hint="measure a profile of noisy images")
-    return dataclasses.replace(noise, profile=profile.to_json(), deviation=(middle / 2, middle * 2), paper=0.0)
+    return dataclasses.replace(
+        noise, profile=profile.to_json(), deviation=(middle / 2, min(middle * 2, GREY_MAX)), paper=0.0
+    )
 
 
 def _seconds(text: str) -> float:

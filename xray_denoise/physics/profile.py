@@ -38,7 +38,7 @@ LARGEST_LEVEL = 1e6
 LONGEST_JSON = 4 * 2**20
 """Largest length of the JSON text of a profile, bytes or characters; the largest kernel takes less than half of it."""
 WIDEST = 2000.0
-"""Largest value range of a profile in units of that of an image; the noise of a flat field fills more of it."""
+"""Largest value range of a profile in units of that of an image of floats, whose limits are not known."""
 KERNEL_LOSS = 1e-6
 """Share of the energy of a kernel that may be cut off with its outer parts, unless its side is given."""
 
@@ -86,8 +86,8 @@ class NoiseProfile:
             raise ValueError("the squares of the kernel of a profile must sum to 1")
         if self.black_white is not None:
             black, white = map(float, self.black_white)
-            if not math.isfinite(white - black) or black == white:
-                raise ValueError("the stored values at black and white of a profile must be finite and differ")
+            if not 1e-6 <= abs(white - black) <= 1e12:  # also catches NaN
+                raise ValueError("the stored values at black and white of a profile must differ by 1e-6 to 1e12")
             object.__setattr__(self, "black_white", (black, white))
 
     @classmethod
@@ -155,33 +155,33 @@ class NoiseProfile:
 
         Args:
             black_white: stored values of the image at grey levels 0 and 255, which differ.
-            limits: lowest and highest stored value that the image can hold, if there are such limits.
+            limits: lowest and highest stored value that the image can hold; None for floats.
 
         Raises:
-            ValueError: the profile is for other stored values: its range is more than four times (two bits) as wide
-                as the limits, or more than 2000 times as wide as the value range of the image.
+            ValueError: the profile is for other stored values: the limits hold less than half of those that it knows,
+                or without limits its range is more than 2000 times as wide as the value range of the image.
         """
         if self.black_white is None or self.black_white == black_white:
             return self
-        width, given = abs(self.black_white[1] - self.black_white[0]), black_white[1] - black_white[0]
-        grey, deviation = self._over(black_white, self.grey), self.deviation * (width / abs(given))
+        width, given = abs(self.black_white[1] - self.black_white[0]), abs(black_white[1] - black_white[0])
+        low, high = self.stored_range
+        held = min(high, limits[1]) - max(low, limits[0]) if limits else high - low
+        if held < (high - low) / 2 or (limits is None and width > WIDEST * given):
+            raise ValueError(f"it is for stored values from {low:.6g} to {high:.6g}")
+        grey, deviation = self._over(black_white, self.grey), (self.deviation * (width / given)).clip(max=LARGEST_LEVEL)
         if grey[0] > grey[-1]:
             grey, deviation = grey[::-1], deviation[::-1]
-        if (limits and width > 4 * (limits[1] - limits[0])) or width > WIDEST * abs(given):
-            low, high = sorted(self.black_white)
-            raise ValueError(f"it is for stored values from {low:g} to {high:g}")
-        near = (grey > -GREY_MAX) & (grey < 2 * GREY_MAX)  # few pixels of an image lie outside its value range
-        knots = np.concatenate([[-GREY_MAX], grey[near], [2 * GREY_MAX]])
-        variance = np.interp(knots, grey, deviation**2)
-        return NoiseProfile(knots, np.sqrt(variance).clip(max=LARGEST_LEVEL), self.kernel, black_white)
+        first, last = grey[[0, -1]].clip(-GREY_MAX, 2 * GREY_MAX)  # few pixels lie outside the value range
+        knots = np.unique(np.concatenate([[first], grey[(grey > first) & (grey < last)], [last]]))
+        return NoiseProfile(knots, np.sqrt(np.interp(knots, grey, deviation**2)), self.kernel, black_white)
 
     @property
     def stored_range(self) -> tuple[float, float]:
         """Lowest and highest stored value at which the deviation is known; elsewhere it is extrapolated.
 
-        Unlimited for a profile without stored values, or of one deviation.
+        Unlimited for a profile without stored values.
         """
-        if self.black_white is None or self.grey.size == 1:
+        if self.black_white is None:
             return -math.inf, math.inf
         black, white = self.black_white
         low, high = sorted(black + float(grey) * (white - black) / GREY_MAX for grey in self.grey[[0, -1]])

@@ -190,15 +190,16 @@ def estimate_profile(image: ArrayLike, *, value_range: tuple[float, float] | Non
 def _converted(profile: NoiseProfile, values: NDArray[Any], value_range: tuple[float, float]) -> NoiseProfile:
     """A profile that was given, over the grey levels of the image."""
     limits = None if values.dtype.kind == "f" else _value_range(values, None)
+    low, high = profile.stored_range
     try:
+        if not ((values >= low) & (values <= high)).any():
+            raise ValueError(f"it is for values from {low:.6g} to {high:.6g}, and no pixel lies there")
         return profile.between(value_range, limits)
     except ValueError as error:
-        low, high = value_range
         raise UsageError(
-            f"the noise profile does not fit an image from {low:g} to {high:g}: {error}",
-            hint="measure a profile from images of this kind, or give the value range in the units of the profile",
-            option="value_range",
-        ) from error
+            f"the noise profile does not fit the image: {error}", hint="measure the profile from images of this kind",
+            option="profile_or_level",
+        ) from error  # fmt: skip
 
 
 def _changed(

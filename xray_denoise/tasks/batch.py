@@ -200,8 +200,8 @@ def _remarks(frame: _Denoised, options: Options) -> Remarks:
     if isinstance(options.noise, NoiseProfile):
         low, high = options.noise.stored_range
         stored = frame.radiograph.stored if valid is None else frame.radiograph.stored[valid]
-        if np.mean((stored >= low) & (stored <= high)) < WELL_KNOWN:
-            note = f"the noise profile knows stored values from {low:g} to {high:g}, and most pixels lie outside"
+        if stored.size and np.mean((stored >= low) & (stored <= high)) < WELL_KNOWN:
+            note = f"the noise profile knows stored values from {low:.6g} to {high:.6g}, and most pixels lie outside"
             remarks = replace(remarks, notes=(*remarks.notes, note))
     return remarks
 

@@ -144,8 +144,9 @@ class BestWeights:
             )  # fmt: skip
         if kept.get("held_out") != held_out:
             raise TrainingError(
-                "the training in {path} was judged on other held-out images", path=run,
-                hint="continue with the images that it was started with, or choose another folder", option="val",
+                "the training in {path} was judged on other held-out images, or on other noise", path=run,
+                hint="continue with the images and the noise that it was started with, or choose another folder",
+                option="val",
             )  # fmt: skip
         return best
 

@@ -81,7 +81,8 @@ def denoise_files(
         target: the result where there is one source file and this has the ending of a file; otherwise the folder of
             the results, which keeps the tree of an input folder.
         model: a name of `models()`, "auto", a .safetensors file with its card beside it, or what `load` gave.
-        profile_or_level: the noise where it is known; None has it estimated from each image.
+        profile_or_level: the noise where it is known; None has it estimated from each image. A profile that knows its
+            `black_white` is converted to the value range and the polarity of each image.
         strength: share of the predicted change that is made, 0..1; 0 gives the input back bit by bit, and "auto"
             takes less than 1 where structure would be removed (docs/notes.md).
         temporal: whether the frames of a run are averaged with up to four before and after, where nothing moves: "auto"

@@ -85,8 +85,7 @@ class Options:
             raise UsageError(
                 f"the noise profile does not fit {{path}}, which has {low:g} to {high:g}: {error}",
                 path=frame.source,
-                hint="measure a profile from images of this kind",
-                option="profile_or_level",
+                hint="measure the profile from images of this kind",
             ) from error
 
     def averages(self, frame: Radiograph) -> bool:

@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def start(plan: Plan, tell: Callable[[str], object] = _untold) -> Session:
     validate = _validation(held_out, plan) if held_out else None
     best = None
     if base and validate and fabric.is_global_zero:
-        best = BestWeights.of(net.to(fabric.device), base, plan.run, validate, digest(held_out))
+        best = BestWeights.of(net.to(fabric.device), base, plan.run, validate, _judged_on(held_out, plan))
     teacher = weights.find(plan.teacher) if plan.teacher else None
     if isinstance(plan.config.noise, DetectorRange) and fabric.is_global_zero:
         tell(f"drawing {PHANTOMS} phantoms, to train on besides the radiographs")
@@ -143,6 +144,11 @@ def start(plan: Plan, tell: Callable[[str], object] = _untold) -> Session:
     return Session(
         plan, training, held_out, fabric.is_global_zero, fabric.world_size, str(fabric.device), precision, best
     )
+
+
+def _judged_on(held_out: GreyImages, plan: Plan) -> str:
+    """What identifies the images and the noise of a validation."""
+    return sha256(f"{digest(held_out)} {plan.config.noise} {plan.seed}".encode()).hexdigest()
 
 
 def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet:

@@ -36,6 +36,8 @@ UNEVEN_SIGNAL, UNEVEN_NOISE = 0.05, 2.0
 """A flat field is refused where blocks differ by more than both: relative to signal, and to the noise of a pixel."""
 UNEVEN_DARK = 10.0
 """A dark frame is refused where blocks differ by more than this, relative to the noise of a pixel."""
+FITTED = 2.0
+"""Largest signal in the profile of a fit, in units of the highest dose that was measured."""
 SATURATED = 0.001
 """Share of pixels at the end of the range above which a flat field is refused."""
 
@@ -215,7 +217,8 @@ def _flat_profile(
     power = min(seen, key=lambda pair: float(pair[0]))[1]
     notes = []
     if fit:
-        grey = np.linspace(0.0, GREY_MAX, PROFILE_KNOTS)
+        known = scale.grey(offset + np.array([0.0, FITTED * signal.max()])).clip(0.0, GREY_MAX)
+        grey = np.linspace(known.min(), known.max(), PROFILE_KNOTS)
         variance = fit.variance(np.maximum(scale.stored(grey) - offset, 0.0))
     else:
         grey, variance = scale.grey(signal + offset), np.array([point.value for point in totals])
