@@ -221,11 +221,11 @@ class PatchSource:
         return Batch((clean + noise).clamp_(0, 1), clean, clean, eta, torch.where(quiet, 0.0, sigma))
 
     def _brightened(self, clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
-        """Some patches narrowed to a span of 1 to 1/5 that ends at white.
+        """Some patches narrowed to a span of 1 to 1/30 (log-uniform) that ends at white.
 
         Noise is cut off at white, which darkens what is bright. Few radiographs are bright enough to learn this from.
         """
-        span = self._uniform((0.2, 1.0), len(clean), generator)[:, None, None, None]
+        span = self._uniform((math.log(1 / 30), 0.0), len(clean), generator).exp()[:, None, None, None]
         return torch.where(self._share(share, len(clean), generator), 1 - span * (1 - clean), clean)
 
     def _share(self, share: float, count: int, generator: torch.Generator) -> Tensor:
