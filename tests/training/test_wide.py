@@ -49,14 +49,14 @@ def test_noise_goes_down_to_none() -> None:
 
 @pytest.mark.parametrize("noise", [NoiseRange(bright=0.3), dataclasses.replace(PLAIN, bright=0.3)])
 def test_some_patches_are_narrowed_towards_white(noise: NoiseRange | WideRange) -> None:
-    """A field of 55 becomes 255 less 0.2 to 1 of 200; the rest stays."""
+    """A field of 55 becomes 255 less 1/30 to 1 of 200, log-uniform; the rest stays."""
     clean = 255 * flat_patches(55, noise, count=2000).clean[:, 0, 0, 0]
     changed = (clean - 55).abs() > 0.01
     assert float(changed.float().mean()) == pytest.approx(0.3, abs=5 * (0.3 * 0.7 / 2000) ** 0.5)
     span = (255 - clean[changed]) / 200
-    assert 0.2 <= float(span.min()) < 0.22
-    assert 0.98 < float(span.max()) <= 1
-    assert float(span.mean()) == pytest.approx(0.6, abs=0.04)
+    assert 1 / 30 <= float(span.min()) < 0.035
+    assert 0.95 < float(span.max()) <= 1
+    assert float(span.log().mean()) == pytest.approx(-math.log(30) / 2, abs=0.15)
 
 
 def test_blurred_noise_keeps_its_variance_and_joins_neighbours() -> None:
