@@ -165,6 +165,16 @@ def test_weights_are_judged_on_one_noise(here: Path) -> None:
     assert len({judged(one), judged(other), judged(DetectorRange())}) == 3
 
 
+def test_a_training_on_bright_patches_is_judged_on_bright_images_too(here: Path) -> None:
+    images = [np.full((600, 700), grey, np.uint8) for grey in (0, 100, 255)]
+    for bright, shown in ((0.0, [0, 100, 255]), (0.3, [0, 100, 255, 224, 236, 255])):
+        config = dataclasses.replace(PRESETS["fast"], noise=NoiseRange(bright=bright))
+        cases = train._validation(images, Plan(here, here, "x-bdcnn", config)).cases
+        assert [int(case.clean[0, 0]) for case in cases] == shown
+        assert [case.noise for case in cases[3:]] == [case.noise for case in cases[:3]][: len(cases) - 3]
+        assert all(case.clean.shape == (512, 512) for case in cases[3:])
+
+
 def test_models_that_come_with_the_package_say_what_they_were_trained_on() -> None:
     found = {name: weights.find(name) for name in ("x-profile", "lite", "x-bdcnn", "dncnn")}
     assert continued.experiment_of(found["x-profile"]) == "profile-pair"

@@ -29,10 +29,10 @@ from xray_denoise.training.detector import PHANTOMS, DetectorRange, DetectorSour
 from xray_denoise.training.distillation import SIDE, TaughtSource, Teacher
 from xray_denoise.training.images import GreyImages, digest, training_images
 from xray_denoise.training.loop import Row, Source, Training
-from xray_denoise.training.patches import PatchSource
+from xray_denoise.training.patches import NoiseRange, PatchSource
 from xray_denoise.training.presets import CROPS_PER_EPOCH, EXPERIMENTS
 from xray_denoise.training.throughput import matrix_rate, training_rate
-from xray_denoise.training.validation import SMALLEST, ValidationSet, levels_for
+from xray_denoise.training.validation import SMALLEST, ValidationSet, brightened, levels_for
 
 VALIDATION_IMAGES = 3
 """Images that are denoised at every validation during training, one at each of three noise levels; at the end all are.
@@ -159,7 +159,10 @@ def _validation(held_out: GreyImages, plan: Plan) -> ValidationSet:
     """
     noise = plan.config.noise
     if not isinstance(noise, DetectorRange):
-        return ValidationSet.blind(held_out[:VALIDATION_IMAGES], plan.seed, levels_for(noise))
+        shown = held_out[:VALIDATION_IMAGES]
+        if isinstance(noise, NoiseRange) and noise.bright:
+            shown = [*shown, *map(brightened, shown)]
+        return ValidationSet.blind(shown, plan.seed, levels_for(noise))
     if any(min(image.shape) < SMALLEST for image in held_out):
         raise UsageError(
             f"a held-out image is smaller than {SMALLEST}x{SMALLEST} pixels",

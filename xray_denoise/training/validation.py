@@ -21,7 +21,10 @@ LEVELS = (NoiseLevel(0.4, 15), NoiseLevel(0.6, 10), NoiseLevel(0.8, 5))
 SMALLEST = 64
 """Least side of an image that is shown to a network that is told the noise, pixels."""
 MIDDLE = 512
-"""Side of the middle of an image that is shown under strong noise to a network that is told the noise, pixels."""
+"""Side of the middle of an image that is shown under strong noise to a network that is told the noise, or brightened,
+pixels."""
+NARROWED = 8
+"""How much narrower the grey levels of an image are that is brightened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,16 @@ def levels_for(noise: NoiseRange | WideRange) -> tuple[NoiseLevel, ...]:
         NoiseLevel(fewest + part * (most - fewest), highest - part * (highest - least))
         for part in (1 / 6, 1 / 2, 5 / 6)
     )
+
+
+def brightened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The middle of an image, narrowed towards white as the patches of `train --bright` are.
+
+    Args:
+        image: (H, W), 8-bit grey.
+    """
+    height, width = image.shape
+    return 255 - (255 - image[middle((height, width), MIDDLE, 1)]) // NARROWED
 
 
 def gaussian_kernel(width: float, gain: float = 0.0) -> NDArray[np.float64]:
