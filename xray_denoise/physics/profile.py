@@ -52,7 +52,7 @@ class NoiseProfile:
     Raises:
         ValueError: grey levels that do not ascend, a deviation that is negative, more than 4096 of them, one of
             more than 1e6 or not finite, a kernel whose sides are not odd or whose squares do not sum to 1, or stored
-            values at black and white that are equal or not finite.
+            values at black and white that do not differ by 1e-6 to 1e12.
     """
 
     grey: Values
