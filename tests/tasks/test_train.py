@@ -148,6 +148,30 @@ def test_a_training_that_is_over_holds_no_memory(data: Path) -> None:
         gc.set_threshold(*thresholds)
 
 
+@pytest.mark.parametrize(("net", "noise"), [("x-recnn", "paper"), ("profile-unet", "detector")])
+def test_bfloat16_rounds_no_image(data: Path, monkeypatch: pytest.MonkeyPatch, net: str, noise: str) -> None:
+    """Near white it has steps of one grey level, more than the noise of many detectors."""
+    seen: list[torch.Tensor] = []
+    kind = nets.NETS[net]
+    assert isinstance(kind, type)
+    forward = kind.forward
+
+    def noted(self: Any, noisy: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if self.training:
+            seen.append(noisy)
+            assert torch.is_autocast_enabled("cpu")
+            assert torch.get_autocast_dtype("cpu") == torch.bfloat16
+        return forward(self, noisy, *args, **kwargs)
+
+    monkeypatch.setattr(kind, "forward", noted)
+    words = ["train", str(data), "-o", str(data.parent / "runs"), "--nets", net, "--noise", noise, "--steps", "1"]
+    words += ["--batch-size", "2", "--patch-size", "32", "--device", "cpu", "--precision", "bf16"]
+    outcome = CliRunner().invoke(app, words)
+    assert outcome.exit_code == 0, outcome.output
+    assert [one.dtype for one in seen] == [torch.float32]
+    assert (seen[0] != seen[0].bfloat16()).float().mean() > 0.5
+
+
 @pytest.mark.parametrize(("names", "message"), [("lite,drunet", "'drunet'"), ("lite,lite", "named twice")])
 def test_lists_of_networks_are_checked(data: Path, names: str, message: str) -> None:
     outcome = CliRunner().invoke(app, ["train", str(data), "-o", str(data / "runs"), "--nets", names])

@@ -3,9 +3,12 @@
 import gc
 import logging
 import os
+from functools import partial
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision, Precision
 
 from xray_denoise.denoisers.devices import choose_device, has_fast_bf16
 from xray_denoise.errors import CannotRunError, UsageError
@@ -34,10 +37,10 @@ def fabric_of(plan: Plan) -> Fabric:
     precision = plan.precision
     if precision == "auto":
         precision = "bf16" if has_fast_bf16(device) else "fp32"
-    names = {"fp32": "32-true", "bf16": "bf16-mixed"}
-    if precision not in names:
+    plugins = {"fp32": Precision, "bf16": partial(_UnroundedImages, "bf16-mixed", device.type)}
+    if precision not in plugins:
         raise UsageError(
-            f"no precision is called '{precision}'", hint=f"use auto, {', '.join(names)}", option="precision"
+            f"no precision is called '{precision}'", hint=f"use auto, {', '.join(plugins)}", option="precision"
         )
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
@@ -52,8 +55,16 @@ def fabric_of(plan: Plan) -> Fabric:
         devices=processes if processes > 1 else one,
         num_nodes=nodes,
         strategy=strategy if processes * nodes > 1 else "auto",
-        precision=names[precision],  # type: ignore[arg-type]
+        plugins=[plugins[precision]()],
     )
+
+
+class _UnroundedImages(MixedPrecision):
+    """Mixed precision that leaves the images in 32 bits: near white, bfloat16 has steps of one grey level."""
+
+    def convert_input(self, data: Any) -> Any:
+        """`data` as it is; autocast rounds what may be rounded."""
+        return data
 
 
 def leave_process_group() -> None:
