@@ -1,12 +1,43 @@
 """Small structures that are inserted into patches, so that a network learns to keep them."""
 
 import math
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from xray_denoise.training.draw import Draw
+
+MOST, MOST_DOTS = 5, 20
+"""Structures in a patch, and dots in a cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where one structure of each patch lies, and random numbers from 0 to 1 that shape it, (B, 1, 1) each."""
+
+    down: Tensor
+    """(B, P, 1), distance of every row from its centre, pixels."""
+    right: Tensor
+    """(B, 1, P), of every column."""
+    size: Tensor
+    turn: Tensor
+    soft: Tensor
+    """How wide its edge is."""
+    amount: Tensor
+
+    @property
+    def distance(self) -> Tensor:
+        """(B, P, P), square of the distance from its centre, pixels."""
+        return self.down.square() + self.right.square()
+
+    def across(self, turn: Tensor) -> Tensor:
+        """(B, P, P), distance from a line through its centre, pixels."""
+        return self.down * turn.cos() + self.right * turn.sin()
+
+    def step(self, inside: Tensor) -> Tensor:
+        """1 inside, 0 outside, a half where the distance `inside` (pixels) is 0."""
+        return torch.sigmoid(inside / (0.4 + self.soft))
 
 
 def details(side: int, draw: Draw) -> Tensor:
@@ -16,54 +47,60 @@ def details(side: int, draw: Draw) -> Tensor:
         side: of the patches, pixels.
         draw: of B patches.
     """
-    device, generator = draw.generator.device, draw.generator
-    ramp = torch.arange(side, device=device, dtype=torch.float32)
-    rows, columns = ramp[:, None], ramp[None]
-    drawn = []
-    for _ in range(draw.count):
-        canvas = torch.zeros(side, side, device=device)
-        one = torch.rand(6, 12, generator=generator, device=device).tolist()
-        for kind, y, x, size, angle, sign, soft, amount, *more in one[: 1 + int(one[0][11] * 5)]:
-            peak = (1.0 if sign < 0.7 else -1.0) * (0.3 + 0.7 * amount)
-            top, left = y * side, x * side
-            distance = (rows - top).square() + (columns - left).square()
-            edge = 0.4 + soft
-            if kind < 0.2:  # a disc
-                shape = torch.sigmoid((1 + 11 * size**2 - distance.sqrt()) / edge)
-            elif kind < 0.65:  # a cluster of dots
-                dots = 1 + int(20 * amount)
-                places = torch.randn(2, dots, generator=generator, device=device) * (3 + 45 * size**2)
-                sizes = 0.5 + 1.3 * torch.rand(dots, generator=generator, device=device)
-                peaks = 0.4 + 0.6 * torch.rand(dots, generator=generator, device=device)
-                across = (-(rows - top - places[0]).square() / (2 * sizes.square())).exp() * peaks  # (side, dots)
-                along = (-(columns.T - left - places[1]).square() / (2 * sizes.square())).exp()
-                shape = across @ along.T
-            elif kind < 0.8:  # a line
-                turn = math.pi * angle
-                offset = (rows - top) * math.cos(turn) + (columns - left) * math.sin(turn)
-                along = (columns - left) * math.cos(turn) - (rows - top) * math.sin(turn)
-                width, length = 0.5 + 1.5 * size, 5 + 60 * more[0]
-                shape = (-offset.square() / (2 * width**2)).exp() * torch.sigmoid((length - along.abs()) / 2)
-            elif kind < 0.88:  # an edge
-                turn = 2 * math.pi * angle
-                offset = (rows - top) * math.cos(turn) + (columns - left) * math.sin(turn)
-                shape = torch.sigmoid(offset / edge)
-            else:  # a texture
-                width = 0.6 + 2 * size
-                grain = torch.randn(1, 1, side, side, generator=generator, device=device)
-                grain = _smooth(grain, width) - _smooth(grain, 2 * width)
-                grain = grain[0, 0] / grain.std()
-                shape = 0.5 * grain * (-distance / (2 * (6 + 30 * soft) ** 2)).exp()
-            canvas = canvas + peak * shape
-        drawn.append(canvas)
-    return torch.stack(drawn)[:, None]
+    ramp = torch.arange(side, device=draw.generator.device, dtype=torch.float32)
+    canvas = torch.zeros(draw.count, side, side, device=ramp.device)
+    wanted = 1 + (MOST * draw.uniform(0, 1)).long()
+    for index in range(MOST):
+        kind, y, x, size, turn, soft, amount, length = (draw.uniform(0, 1)[:, None, None] for _ in range(8))
+        places = Places(ramp[:, None] - y * side, ramp - x * side, size, turn, soft, amount)
+        shape = _texture(places, draw)
+        for most, drawn in (
+            (0.88, _edge(places)),
+            (0.8, _line(places, length)),
+            (0.65, _dots(places, draw)),
+            (0.2, _disc(places)),
+        ):
+            shape = torch.where(kind < most, drawn, shape)
+        sign = torch.where(draw.share(0.7) & (index < wanted), 1.0, -1.0 * (index < wanted))
+        canvas += sign[:, None, None] * (0.3 + 0.7 * amount) * shape
+    return canvas[:, None]
 
 
-def _smooth(image: Tensor, width: float) -> Tensor:
-    """(1, 1, H, W) under a Gaussian of a standard deviation of `width` pixels."""
-    half = math.ceil(3 * width)
-    offsets = torch.arange(-half, half + 1, device=image.device, dtype=torch.float32)
-    line = (-offsets.square() / (2 * width**2)).exp()
-    line = (line / line.sum())[None, None]
-    image = F.conv2d(F.pad(image, (0, 0, half, half), mode="reflect"), line[..., None])
-    return F.conv2d(F.pad(image, (half, half, 0, 0), mode="reflect"), line[:, :, None])
+def _disc(places: Places) -> Tensor:
+    return places.step(1 + 11 * places.size.square() - places.distance.sqrt())
+
+
+def _dots(places: Places, draw: Draw) -> Tensor:
+    """A cluster of dots."""
+    off = draw.normal(1.0, MOST_DOTS, 2) * (3 + 45 * places.size.square())
+    width = 0.5 + 1.3 * draw.uniforms(MOST_DOTS)[:, None]
+    peak = (0.4 + 0.6 * draw.uniforms(MOST_DOTS)) * (
+        torch.arange(MOST_DOTS, device=off.device) < 1 + (MOST_DOTS * places.amount[..., 0]).long()
+    )
+    down, right = (
+        (-(line - centre[:, None]).square() / (2 * width.square())).exp()
+        for line, centre in ((places.down, off[..., 0]), (places.right.mT, off[..., 1]))
+    )
+    return (down * peak[:, None]) @ right.mT
+
+
+def _line(places: Places, length: Tensor) -> Tensor:
+    turn = math.pi * places.turn
+    along = places.right * turn.cos() - places.down * turn.sin()
+    profile = (-places.across(turn).square() / (2 * (0.5 + 1.5 * places.size).square())).exp()
+    return profile * torch.sigmoid((5 + 60 * length - along.abs()) / 2)
+
+
+def _edge(places: Places) -> Tensor:
+    return places.step(places.across(2 * math.pi * places.turn))
+
+
+def _texture(places: Places, draw: Draw) -> Tensor:
+    """Noise between two Gaussians, strongest in the centre."""
+    side = places.right.shape[2]
+    rows, columns = (line(side, device=places.right.device) for line in (torch.fft.fftfreq, torch.fft.rfftfreq))
+    frequency = (2 * math.pi * (0.6 + 2 * places.size)).square() * (rows[:, None].square() + columns.square()) / 2
+    band = (-frequency).exp() - (-4 * frequency).exp()
+    grain = torch.fft.irfft2(torch.fft.rfft2(draw.normal(1.0, side, side)) * band, s=(side, side))
+    grain = grain / grain.std(dim=(1, 2), keepdim=True)
+    return 0.5 * grain * (-places.distance / (2 * (6 + 30 * places.soft).square())).exp()

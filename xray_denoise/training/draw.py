@@ -16,6 +16,10 @@ class Draw:
         """(B,)."""
         return low + (high - low) * torch.rand(self.count, generator=self.generator, device=self.generator.device)
 
+    def uniforms(self, *shape: int) -> Tensor:
+        """(B, *shape), from 0 to 1."""
+        return torch.rand(self.count, *shape, generator=self.generator, device=self.generator.device)
+
     def log_uniform(self, low: float, high: float) -> Tensor:
         """(B,)."""
         return self.uniform(math.log(low), math.log(high)).exp()
