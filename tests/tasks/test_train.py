@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from xray_denoise.errors import CannotRunError, TrainingError, UsageError
 from xray_denoise.nets.blind import BlindNet, DenoisingNet
 from xray_denoise.tasks import train, train_fabric
 from xray_denoise.tasks.train_plan import Plan
-from xray_denoise.training import checkpoint
+from xray_denoise.training import checkpoint, detector
 from xray_denoise.training.images import training_images
 from xray_denoise.training.loop import Training
 from xray_denoise.training.presets import EXPERIMENTS, PRESETS, Experiment
@@ -164,6 +165,8 @@ def test_bfloat16_rounds_no_image(data: Path, monkeypatch: pytest.MonkeyPatch, n
         return forward(self, noisy, *args, **kwargs)
 
     monkeypatch.setattr(kind, "forward", noted)
+    monkeypatch.setattr(detector, "PHANTOM_SIZE", 64)
+    monkeypatch.setattr(train, "DetectorSource", partial(detector.DetectorSource, phantoms=1))
     words = ["train", str(data), "-o", str(data.parent / "runs"), "--nets", net, "--noise", noise, "--steps", "1"]
     words += ["--batch-size", "2", "--patch-size", "32", "--device", "cpu", "--precision", "bf16"]
     outcome = CliRunner().invoke(app, words)
