@@ -1,5 +1,7 @@
 """The network that is told the noise, against a second account of it, and what must hold whatever its weights are."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -31,9 +33,12 @@ def box_mean(image: Tensor) -> Tensor:
     return total / count
 
 
-@pytest.mark.parametrize("convs", [1, 2])
-def test_forward_pass_equals_its_description(convs: int) -> None:
-    net = randomised(ProfileUNet(SMALL, convs))
+BLOCKS = [(1, 1, 1, 1), (2, 1, 3, 2)]
+
+
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_forward_pass_equals_its_description(blocks: tuple[int, int, int, int]) -> None:
+    net = randomised(ProfileUNet(SMALL, blocks))
     image = noisy(48, 32)
     maps = noise_maps(image, *told())
     deviation, powers = maps[:, :1], maps[:, 1:]
@@ -43,25 +48,38 @@ def test_forward_pass_equals_its_description(convs: int) -> None:
 
     weights = dict(net.state_dict())
     names = list(weights)
-    down = [name for name in names if name.startswith("down")]
-    up = {level: [name for name in names if name.startswith(f"up.{level}.")] for level in range(3)}
 
-    def pen(chosen: list[str]) -> Pen:
+    def pen(layer: str) -> Pen:
         made = Pen(net)
-        made._weights = iter([weights[name] for name in chosen])
+        made._weights = iter([weights[name] for name in names if name.startswith(f"{layer}.")])
         return made
 
-    features = pen(["first.weight", "first.bias"]).conv(torch.cat([quarters, *halves], 1))
-    going_down, kept = pen(down), []
-    for level, count in enumerate((convs - 1, convs, convs, 2 * convs)):
-        features = going_down.convs(F.avg_pool2d(features, 2) if level else features, count)
+    def residuals(features: Tensor, layer: str, count: int) -> Tensor:
+        one = pen(layer)
+        for _ in range(count):
+            features = features + one.conv(one.conv(features), relu=False)
+        assert one.finished()
+        return features
+
+    features = pen("first").conv(torch.cat([quarters, *halves], 1), relu=False)
+    kept = []
+    for level, count in enumerate(blocks):
+        if level:
+            weight, bias = (weights[f"halve.{level - 1}.{name}"] for name in ("weight", "bias"))
+            blocked = [features[:, :, y::2, x::2] for y in (0, 1) for x in (0, 1)]
+            features = (
+                sum(
+                    torch.einsum("bihw,oi->bohw", one, weight[:, :, index // 2, index % 2])
+                    for index, one in enumerate(blocked)
+                )
+                + bias[:, None, None]
+            )
+        features = residuals(features, f"down.{level}", count)
         kept.append(features)
-    assert going_down.finished()
     features = kept.pop()
-    for level in range(3):
-        larger = pen([f"enlarge.{level}.weight", f"enlarge.{level}.bias"]).up(features)
-        features = pen(up[level]).convs(larger + kept.pop(), convs)
-    correction = pen(["correction.weight", "correction.bias"]).conv(features, relu=False)
+    for level, count in enumerate(blocks[2::-1]):
+        features = residuals(pen(f"enlarge.{level}").up(features) + kept.pop(), f"up.{level}", count)
+    correction = pen("correction").conv(features, relu=False)
     expected = image.clone()
     for channel, (y, x) in enumerate((y, x) for y in (0, 1) for x in (0, 1)):
         expected[:, 0, y::2, x::2] += correction[:, channel] * deviation[:, 0, y::2, x::2]
@@ -91,21 +109,30 @@ def test_a_fresh_network_changes_nothing() -> None:
     assert torch.equal(net(image, maps), image)
 
 
-@pytest.mark.parametrize("convs", [1, 2])
-def test_nothing_beyond_the_radius_is_seen(convs: int) -> None:
-    net = randomised(ProfileUNet(SMALL, convs))
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_nothing_beyond_the_radius_is_seen(blocks: tuple[int, int, int, int]) -> None:
+    net = randomised(ProfileUNet(SMALL, blocks))
     side, width = 2 * (net.radius + net.stride) + 32, 2 * net.stride
     image = torch.rand(1, 1, side, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     image.requires_grad_()
     variance, powers = told(1)
     restored = net(image, noise_maps(image, variance, powers))
+    farthest = 0
     for offset in range(net.stride):
         row = side // 2 + offset
         (gradient,) = torch.autograd.grad(restored[0, 0, row, width // 2], image, retain_graph=True)
         rows = gradient[0, 0].abs().sum(dim=1).nonzero().flatten()
         assert int(rows.min()) >= row - net.radius
         assert int(rows.max()) <= row + net.radius
-        assert len(rows) > net.radius, "it sees far more than a few pixels"
+        farthest = max(farthest, row - int(rows.min()), int(rows.max()) - row)
+    assert farthest > net.radius - net.stride, "the radius is not wider than it has to be"
+
+
+def test_the_radius_of_the_default() -> None:
+    """Of the sub-images 1 + 1 pixels, two blocks there and back, 2 (1 + 1) at a quarter, 4 (1 + 1) at an eighth."""
+    sixteenth = 2 * 2 * 8 + 7  # two blocks, and the eight pixels of a sub-image that become one
+    seen = 2 + 4 * 2 + 4 * 2 * 1 + 4 * 4 * 1 + sixteenth
+    assert ProfileUNet().radius == 16 * math.ceil((2 * seen + 1 + BOX // 2) / 16) == 160
 
 
 def test_weak_noise_looks_like_strong_noise_to_it() -> None:

@@ -201,7 +201,7 @@ def test_the_default_model_can_be_trained_on(here: Path, monkeypatch: pytest.Mon
     assert [line.split(",")[0] for line in told] == ["drawing 20 phantoms"]
     assert session.best is not None
     assert session.best.step == 0
-    assert session.plan.options == {"widths": [64, 128, 192, 256]}
+    assert session.plan.options == {"widths": [48, 96, 128, 192], "blocks": [2, 1, 1, 2]}
     assert session.plan.name == "x-profile-run"
 
 

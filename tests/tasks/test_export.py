@@ -88,9 +88,14 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 
 def test_a_network_that_is_told_the_noise_takes_it_as_inputs(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    net = nets.build("profile-unet", widths=[4, 4, 4, 4])
+    net = nets.build("profile-unet", widths=[4, 4, 4, 4], blocks=[1, 1, 1, 1])
     torch.nn.init.normal_(net.correction.weight)
-    head = {"net": "profile-unet", "options": {"widths": [4, 4, 4, 4]}, "eta": [0.4, math.inf], "sigma": [0.0, 20.0]}
+    head = {
+        "net": "profile-unet",
+        "options": {"widths": [4, 4, 4, 4], "blocks": [1, 1, 1, 1]},
+        "eta": [0.4, math.inf],
+        "sigma": [0.0, 20.0],
+    }
     card = weights.save(net, tmp_path / "told.safetensors", head, "# Told\n")
     exported = task.export(str(card.path), tmp_path / "told.onnx")
     assert exported.difference < 0.001

@@ -25,9 +25,14 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, weights.Card]:
     """A small network for detectors with random weights, `lite`, and their pair."""
     folder = tmp_path_factory.mktemp("pair")
     torch.manual_seed(0)
-    net = nets.build("profile-unet", widths=[4, 4, 4, 4])
+    net = nets.build("profile-unet", widths=[4, 4, 4, 4], blocks=[1, 1, 1, 1])
     torch.nn.init.normal_(net.correction.weight, std=0.3)
-    head = {"net": "profile-unet", "options": {"widths": [4, 4, 4, 4]}, "eta": [0.4, math.inf], "sigma": [0.0, 20.0]}
+    head = {
+        "net": "profile-unet",
+        "options": {"widths": [4, 4, 4, 4], "blocks": [1, 1, 1, 1]},
+        "eta": [0.4, math.inf],
+        "sigma": [0.0, 20.0],
+    }
     detectors = weights.save(net, folder / "small.safetensors", {**head, "patches": 8}, "# Small\n")
     white = weights.find("lite")
     rng = np.random.default_rng(0)
@@ -57,7 +62,7 @@ def test_the_pair_does_what_its_parts_do(cards: dict[str, weights.Card]) -> None
 def test_its_card_says_what_it_is_made_of(cards: dict[str, weights.Card]) -> None:
     head = cards["pair"].metadata
     assert head["net"] == "profile-pair"
-    assert head["options"] == {"widths": [4, 4, 4, 4]}
+    assert head["options"] == {"widths": [4, 4, 4, 4], "blocks": [1, 1, 1, 1]}
     assert head["patches"] == 8
     assert (head["white"], head["white_sha256"]) == ("lite", cards["white"].sha256)
     assert {"val_psnr", "val_weak", "val_strong", "golden"} <= set(head)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import profile
 from xray_denoise.physics.profile import KNOTS
 from xray_denoise.scale import GREY_MAX
+from xray_denoise.training import details as inserted
 from xray_denoise.training import detector, detector_noise
 from xray_denoise.training.details import details
 from xray_denoise.training.detector import DetectorRange, DetectorSource, misjudged
@@ -207,6 +209,77 @@ def test_details_are_small_and_of_either_sign() -> None:
     assert 0.3 < peaks.median() < 2
     assert (found.amin(dim=(1, 2, 3)) < -0.2).float().mean() > 0.2
     assert (found.amax(dim=(1, 2, 3)) > 0.2).float().mean() > 0.5
+
+
+def test_details_differ_from_patch_to_patch() -> None:
+    found = details(SIDE, draw(40)).flatten(1)
+    assert torch.unique(found, dim=0).shape[0] == 40
+
+
+def test_as_many_details_of_each_kind_as_there_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn of a kind is replaced by a pixel: its row is the number of the structure, its column the kind."""
+    shares = {"_disc": 0.2, "_dots": 0.45, "_line": 0.15, "_edge": 0.08, "_texture": 0.12}
+
+    def pixels(column: int) -> Callable[..., torch.Tensor]:
+        shapes = iter(torch.eye(8)[:, :, None] * torch.eye(8)[column])
+        return lambda *_: next(shapes)[None]
+
+    for column, name in enumerate(shares):
+        monkeypatch.setattr(inserted, name, pixels(column))
+    found = details(8, draw(40_000))[:, 0]
+    used = found != 0
+    counts = used.sum(dim=(1, 2)).bincount(minlength=7) / len(found)
+    assert counts.tolist() == pytest.approx([0, 0.2, 0.2, 0.2, 0.2, 0.2, 0], abs=0.01), "one to five in a patch"
+    assert int(used.sum(dim=2).max()) == 1, "each is of one kind"
+    kinds = used.sum(dim=(0, 1)) / used.sum()
+    assert kinds[:5].tolist() == pytest.approx(list(shares.values()), abs=0.01)
+    peaks = found[used]
+    assert float((peaks > 0).float().mean()) == pytest.approx(0.7, abs=0.01)
+    assert peaks.abs().aminmax() == pytest.approx((0.3, 1.0), abs=0.01)
+
+
+def test_details_have_the_shapes_that_are_described() -> None:
+    """Against loops over the pixels of one patch of two."""
+    side = 24
+    ramp = torch.arange(side, dtype=torch.float32)
+    y, x, size, turn, soft, amount, length = (
+        torch.tensor(pair)[:, None, None]
+        for pair in ((9.0, 15.0), (12.0, 6.0), (0.4, 0.9), (0.1, 0.8), (0.2, 0.7), (0.3, 0.6), (0.05, 0.4))
+    )
+    places = inserted.Places(ramp[:, None] - y, ramp - x, size, turn, soft, amount)
+    disc, line, edge = inserted._disc(places), inserted._line(places, length), inserted._edge(places)
+    for one in range(2):
+        Y, X, S, T, W, L = (float(values[one]) for values in (y, x, size, turn, soft, length))
+        for row, column in ((0, 0), (9, 12), (15, 6), (11, 20), (23, 23)):
+            down, right = row - Y, column - X
+            inside = 1 + 11 * S**2 - math.hypot(down, right)
+            assert float(disc[one, row, column]) == pytest.approx(sigmoid(inside / (0.4 + W)), abs=1e-5)
+            across = down * math.cos(math.pi * T) + right * math.sin(math.pi * T)
+            along = right * math.cos(math.pi * T) - down * math.sin(math.pi * T)
+            expected = math.exp(-(across**2) / (2 * (0.5 + 1.5 * S) ** 2)) * sigmoid((5 + 60 * L - abs(along)) / 2)
+            assert float(line[one, row, column]) == pytest.approx(expected, abs=1e-5)
+            across = down * math.cos(2 * math.pi * T) + right * math.sin(2 * math.pi * T)
+            assert float(edge[one, row, column]) == pytest.approx(sigmoid(across / (0.4 + W)), abs=1e-5)
+
+
+def sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-value))
+
+
+def test_dots_and_textures_are_as_strong_as_described() -> None:
+    side, count = 64, 400
+    ramp = torch.arange(side, dtype=torch.float32)
+    middle, size, zero, one = (torch.full((count, 1, 1), value) for value in (31.5, 0.2, 0.0, 1.0))
+    places = inserted.Places(ramp[:, None] - middle, ramp - middle, size, zero, one, zero)
+    texture = inserted._texture(places, draw(count))
+    assert float(texture[:, 30:34, 30:34].std()) == pytest.approx(0.5, rel=0.05)
+    assert float(texture.mean()) == pytest.approx(0, abs=0.01)
+    dots = inserted._dots(places, draw(count))
+    peaks = dots.amax(dim=(1, 2))
+    assert float(peaks.max()) <= 1.0, "a single dot of 0.4 to 1"
+    assert 0.25 < float(peaks.min()) < float(peaks.median()) < 0.9
+    several = inserted._dots(inserted.Places(places.down, places.right, zero, zero, one, 0.999 * one), draw(count))
+    assert float(several.sum() / dots.sum()) == pytest.approx(20, rel=0.2)
 
 
 def test_a_decibel_counts_alike_at_every_level_of_noise() -> None:

@@ -65,6 +65,15 @@ def test_training_lowers_the_loss_and_repeats_itself(tmp_path: Path) -> None:
         assert torch.equal(value, weights_of(second)[name]), name
 
 
+def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
+    """A network may have had another shape in an earlier version."""
+    config = dataclasses.replace(SMALL, steps=1)
+    list(training(tmp_path / "run", config).rows())
+    with pytest.raises(TrainingError, match="the weights of another network") as caught:
+        training(tmp_path / "run", config, net=nets.build("lite", widths=[8, 8, 16]))
+    assert "choose another folder" in str(caught.value.hint)
+
+
 def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     """`kill -9` at an arbitrary moment after the first checkpoint; then the same bits as without it."""
     config = dataclasses.replace(SMALL, steps=200)

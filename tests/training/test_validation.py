@@ -49,7 +49,7 @@ def test_the_noise_of_a_validation_is_that_of_the_training() -> None:
 
 def test_networks_that_are_told_the_noise_are_told_the_truth() -> None:
     torch.manual_seed(0)
-    net = nets.build("profile-unet", widths=(8, 8, 8, 8), convs=1)
+    net = nets.build("profile-unet", widths=(8, 8, 8, 8), blocks=(1, 1, 1, 1))
     torch.nn.init.normal_(net.correction.weight, std=0.05)
     cases = ValidationSet.told(IMAGES, seed=3)
     found = cases(net)

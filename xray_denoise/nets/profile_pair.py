@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from xray_denoise.nets.lite import Lite
-from xray_denoise.nets.profile_unet import FLOOR, ProfileUNet, ToldNet, local_mean
+from xray_denoise.nets.profile_unet import FLOOR, Four, ProfileUNet, ToldNet, local_mean
 from xray_denoise.scale import GREY_MAX
 
 OUTSIDE = (0.02, 0.1)
@@ -26,6 +26,7 @@ class ProfilePair(ToldNet):
 
     Args:
         widths: of `ProfileUNet`.
+        blocks: likewise.
         deviation: standard deviations up to which only the first network is used, and from which only the second is,
             grey levels.
         coloured: largest distance of a band power from that of white noise, decibels, up to which the second network
@@ -34,12 +35,13 @@ class ProfilePair(ToldNet):
 
     def __init__(
         self,
-        widths: tuple[int, int, int, int] = (64, 128, 192, 256),
+        widths: Four = (48, 96, 128, 192),
+        blocks: Four = (2, 1, 1, 2),
         deviation: Sequence[float] = (9.0, 13.0),
         coloured: Sequence[float] = (1.0, 2.0),
     ) -> None:
         super().__init__()
-        self.detectors, self.white = ProfileUNet(widths), Lite()
+        self.detectors, self.white = ProfileUNet(widths, blocks), Lite()
         self.stride, self.shrink = self.detectors.stride, self.detectors.shrink
         self.radius = max(self.detectors.radius, self.white.radius)
         self.strong = tuple(math.log(one / GREY_MAX) for one in deviation)

@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xray_denoise.nets.blind import DenoisingNet, conv3, conv3_relu
+from xray_denoise.nets.blind import DenoisingNet, conv3
 from xray_denoise.physics import profile
 from xray_denoise.scale import GREY_MAX
+
+Four = tuple[int, int, int, int]
 
 BANDS = len(profile.BANDS)
 """Powers that describe a spectrum."""
@@ -69,36 +71,56 @@ class ToldNet(DenoisingNet):
         """
 
 
+class Residual(nn.Module):
+    """Two 3x3 convolutions with a ReLU between them, whose result is added to their input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.inner, self.outer = conv3(channels, channels), conv3(channels, channels)
+        with torch.no_grad():
+            self.outer.weight.mul_(0.1)  # a fresh block changes little, however many there are
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, channels, H, W) -> the same."""
+        added: Tensor = self.outer(F.relu_(self.inner(features)))
+        return added.add_(features)  # in 16 bits where autocast computes the convolutions in them
+
+
+def residuals(channels: int, count: int) -> nn.Sequential:
+    """`count` blocks."""
+    return nn.Sequential(*(Residual(channels) for _ in range(count)))
+
+
 class ProfileUNet(ToldNet):
     """Remove noise of a given deviation and spectrum.
 
     The image less its local mean, in units of the noise, is rearranged into four sub-images of half the size; a U-Net
-    of four scales predicts the correction in units of the noise. So weak noise and strong noise look alike to it.
-    The first convolution and the last sum are computed in 32 bits: near white, bfloat16 has steps of one grey level.
+    of residual blocks on four scales (Zhang et al., DRUNet, 2021) predicts the correction in units of the noise. So
+    weak noise and strong noise look alike to it. The first convolution and the last sum are computed in 32 bits: near
+    white, bfloat16 has steps of one grey level.
 
     Args:
         widths: channels at a half, a quarter, an eighth and a sixteenth of the size.
-        convs: 3x3 convolutions at each scale on the way down, and at the three upper scales on the way up; at the
-            lowest scale there are twice as many.
+        blocks: residual blocks of two convolutions each on these scales: on the way down, and again on the way up but
+            for the lowest. Weak noise is told from fine structure on the finest scale.
     """
 
     stride = 16
     shrink = 2
 
-    def __init__(self, widths: tuple[int, int, int, int] = (64, 128, 192, 256), convs: int = 2) -> None:
+    def __init__(self, widths: Four = (48, 96, 128, 192), blocks: Four = (2, 1, 1, 2)) -> None:
         super().__init__()
         a, b, c, d = widths
         self.first = conv3(4 + 2 + BANDS, a)
-        self.down = nn.ModuleList(
-            [conv3_relu(a, a, convs - 1), conv3_relu(a, b, convs), conv3_relu(b, c, convs), conv3_relu(c, d, 2 * convs)]
-        )
+        self.halve = nn.ModuleList([nn.Conv2d(x, y, 2, stride=2) for x, y in ((a, b), (b, c), (c, d))])
+        self.down = nn.ModuleList([residuals(x, count) for x, count in zip(widths, blocks, strict=True)])
         self.enlarge = nn.ModuleList([nn.ConvTranspose2d(x, y, 2, stride=2) for x, y in ((d, c), (c, b), (b, a))])
-        self.up = nn.ModuleList([conv3_relu(x, x, convs) for x in (c, b, a)])
+        self.up = nn.ModuleList([residuals(x, count) for x, count in zip((c, b, a), blocks[2::-1], strict=True)])
         self.correction = conv3(a, 4)
         nn.init.zeros_(self.correction.weight)  # a fresh network changes nothing
-        seen = (
-            1 + 2 * convs * (1 + 2 + 4 + 8) + 7
-        )  # of the sub-images: convolutions, and the eight-pixel blocks of the pooling
+        fine, middle, coarse, lowest = blocks
+        seen = 2 + 4 * fine + 8 * middle + 16 * coarse + 16 * lowest  # of the sub-images, by the convolutions
+        seen += 7  # by the eight-pixel blocks of the lowest scale
         self.radius = -(-(2 * seen + 1 + BOX // 2) // self.stride) * self.stride
 
     def forward(self, noisy: Tensor, maps: Tensor, deviation: Tensor | None = None) -> Tensor:  # type: ignore[override] # noqa: ARG002
@@ -113,13 +135,12 @@ class ProfileUNet(ToldNet):
                 ],
                 dim=1,
             )
-            features = F.relu(self.first(known))
-        kept = []
-        for level, layers in enumerate(self.down):
-            features = layers(F.avg_pool2d(features, 2) if level else features)
-            kept.append(features)
+            features = self.first(known)
+        kept = [self.down[0](features)]
+        for halve, blocks in zip(self.halve, self.down[1:], strict=True):
+            kept.append(blocks(halve(kept[-1])))
         features = kept.pop()
-        for enlarge, layers in zip(self.enlarge, self.up, strict=True):
-            features = layers(enlarge(features) + kept.pop())
+        for enlarge, blocks in zip(self.enlarge, self.up, strict=True):
+            features = blocks(enlarge(features).add_(kept.pop()))
         correction = F.pixel_shuffle(self.correction(features), 2)
         return noisy + correction.float() * local

@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -37,7 +38,10 @@ def fabric_of(plan: Plan) -> Fabric:
     precision = plan.precision
     if precision == "auto":
         precision = "bf16" if has_fast_bf16(device) else "fp32"
-    plugins = {"fp32": Precision, "bf16": partial(_UnroundedImages, "bf16-mixed", device.type)}
+    plugins: dict[str, Callable[[], Precision]] = {
+        "fp32": Precision,
+        "bf16": partial(_UnroundedImages, "bf16-mixed", device.type),
+    }
     if precision not in plugins:
         raise UsageError(
             f"no precision is called '{precision}'", hint=f"use auto, {', '.join(plugins)}", option="precision"

@@ -9,12 +9,12 @@ from torch import Tensor
 from xray_denoise.training.draw import Draw
 
 MOST, MOST_DOTS = 5, 20
-"""Structures in a patch, and dots in a cluster."""
+"""Most structures in a patch, and most dots in a cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where one structure of each patch lies, and random numbers from 0 to 1 that shape it, (B, 1, 1) each."""
+    """Where one structure of each patch lies, and random numbers from 0 to 1 that shape it, (B, 1, 1)."""
 
     down: Tensor
     """(B, P, 1), distance of every row from its centre, pixels."""
@@ -23,11 +23,10 @@ class Places:
     size: Tensor
     turn: Tensor
     soft: Tensor
-    """How wide its edge is."""
     amount: Tensor
 
     @property
-    def distance(self) -> Tensor:
+    def squared_distance(self) -> Tensor:
         """(B, P, P), square of the distance from its centre, pixels."""
         return self.down.square() + self.right.square()
 
@@ -67,7 +66,7 @@ def details(side: int, draw: Draw) -> Tensor:
 
 
 def _disc(places: Places) -> Tensor:
-    return places.step(1 + 11 * places.size.square() - places.distance.sqrt())
+    return places.step(1 + 11 * places.size.square() - places.squared_distance.sqrt())
 
 
 def _dots(places: Places, draw: Draw) -> Tensor:
@@ -101,6 +100,6 @@ def _texture(places: Places, draw: Draw) -> Tensor:
     rows, columns = (line(side, device=places.right.device) for line in (torch.fft.fftfreq, torch.fft.rfftfreq))
     frequency = (2 * math.pi * (0.6 + 2 * places.size)).square() * (rows[:, None].square() + columns.square()) / 2
     band = (-frequency).exp() - (-4 * frequency).exp()
-    grain = torch.fft.irfft2(torch.fft.rfft2(draw.normal(1.0, side, side)) * band, s=(side, side))
+    grain: Tensor = torch.fft.irfft2(torch.fft.rfft2(draw.normal(1.0, side, side)) * band, s=(side, side))
     grain = grain / grain.std(dim=(1, 2), keepdim=True)
-    return 0.5 * grain * (-places.distance / (2 * (6 + 30 * places.soft).square())).exp()
+    return 0.5 * grain * (-places.squared_distance / (2 * (6 + 30 * places.soft).square())).exp()

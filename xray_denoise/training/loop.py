@@ -273,8 +273,16 @@ class Training:
         state = checkpoint.read(self.run, self.identity)
         if state is None:
             return
+        try:
+            self._net.load_state_dict(state["net"])
+        except RuntimeError as error:
+            raise TrainingError(
+                "the checkpoint in {path} has the weights of another network, as another version of this one has",
+                path=self.run,
+                hint="go on with the version that it was made by, or choose another folder",
+                option="target",
+            ) from error
         self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
-        self._net.load_state_dict(state["net"])
         self._ema.load_state_dict(state["ema"])
         for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
