@@ -53,14 +53,14 @@ def details(side: int, draw: Draw) -> Tensor:
         kind, y, x, size, turn, soft, amount, length = (draw.uniform(0, 1)[:, None, None] for _ in range(8))
         places = Places(ramp[:, None] - y * side, ramp - x * side, size, turn, soft, amount)
         shape = _texture(places, draw)
-        for most, drawn in (
+        for below, drawn in (  # all kinds are drawn for all patches, as a GPU would wait for a choice
             (0.88, _edge(places)),
             (0.8, _line(places, length)),
             (0.65, _dots(places, draw)),
             (0.2, _disc(places)),
         ):
-            shape = torch.where(kind < most, drawn, shape)
-        sign = torch.where(draw.share(0.7) & (index < wanted), 1.0, -1.0 * (index < wanted))
+            shape = torch.where(kind < below, drawn, shape)
+        sign = torch.where(draw.share(0.7), 1.0, -1.0) * (index < wanted)
         canvas += sign[:, None, None] * (0.3 + 0.7 * amount) * shape
     return canvas[:, None]
 
