@@ -11,6 +11,7 @@ from xray_denoise.physics import profile
 from xray_denoise.scale import GREY_MAX
 
 Four = tuple[int, int, int, int]
+"""A number for each of the four scales."""
 
 BANDS = len(profile.BANDS)
 """Powers that describe a spectrum."""

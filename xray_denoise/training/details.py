@@ -50,7 +50,7 @@ def details(side: int, draw: Draw) -> Tensor:
     canvas = torch.zeros(draw.count, side, side, device=ramp.device)
     wanted = 1 + (MOST * draw.uniform(0, 1)).long()
     for index in range(MOST):
-        kind, y, x, size, turn, soft, amount, length = (draw.uniform(0, 1)[:, None, None] for _ in range(8))
+        kind, y, x, size, turn, soft, amount, length = (draw.uniform(0, 1, 1, 1) for _ in range(8))
         places = Places(ramp[:, None] - y * side, ramp - x * side, size, turn, soft, amount)
         shape = _texture(places, draw)
         for below, drawn in (  # all kinds are drawn for all patches, as a GPU would wait for a choice
@@ -72,10 +72,9 @@ def _disc(places: Places) -> Tensor:
 def _dots(places: Places, draw: Draw) -> Tensor:
     """A cluster of dots."""
     off = draw.normal(1.0, MOST_DOTS, 2) * (3 + 45 * places.size.square())
-    width = 0.5 + 1.3 * draw.uniforms(MOST_DOTS)[:, None]
-    peak = (0.4 + 0.6 * draw.uniforms(MOST_DOTS)) * (
-        torch.arange(MOST_DOTS, device=off.device) < 1 + (MOST_DOTS * places.amount[..., 0]).long()
-    )
+    width = draw.uniform(0.5, 1.8, 1, MOST_DOTS)
+    wanted = 1 + (MOST_DOTS * places.amount[..., 0]).long()
+    peak = draw.uniform(0.4, 1, MOST_DOTS) * (torch.arange(MOST_DOTS, device=off.device) < wanted)
     down, right = (
         (-(line - centre[:, None]).square() / (2 * width.square())).exp()
         for line, centre in ((places.down, off[..., 0]), (places.right.mT, off[..., 1]))

@@ -12,13 +12,10 @@ class Draw:
     def __init__(self, count: int, generator: torch.Generator) -> None:
         self.count, self.generator = count, generator
 
-    def uniform(self, low: float, high: float) -> Tensor:
-        """(B,)."""
-        return low + (high - low) * torch.rand(self.count, generator=self.generator, device=self.generator.device)
-
-    def uniforms(self, *shape: int) -> Tensor:
-        """(B, *shape), from 0 to 1."""
-        return torch.rand(self.count, *shape, generator=self.generator, device=self.generator.device)
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        """(B, *shape)."""
+        unit = torch.rand(self.count, *shape, generator=self.generator, device=self.generator.device)
+        return low + (high - low) * unit
 
     def log_uniform(self, low: float, high: float) -> Tensor:
         """(B,)."""
