@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xray_denoise import nets
+from xray_denoise.denoisers import Denoised
 from xray_denoise.denoisers.bias import without_bias
 from xray_denoise.denoisers.blind import BlindDenoiser
 from xray_denoise.denoisers.devices import choose_device, choose_precision
@@ -23,7 +24,9 @@ from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.nets.blind import DenoisingNet, conv3, conv3_relu
 from xray_denoise.nets.profile_unet import ProfileUNet
 from xray_denoise.nets.unet import UNet
+from xray_denoise.physics.local_gain import LocalGain
 from xray_denoise.physics.noise import NoiseLevel, add_noise
+from xray_denoise.physics.noise_estimate import ProfileEstimate
 from xray_denoise.physics.noise_fit import Calibration
 from xray_denoise.physics.profile import NoiseProfile
 
@@ -294,6 +297,25 @@ def test_tiling_changes_nothing_where_the_noise_is_told(batch_size: int) -> None
     assert found.profile is not None
     assert expected.profile is not None
     np.testing.assert_array_equal(found.profile.deviation, expected.profile.deviation)
+
+
+def test_a_local_gain_multiplies_the_deviation_that_the_network_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice the noise all over is a gain of 2 all over; one that changes is the same in tiles."""
+    noisy, profile = 60 + image(273, 301) / 2, NoiseProfile.white(3.0)
+
+    def denoised(gain: LocalGain | None, level: NoiseProfile = profile, **options: Any) -> Denoised:
+        found = ProfileEstimate(level, 1.0, gain)
+        monkeypatch.setattr("xray_denoise.denoisers.told.estimate_profile", lambda _: found)
+        return told_denoiser(**options)(noisy)
+
+    twice, doubled = denoised(LocalGain(np.full((2, 2), math.log(2)))), denoised(None, NoiseProfile.white(6.0))
+    np.testing.assert_allclose(twice.image, doubled.image, atol=1e-3)
+    gain = LocalGain(np.array([[-0.7, 0.0], [0.3, 0.7]]))
+    whole, tiled = denoised(gain), denoised(gain, tile=2 * told_denoiser().halo + 32)
+    assert abs(whole.image - denoised(None).image).max() > 0.5
+    np.testing.assert_allclose(tiled.image, whole.image, atol=2e-3)
+    assert whole.gain is gain
+    np.testing.assert_allclose(whole.noise_map, 3 * gain.over((273, 301)), rtol=1e-5)
 
 
 def test_a_halo_one_stride_short_is_seen_where_the_noise_is_told() -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from xray_denoise.phantom.chest import chest_phantom
+from xray_denoise.physics.local_gain import LocalGain
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.physics.removed import FEWEST_BLOCKS, appraise
 
@@ -63,6 +64,18 @@ def test_numbers_are_in_deviations_of_the_noise_there() -> None:
         assert found is not None
         assert found.share == pytest.approx(factor, rel=0.02)
         assert found.edge_ratio == pytest.approx(1, abs=0.05)
+
+
+def test_numbers_are_in_deviations_of_the_noise_in_that_place() -> None:
+    """Noise that grows from left to right: what is removed in proportion has a share of 1, told of the gain."""
+    clean = np.repeat(np.linspace(20.0, 230.0, 512)[:, None], 512, axis=1)
+    gain = LocalGain(np.log([[0.5, 2.0], [0.5, 2.0]]))
+    noise = NOISE.draw(clean, np.random.default_rng(0)).astype(np.float64) * gain.over((512, 512))
+    found, untold = (appraise(clean + noise, noise, NOISE, None, one) for one in (gain, None))
+    assert found is not None
+    assert untold is not None
+    assert found.share == pytest.approx(1, rel=0.02)
+    assert untold.share == pytest.approx(np.sqrt((gain.over((1, 512)) ** 2).mean()), rel=0.02)
 
 
 def test_saturated_and_invalid_blocks_do_not_count(case: tuple[Image, Image]) -> None:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from xray_denoise.physics.local_gain import LocalGain
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.physics.uncertainty import (
     COLOURS,
@@ -98,6 +99,16 @@ def test_too_few_scores_are_refused() -> None:
     assert ((factors > 8.99) & (factors < 10.01)).all(), "90 % of ten scores"
     with pytest.raises(ValueError, match="too few"):
         UncertaintyTable.calibrated(few[:-1], "")
+
+
+def test_half_widths_follow_the_local_gain() -> None:
+    """As they follow the deviation; the factor stays that of the profile."""
+    table, profile = UncertaintyTable.calibrated(images(), "0" * 64), NoiseProfile.white(2.0)
+    gain = LocalGain(np.log([[1.0, 4.0]]).repeat(2, axis=0))
+    flat = np.full((80, 81), 100.0)
+    np.testing.assert_allclose(
+        table.half_width(flat, profile, gain), table.half_width(flat, profile) * gain.over((80, 81)), rtol=1e-5
+    )
 
 
 def test_half_widths_follow_deviation_and_gradient() -> None:

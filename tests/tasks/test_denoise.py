@@ -4,6 +4,7 @@ import json
 import os
 import threading
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import xray_denoise as xd
 from xray_denoise import denoisers, files
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
+from xray_denoise.physics.local_gain import LocalGain
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
@@ -490,6 +492,13 @@ class Profiled(Darker):
         return Denoised.of(noisy, noisy - 10, profile=level or self.profile)
 
 
+class Uneven(Profiled):
+    """Finds it twice as strong everywhere, by place."""
+
+    def __call__(self, noisy: NDArray[np.floating], level: Any = None) -> Denoised:
+        return replace(super().__call__(noisy, level), gain=LocalGain(np.full((2, 2), np.log(2)), (0.5, 2.0)))
+
+
 def test_the_noise_is_told_as_it_is_over_the_image_and_at_mid_grey(tmp_path: Path) -> None:
     values = np.full((20, 30), 60, np.uint8)
     values[:, :15] = 200
@@ -504,6 +513,11 @@ def test_the_noise_is_told_as_it_is_over_the_image_and_at_mid_grey(tmp_path: Pat
     text = pydicom.dcmread(tmp_path / "out.dcm").DerivationDescription
     assert f"estimated noise {derived.noise_over_image:.3g} grey levels with a correlation of 0.67" in text
     assert "eta" not in text, "which would be far too small here"
+    assert told["noise_gain"] is None
+    (uneven,) = run([tmp_path / "in.png"], tmp_path / "uneven.png", denoiser=Uneven())
+    told = denoise_log.record(uneven, "cpu")
+    assert told["noise_gain"] == [0.5, 2]
+    assert told["noise_over_image"] == pytest.approx(2 * ((81 + 1) / 2) ** 0.5, rel=1e-3)
     (white,) = run([png(tmp_path / "white.png")], tmp_path / "white-out.png")
     record = denoise_log.record(white, "cpu")
     assert record["noise_correlation"] == 0

@@ -83,7 +83,7 @@ def coverage(denoiser: Denoiser, table: UncertaintyTable, images: Sequence[Grey]
             result = denoiser(np.asarray(clean + profile.draw(clean, rng), dtype=np.float32))
             if result.profile is None:
                 raise _unfit(denoiser)
-            width = table.half_width(result.image, result.profile)
+            width = table.half_width(result.image, result.profile, result.gain)
             inside = np.abs(clean - result.image) <= width
             steep = gradient(result.image)
             low, high = np.quantile(steep, (SMOOTH, EDGES))

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_denoise.physics.local_gain import LocalGain
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import Noise, NoiseProfile
 
@@ -26,6 +27,9 @@ class Denoised:
     """(H, W), standard deviation of the noise that the method believes in at each pixel, grey levels."""
     profile: NoiseProfile | None = None
     """Deviation against grey level and spectrum of the noise that was removed, where the method has such a notion."""
+    gain: LocalGain | None = None
+    """How many times as strong the noise was found in a place as the profile says; None where the profile says it all.
+    `noise_map` includes it."""
     frames: int = 1
     """Frames of the scene that were averaged where nothing moves."""
 
@@ -37,10 +41,11 @@ class Denoised:
         level: NoiseLevel | None = None,
         noise_map: NDArray[np.float32] | None = None,
         profile: NoiseProfile | None = None,
+        gain: LocalGain | None = None,
     ) -> Self:
         """Make one from the denoised image, (H, W), grey levels."""
         grey = np.asarray(noisy, dtype=np.float32)
-        return cls(grey, grey - np.asarray(image, dtype=np.float32), level, noise_map, profile)
+        return cls(grey, grey - np.asarray(image, dtype=np.float32), level, noise_map, profile, gain)
 
     @property
     def image(self) -> NDArray[np.float32]:

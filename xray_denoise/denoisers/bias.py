@@ -31,7 +31,10 @@ LEAST_SHARE = 1e-3
 
 
 def without_bias(
-    noisy: NDArray[np.float32], restored: NDArray[np.float32], profile: NoiseProfile
+    noisy: NDArray[np.float32],
+    restored: NDArray[np.float32],
+    profile: NoiseProfile,
+    gain: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """The restored image with the local mean that the noisy one would have if no noise were cut off.
 
@@ -46,9 +49,13 @@ def without_bias(
         noisy: (H, W), grey levels.
         restored: likewise.
         profile: the noise that was removed.
+        gain: (H, W), its deviation over that of the profile; None is 1. Where noise is cut off, only how far it reaches
+            is told by it, not how much is missing.
     """
     saturation = Saturation.of(noisy)
     deviation = np.maximum(profile.deviation_at(restored), LEAST_DEVIATION).astype(np.float32)
+    if gain is not None:
+        deviation *= gain
     typical = math.sqrt(np.square(deviation).mean(dtype=np.float64))
     strong = min(max((typical - STRONG[0]) / (STRONG[1] - STRONG[0]), 0.0), 1.0)
     free = _free(restored, deviation, saturation)

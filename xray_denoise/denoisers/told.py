@@ -17,7 +17,7 @@ from xray_denoise.denoisers.windowed import NetworkDenoiser
 from xray_denoise.nets.profile_unet import noise_maps
 from xray_denoise.physics.frame_average import FrameAverage, average_frames
 from xray_denoise.physics.noise import NoiseLevel
-from xray_denoise.physics.noise_estimate import estimate_profile, estimate_scene_profile
+from xray_denoise.physics.noise_estimate import ProfileEstimate, estimate_profile, estimate_scene_profile
 from xray_denoise.physics.profile import KNOTS, Noise, NoiseProfile
 from xray_denoise.scale import GREY_MAX
 
@@ -32,6 +32,9 @@ class ToldDenoiser(NetworkDenoiser):
     Of a run of frames the noise is estimated once, from what changes between the first ones.
 
     whole image -> profile -> deviation at 33 grey levels, power in four bands -> each window: noise maps -> network
+                   local gain of the noise, where there is one                 ->
+
+    The local gain, and the share of the noise that averaging leaves, multiply the deviation of the noise maps.
     """
 
     def noise_of_scene(self, frames: Sequence[NDArray[np.floating]]) -> Noise | None:
@@ -45,27 +48,40 @@ class ToldDenoiser(NetworkDenoiser):
         """See `Denoiser`: averaged where nothing moves, then denoised with the noise that is left there."""
         if not others:
             return self(frame, noise)
-        profile = _profile_of(frame, noise)
+        profile = _known(frame, noise).profile
         average = average_frames(frame, others, profile)
 
         def compute() -> Denoised:
-            image = self._restored(average.image, profile, average)
+            image = self._restored(average.image, profile, average=average)
             deviation = profile.deviation_at(image).astype(np.float32)
             return Denoised.of(frame, image, _level_of(noise, profile), deviation, profile)
 
         return replace(self._computed(compute, (frame.shape[0], frame.shape[1])), frames=1 + len(others))
 
     def _denoised(self, noisy: NDArray[np.float32], level: Noise | None) -> Denoised:
-        profile = _profile_of(noisy, level)
-        image = self._restored(noisy, profile)
-        return Denoised.of(
-            noisy, image, _level_of(level, profile), profile.deviation_at(image).astype(np.float32), profile
-        )
+        found = _known(noisy, level)
+        profile = found.profile
+        gain = None if found.gain is None else found.gain.over((noisy.shape[0], noisy.shape[1]))
+        image = self._restored(noisy, profile, gain)
+        deviation = profile.deviation_at(image).astype(np.float32)
+        if gain is not None:
+            deviation *= gain
+        return Denoised.of(noisy, image, _level_of(level, profile), deviation, profile, found.gain)
 
     def _restored(
-        self, noisy: NDArray[np.float32], profile: NoiseProfile, average: FrameAverage | None = None
+        self,
+        noisy: NDArray[np.float32],
+        profile: NoiseProfile,
+        gain: NDArray[np.float32] | None = None,
+        average: FrameAverage | None = None,
     ) -> NDArray[np.float32]:
-        """(H, W), the image without the noise of a profile, of which only a part is left where it is an `average`.
+        """(H, W), the image without its noise.
+
+        Args:
+            noisy: (H, W), an image or an average of frames, grey levels.
+            profile: the noise of an image, or of each frame.
+            gain: (H, W), deviation of the noise over that of the profile; None is 1.
+            average: what averaging did to the noise of frames, instead.
 
         An image that is the same everywhere, such as a blank frame of a run, holds no noise and is left as it is.
         """
@@ -73,42 +89,46 @@ class ToldDenoiser(NetworkDenoiser):
             return noisy
         height, width = noisy.shape
         whole = pad_to_multiple(self._place(noisy)[None, None], self.net.stride)
-        share = None if average is None else average.share
-        left = None if share is None else pad_to_multiple(self._place(share)[None, None], self.net.stride)
+        relative = gain if average is None else np.sqrt(average.share)
+        factors = None if relative is None else pad_to_multiple(self._place(relative)[None, None], self.net.stride)
         shape = (whole.shape[2], whole.shape[3])
         told = [one.to(self.where) for one in told_of(profile)]
-        typical = torch.tensor([typical_deviation(noisy, profile, share)], device=self.where) / GREY_MAX
+        typical = torch.tensor([typical_deviation(noisy, profile, relative)], device=self.where) / GREY_MAX
         restored = torch.empty(shape, device=whole.device)
         tiles = list(windows(shape, self.window_for(shape), self.halo))
         for first in range(0, len(tiles), self.batch_size):
             batch = tiles[first : first + self.batch_size]
             seen = self._on_device([whole[:, :, *window.input] for window in batch]) / GREY_MAX
             maps = noise_maps(seen, *(one.expand(len(seen), -1) for one in told))
-            if left is not None and average is not None:
-                maps = noise_left(maps, self._on_device([left[:, :, *window.input] for window in batch]), average)
+            if factors is not None:
+                maps = scaled(maps, self._on_device([factors[:, :, *window.input] for window in batch]), average)
             with self._arithmetic():
                 clean = self.net(seen, maps, typical.expand(len(seen)))
             progress.tell(first + len(batch), len(tiles))
             for index, window in enumerate(batch):
                 restored[window.output] = clean[index, 0, *window.crop].to(whole.device) * GREY_MAX
-        return without_bias(noisy, restored[:height, :width].cpu().numpy(), profile)
+        return without_bias(noisy, restored[:height, :width].cpu().numpy(), profile, gain)
 
 
-def noise_left(maps: Tensor, share: Tensor, average: FrameAverage) -> Tensor:
-    """The `noise_maps` of windows of an average of frames, (B, 1 + BANDS, H, W), from those of the frame.
+def scaled(maps: Tensor, relative: Tensor, average: FrameAverage | None = None) -> Tensor:
+    """The `noise_maps` of windows, (B, 1 + BANDS, H, W), where the deviation is so many times that of the profile.
 
-    `share`, (B, 1, H, W), is that of the windows. Between 1 and the least share the spectrum changes with it.
+    `relative`, (B, 1, H, W), is that of the windows. In an average of frames its square is the share of the variance
+    that is left; between 1 and the least share the spectrum changes with it.
     """
-    powers = torch.from_numpy(np.log(np.maximum(average.powers, 1e-3))).to(maps)[None, :, None, None]
-    averaged = ((1 - share) / max(1 - average.least, 1e-3)).clamp(0, 1)
-    return torch.cat([maps[:, :1] * share.sqrt(), torch.lerp(maps[:, 1:], powers.expand_as(maps[:, 1:]), averaged)], 1)
+    deviation, powers = maps[:, :1] * relative, maps[:, 1:]
+    if average is not None:
+        left = torch.from_numpy(np.log(np.maximum(average.powers, 1e-3))).to(maps)[None, :, None, None]
+        averaged = ((1 - relative**2) / max(1 - average.least, 1e-3)).clamp(0, 1)
+        powers = torch.lerp(powers, left.expand_as(powers), averaged)
+    return torch.cat([deviation, powers], 1)
 
 
-def _profile_of(noisy: NDArray[np.floating], noise: Noise | None) -> NoiseProfile:
-    """The noise as a profile, estimated from the image where it is not known."""
+def _known(noisy: NDArray[np.floating], noise: Noise | None) -> ProfileEstimate:
+    """The noise that was given, or else the estimate from the image."""
     if noise is None:
-        return estimate_profile(noisy).profile
-    return NoiseProfile.of_level(noise) if isinstance(noise, NoiseLevel) else noise
+        return estimate_profile(noisy)
+    return ProfileEstimate(NoiseProfile.of_level(noise) if isinstance(noise, NoiseLevel) else noise, 1.0)
 
 
 def _level_of(noise: Noise | None, profile: NoiseProfile) -> NoiseLevel:
@@ -117,14 +137,14 @@ def _level_of(noise: Noise | None, profile: NoiseProfile) -> NoiseLevel:
 
 
 def typical_deviation(
-    noisy: NDArray[np.float32], profile: NoiseProfile, share: NDArray[np.float32] | None = None
+    noisy: NDArray[np.float32], profile: NoiseProfile, relative: NDArray[np.float32] | None = None
 ) -> float:
     """Root mean square of the standard deviation of the noise over an image, grey levels.
 
-    `share`, (H, W), is how much of the variance is in the image; None is all.
+    `relative`, (H, W), is the deviation over that of the profile; None is 1.
     """
-    variance = profile.deviation_at(noisy[::EVERY, ::EVERY]) ** 2
-    return float(np.sqrt((variance if share is None else variance * share[::EVERY, ::EVERY]).mean()))
+    deviation = profile.deviation_at(noisy[::EVERY, ::EVERY])
+    return float(np.sqrt(((deviation if relative is None else deviation * relative[::EVERY, ::EVERY]) ** 2).mean()))
 
 
 def told_of(profile: NoiseProfile) -> tuple[Tensor, Tensor]:

@@ -59,6 +59,8 @@ class BlockSpectra:
     rings: Rings
     mean: Values
     """(B,), grey levels."""
+    place: Values
+    """(B, 2), of the middles of the blocks, down and across: 0 at one border of the image, 1 at the other."""
     power: NDArray[np.float32]
     """(B, Q), power at each frequency of a quadrant, grey levels squared."""
     low: float
@@ -83,10 +85,10 @@ def block_spectra(image: Values, most_blocks: int = MOST_BLOCKS, other: Values |
     side = SIDE if count[0] * count[1] >= FEW else SMALL_SIDE
     rings = rings_of(side)
     frames = [image] if other is None else [image, other]
-    blocks = _blocks(frames, side, low, high, most_blocks)
+    blocks, place = _blocks(frames, side, low, high, most_blocks)
     mean = np.mean(blocks, axis=(0, 2, 3))
     noise = blocks[0] if other is None else (blocks[0] - blocks[1]) / np.sqrt(2)
-    return BlockSpectra(rings, mean, _power(noise - noise.mean(axis=(1, 2))[:, None, None]), low, high)
+    return BlockSpectra(rings, mean, place, _power(noise - noise.mean(axis=(1, 2))[:, None, None]), low, high)
 
 
 def joined(spectra: Sequence[BlockSpectra]) -> BlockSpectra:
@@ -95,6 +97,7 @@ def joined(spectra: Sequence[BlockSpectra]) -> BlockSpectra:
     return BlockSpectra(
         spectra[0].rings,
         np.concatenate([one.mean for one in spectra]),
+        np.concatenate([one.place for one in spectra]),
         np.concatenate([one.power for one in spectra]),
         max(lows),
         min(highs),
@@ -148,11 +151,14 @@ def _is_spike(image: Values, end: float, following: float) -> bool:
     return at_end >= max(SPIKE_PIXELS, SPIKE * at_following)
 
 
-def _blocks(frames: Sequence[Values], side: int, low: float, high: float, most: int) -> Values:
-    """(F, B, side, side), the blocks of frames that hold what can be measured, half overlapping or thinned out."""
+def _blocks(frames: Sequence[Values], side: int, low: float, high: float, most: int) -> tuple[Values, Values]:
+    """(F, B, side, side), the blocks of frames that hold what can be measured, half overlapping or thinned out.
+
+    The second result is their `BlockSpectra.place`.
+    """
     shape = frames[0].shape
     if min(shape) < side:
-        return np.zeros((len(frames), 0, side, side))
+        return np.zeros((len(frames), 0, side, side)), np.zeros((0, 2))
     step = side / 2
     whole = np.prod([(length - side) // step + 1 for length in shape])
     step *= max(np.sqrt(whole / most), 1.0)
@@ -166,7 +172,9 @@ def _blocks(frames: Sequence[Values], side: int, low: float, high: float, most: 
         saturated = ((blocks <= low) | (blocks >= high)).mean(axis=(1, 2))
         kept = kept & ~constant & (saturated <= MOST_SATURATED)
         found.append(blocks)
-    return np.array([blocks[kept] for blocks in found])
+    middles = [(starts + side / 2) / length for starts, length in zip((rows, columns), shape, strict=True)]
+    place = np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1).reshape(-1, 2)
+    return np.array([blocks[kept] for blocks in found]), place[kept]
 
 
 def _starts(length: int, side: int, step: float) -> NDArray[np.intp]:

@@ -2,7 +2,8 @@
 
 Noise is the same all over an exposure and structure is not. Power is therefore measured in many small blocks
 (`block_spectra`); what the blocks have in common is told from the texture that each has of its own (`noise_mixture`),
-and of what they have in common the part that may be texture is taken off (`noise_separation`).
+and of what they have in common the part that may be texture is taken off (`noise_separation`). Where processing made
+the noise stronger in one place than in another of the same grey level, that gain is estimated too (`local_gain`).
 """
 
 import math
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from xray_denoise.physics.block_spectra import MOST_BLOCKS, BlockSpectra, block_spectra, joined
 from xray_denoise.physics.level_estimate import Saturation, estimate_level
+from xray_denoise.physics.local_gain import LocalGain, find_local_gain
 from xray_denoise.physics.noise_mixture import FEWEST_BLOCKS, fit
 from xray_denoise.physics.noise_power import block_means
 from xray_denoise.physics.noise_separation import levels, plane, separate
@@ -42,6 +44,8 @@ class ProfileEstimate:
     confidence: float
     """0..1: the share of noise in what all blocks have in common; the rest was taken for texture. 0 also where the
     image is too small or too flat for a spectrum."""
+    gain: LocalGain | None = None
+    """How many times as strong the noise is in a place as the profile says; None where the profile says it all."""
 
 
 def estimate_profile(image: NDArray[np.floating], most_blocks: int = MOST_BLOCKS) -> ProfileEstimate:
@@ -55,10 +59,11 @@ def estimate_profile(image: NDArray[np.floating], most_blocks: int = MOST_BLOCKS
         most_blocks: of the image that are looked at; fewer take less time and tell less.
 
     Returns:
-        The profile, with a kernel of at most 31x31 pixels and never larger than the image, and the confidence.
+        The profile, with a kernel of at most 31x31 pixels and never larger than the image, the confidence, and the
+        local gain where there is one.
     """
     grey = np.asarray(image, dtype=np.float64)
-    return _estimate(block_spectra(grey, most_blocks), grey.shape) or _too_little(grey)
+    return _estimate(block_spectra(grey, most_blocks), (grey.shape[0], grey.shape[1])) or _too_little(grey)
 
 
 def estimate_scene_profile(
@@ -83,7 +88,7 @@ def estimate_scene_profile(
     if len(pairs) < len(greys) - 1 or not pairs:
         return None
     spectra = [block_spectra(one, most_blocks // len(pairs), two) for one, two in pairs]
-    return _estimate(joined(spectra), greys[0].shape, alike=True)
+    return _estimate(joined(spectra), (greys[0].shape[0], greys[0].shape[1]), alike=True)
 
 
 def _exposed(frames: Sequence[Values]) -> list[Values]:
@@ -100,7 +105,7 @@ def _is_one_scene(one: Values, two: Values) -> bool:
     return bool((coarse[0] - coarse[1]).std() <= CHANGED * min(frame.std() for frame in coarse))
 
 
-def _estimate(spectra: BlockSpectra, shape: tuple[int, ...], *, alike: bool = False) -> ProfileEstimate | None:
+def _estimate(spectra: BlockSpectra, shape: tuple[int, int], *, alike: bool = False) -> ProfileEstimate | None:
     """The profile that blocks of images of a shape tell of; None where they are too few or have no power.
 
     With `alike` all that the blocks have in common is noise.
@@ -110,6 +115,7 @@ def _estimate(spectra: BlockSpectra, shape: tuple[int, ...], *, alike: bool = Fa
     common = fit(spectra)
     if common is None:
         return None
+    gain, common = (None if alike else find_local_gain(spectra, common, shape)) or (None, common)
     spectrum, share = (common.spectrum, 1.0) if alike else separate(common, spectra.rings)
     power_at = np.exp(common.level if alike else levels(common))
     power = plane(spectrum, common.angular * share, spectra.rings)
@@ -117,7 +123,7 @@ def _estimate(spectra: BlockSpectra, shape: tuple[int, ...], *, alike: bool = Fa
     greys, deviation = _unsaturated(common.grey, np.sqrt(power_at * level), spectra)
     side = min(KERNEL_SIDE, *(length - 1 + length % 2 for length in shape))
     profile = NoiseProfile(greys, deviation, _trimmed(kernel_of(power / level, side)))
-    return ProfileEstimate(profile, share)
+    return ProfileEstimate(profile, share, gain)
 
 
 def _too_little(image: Values) -> ProfileEstimate:

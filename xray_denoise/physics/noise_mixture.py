@@ -59,10 +59,19 @@ class Fit:
     """The same at the lowest frequencies: how much the blocks differ there."""
     angular: Values
     """(J, 2), coefficients of cos 2 and cos 4 times the angle in the log power."""
+    blocks: NDArray[np.intp]
+    """(B,), which blocks were explained."""
+    gradient: Values
+    """(B,), of the log likelihood by the log power of the noise in each of these blocks."""
+    certainty: Values
+    """(B,), Fisher's information on it."""
 
 
-def fit(spectra: BlockSpectra) -> Fit | None:
-    """Explain the blocks by what they have in common and by a texture of their own. None if they have no power."""
+def fit(spectra: BlockSpectra, rounds: int = ROUNDS) -> Fit | None:
+    """Explain the blocks by what they have in common and by a texture of their own. None if they have no power.
+
+    Fewer `rounds` of expectation maximisation take less time and explain less well.
+    """
     rings = spectra.rings
     power: Values = (spectra.power @ rings.weight.T.astype(np.float32)).astype(np.float64)
     seen = power.min(axis=1) > 1e-12 * max(float(power.max()), 1e-12)
@@ -79,7 +88,7 @@ def fit(spectra: BlockSpectra) -> Fit | None:
     prior = np.zeros((grey.size + spectrum.size,) * 2)
     prior[: grey.size, : grey.size], prior[grey.size :, grey.size :] = curve, shape
     weights = mixture.first_weights()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         seen_round = mixture.expect(level, spectrum, weights)
         weights = mixture.weights(seen_round.states)
         step = _step(seen_round, prior, np.concatenate([level, spectrum]))
@@ -93,7 +102,19 @@ def fit(spectra: BlockSpectra) -> Fit | None:
     textures = np.array([np.median(some, axis=0).min() for some in of_class])
     unlike = float(np.median(seen_round.texture[:, :LOWEST].mean(axis=1)))
     information = seen_round.information.sum(axis=0)
-    return Fit(grey, level + math.log(unit), spectrum, information, texture, textures, unlike, angular)
+    return Fit(
+        grey,
+        level + math.log(unit),
+        spectrum,
+        information,
+        texture,
+        textures,
+        unlike,
+        angular,
+        np.concatenate(members),
+        seen_round.of_block[0],
+        seen_round.of_block[1],
+    )
 
 
 def _classes(mean: Values, rough: Values, seen: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
@@ -125,6 +146,8 @@ class Expectation:
     """(B, J), expected texture of each block over the noise."""
     noise: Values
     """(B, J), expected square of the share of the noise in each block."""
+    of_block: Values
+    """(2, B), gradient and information as above of each block, over all rings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +204,7 @@ class Mixture:
         """Which states the blocks are in, and what that says about the noise."""
         from scipy.special import gammaln
 
-        gradient, information, textures, noises = [], [], [], []
+        gradient, information, textures, noises, of_block = [], [], [], [], []
         states = np.zeros(len(self.state))
         for some, class_level in zip(self.power, level, strict=True):
             noise = np.exp(class_level + spectrum)
@@ -198,8 +221,20 @@ class Mixture:
             information.append((shape * share**2 * held).sum(axis=0))
             textures.append(likely @ (self.state / noise))
             noises.append(likely @ share**2)
+            steepness = shape * share
+            of_block.append(
+                [
+                    (likely * (some @ (steepness / mean).T - steepness.sum(axis=1))).sum(axis=1),
+                    likely @ (steepness * share).sum(axis=1),
+                ]
+            )
         return Expectation(
-            np.array(gradient), np.array(information), states, np.concatenate(textures), np.concatenate(noises)
+            np.array(gradient),
+            np.array(information),
+            states,
+            np.concatenate(textures),
+            np.concatenate(noises),
+            np.concatenate(of_block, axis=1),
         )
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_denoise.physics.evenness import SMOOTHEST, blocks
+from xray_denoise.physics.local_gain import LocalGain
 from xray_denoise.physics.profile import Noise
 
 BLUR = 3.0
@@ -54,6 +55,7 @@ def appraise(
     removed: NDArray[np.floating],
     noise: Noise,
     valid: NDArray[np.bool_] | None = None,
+    gain: LocalGain | None = None,
 ) -> Removed | None:
     """Compare what was removed with the noise, in blocks of 32x32 pixels.
 
@@ -65,6 +67,7 @@ def appraise(
         removed: (H, W), what was subtracted from it.
         noise: the noise of the image, as it was found or is known.
         valid: (H, W), False for padding.
+        gain: how many times as strong the noise is in a place, where the noise does not say it all.
 
     Returns:
         None where fewer than 20 blocks are left, or nothing was removed at all.
@@ -85,7 +88,10 @@ def appraise(
     smoothest, edges = order[: int(len(order) * SMOOTHEST)], order[-max(int(len(order) * EDGES), 1) :]
     part = blocks(taken)[kept]
     energy = np.einsum("ij,ij->i", part, part, dtype=np.float64)
-    deviation = np.maximum(noise.deviation_at(blocks(denoised)[kept].mean(axis=1)), LEAST_DEVIATION)
+    deviation = noise.deviation_at(blocks(denoised)[kept].mean(axis=1))
+    if gain is not None:
+        deviation = deviation * blocks(gain.over((image.shape[0], image.shape[1])))[kept].mean(axis=1)
+    deviation = np.maximum(deviation, LEAST_DEVIATION)
     strength = energy / part.shape[1] / deviation**2
     if not strength.any():
         return None

@@ -29,6 +29,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_denoise.physics.local_gain import LocalGain
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.scale import MID_GREY
 
@@ -105,9 +106,16 @@ class UncertaintyTable:
         ]
         return cls(weights_sha256, np.stack(factors, axis=1).reshape(len(LEVELS), len(COLOURS), -1), part)
 
-    def half_width(self, denoised: NDArray[np.floating], profile: NoiseProfile) -> NDArray[np.float32]:
-        """(H, W), half widths in grey levels of the intervals around a denoised image, (H, W), grey levels."""
+    def half_width(
+        self, denoised: NDArray[np.floating], profile: NoiseProfile, gain: LocalGain | None = None
+    ) -> NDArray[np.float32]:
+        """(H, W), half widths in grey levels of the intervals around a denoised image, (H, W), grey levels.
+
+        `profile` and `gain` are the noise that was found in it.
+        """
         deviation = _deviation(denoised, profile)
+        if gain is not None:
+            deviation = deviation * gain.over((deviation.shape[0], deviation.shape[1]))
         levels, colours = _node_weights(*place_of(profile))
         factor = np.einsum("i,j,ijk->k", levels, colours, self.factors)
         return np.asarray(deviation * factor[classes_of(denoised, deviation)], dtype=np.float32)

@@ -287,11 +287,12 @@ def _write_maps(maps: Sequence[_Map], whole: dict[Path, Path], job: Job, source:
 
 def _over_image(frame: Change, options: Options) -> float | None:
     """Root mean square of the standard deviation of the noise over the pixels of a frame, grey levels."""
-    noise = options.noise_in(frame.before) or frame.result.noise
+    given = options.noise_in(frame.before)
+    noise = given or frame.result.noise
     if noise is None:
         return None
-    grey, padding = frame.after.grey, frame.after.padding
-    return noise_words.deviation_over(noise, grey if padding is None else grey[~padding])
+    gain = None if given else frame.result.gain
+    return noise_words.deviation_over(noise, frame.after.grey, gain, frame.after.padding)
 
 
 def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: Tally) -> Outcome:
@@ -312,6 +313,7 @@ def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: 
         noise=noise,
         noise_stored=None if noise is None else noise_words.deviation_at_mid_grey(noise) * unit,
         noise_over_image=_over_image(first, options),
+        noise_gain=None if first.result.gain is None else first.result.gain.spread,
         remarks=remarks,
         notes=tuple(notes),
         model=options.denoiser.name,

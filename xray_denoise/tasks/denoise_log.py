@@ -64,6 +64,7 @@ def record(outcome: Outcome, device: str) -> Record:
         "noise_deviation_stored": _rounded(outcome.noise_stored),
         "noise_over_image": _rounded(outcome.noise_over_image),
         "noise_correlation": _rounded(noise_words.correlation(noise)) if noise else None,
+        "noise_gain": [_rounded(one) for one in outcome.noise_gain] if outcome.noise_gain else None,
         "eta": noise_words.json_number(_rounded(level.eta)) if level else None,
         "sigma": _rounded(level.sigma) if level else None,
         "removed_grey": _rounded(outcome.removed_grey),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_denoise.physics.local_gain import LocalGain
 from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.scale import MID_GREY
 
@@ -19,13 +20,27 @@ def deviation_at_mid_grey(noise: Noise) -> float:
     return float(noise.deviation_at(MID_GREY))
 
 
-def deviation_over(noise: Noise, grey: NDArray[np.floating]) -> float:
-    """Root mean square over pixels, given by their grey levels, of the standard deviation of their noise, grey levels.
+def deviation_over(
+    noise: Noise,
+    grey: NDArray[np.floating],
+    gain: LocalGain | None = None,
+    padding: NDArray[np.bool_] | None = None,
+) -> float:
+    """Root mean square over the pixels of an image of the standard deviation of their noise, grey levels.
 
-    0 without pixels.
+    Args:
+        noise: of the image.
+        grey: (H, W), grey levels.
+        gain: how many times as strong the noise is in a place; None is as strong.
+        padding: (H, W), pixels that do not count. The result is 0 where no pixel does.
     """
-    every = grey.ravel()[:: max(1, grey.size // MOST_PIXELS)]
-    return math.sqrt(float((noise.deviation_at(every) ** 2).mean())) if every.size else 0.0
+    step = max(1, grey.size // MOST_PIXELS)
+    deviation = noise.deviation_at(grey.ravel()[::step])
+    if gain is not None:
+        deviation = deviation * gain.over((grey.shape[0], grey.shape[1])).ravel()[::step]
+    if padding is not None:
+        deviation = deviation[~padding.ravel()[::step]]
+    return math.sqrt(float((deviation**2).mean())) if deviation.size else 0.0
 
 
 def correlation(noise: Noise) -> float:

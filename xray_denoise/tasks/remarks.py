@@ -101,10 +101,10 @@ def remarks_on(
     if strength == 0 or not found.removed.any():
         return Remarks(1.0 if isinstance(strength, str) else strength)
     if found.profile is not None and given is None:
-        estimate = ProfileEstimate(found.profile, 1.0)
+        estimate = ProfileEstimate(found.profile, 1.0, found.gain)
     else:
         estimate = estimate_profile(found.noisy, BLOCKS)
-    removed = appraise(found.noisy, found.removed, estimate.profile, valid)
+    removed = appraise(found.noisy, found.removed, estimate.profile, valid, estimate.gain)
     if removed is None:
         return Remarks(1.0 if isinstance(strength, str) else strength)
     notes, made = [], 1.0

@@ -60,6 +60,7 @@ def blind(frame: Frame, settings: Settings) -> Measurement:
         top, left, height, width = settings.region
         grey = grey[top : top + height, left : left + width]
     found = estimate_profile(grey)
+    spread = (1.0, 1.0) if found.gain is None else found.gain.spread
     profile = replace(found.profile, black_white=radiograph.black_white)
     low, high = radiograph.value_range
     step = (high - low) / GREY_MAX
@@ -82,6 +83,7 @@ def blind(frame: Frame, settings: Settings) -> Measurement:
             *(Number(f"band_power_{place}", float(power), "of white noise") for place, power in enumerate(bands, 1)),
             Number("correlation_horizontal_lag_1", profile.correlation(0, 1)),
             Number("correlation_vertical_lag_1", profile.correlation(1, 0)),
+            *(Number(f"local_gain_{end}", gain) for end, gain in zip(("low", "high"), spread, strict=True)),
         ),
         (
             Curve("deviation", shown, "grey level", deviation, "grey level"),
