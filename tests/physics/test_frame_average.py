@@ -34,9 +34,9 @@ def run(profile: NoiseProfile, clean: list[Values], seed: int = 0) -> list[Value
     return [one + profile.draw(one, rng) for one in clean]
 
 
-@pytest.mark.parametrize(("detector", "most"), [("white", 0.25), ("csi", 0.36)])
+@pytest.mark.parametrize(("detector", "most"), [("white", 0.18), ("csi", 0.24)])
 def test_noise_goes_where_nothing_moves_and_the_share_tells_how_much_is_left(detector: str, most: float) -> None:
-    """Measured: 0.20 of the variance of white noise is left, and 0.28 of correlated noise."""
+    """Measured: 0.15 of the variance of white noise is left, and 0.20 of correlated noise."""
     clean, profile = scene(), noise(2.0, detector)
     frames = run(profile, [clean] * (2 * RADIUS + 1))
     average = average_frames(frames[RADIUS], frames[:RADIUS] + frames[RADIUS + 1 :], profile)
@@ -46,9 +46,9 @@ def test_noise_goes_where_nothing_moves_and_the_share_tells_how_much_is_left(det
     assert average.image.mean() == pytest.approx(frames[RADIUS].mean(), abs=0.02)
 
 
-@pytest.mark.parametrize(("detector", "contrast", "kept"), [("white", 4, 0.97), ("white", 1, 0.7), ("csi", 4, 0.9)])
+@pytest.mark.parametrize(("detector", "contrast", "kept"), [("white", 4, 0.97), ("white", 1, 0.65), ("csi", 4, 0.9)])
 def test_what_moves_keeps_its_contrast(detector: str, contrast: float, kept: float) -> None:
-    """The contrast is in deviations of the noise. Measured: 1.00, 0.80 and 0.95."""
+    """The contrast is in deviations of the noise. Measured: 1.00, 0.70 and 0.95."""
     clean, profile = scene(), noise(2.0, detector)
     wires = [2 * contrast * wire(time) for time in range(2 * RADIUS + 1)]
     with_wire, without = (run(profile, [clean + one for one in some]) for some in (wires, [0 * wires[0]] * len(wires)))

@@ -3,17 +3,20 @@
     d_s = f_s - f_t less its Gaussian of 8 pixels      f_t: the frame, f_s: another one, brought to its exposure
     z_s = max over b of e_b^2 / var(e_b)               e_b: Gaussian of b pixels of d_s over the deviation of the noise
     y_s = Gaussian of 1 pixel of e_0^2 / var(e_0)      var: what noise alone gives, which follows from its spectrum
-    w_s = exp(-max(z_s - 1, 2 (y_s - 2), 0))
+    u_s = max(z_s - 1, 2 (y_s - 2), 0)
+    w_s = exp(-max(u_s - 6 a b_s, 0))
     average = f_t + sum w_s d_s / (1 + sum w_s)
 
 It is the temporal filter of fluoroscopy with detection of motion (Aufrichtig and Wilson, IEEE Trans. Med. Imaging
 14(4), 1995), without recursion. The narrow Gaussian finds motion of what is small, the wide one of what is faint, and
-y_s that of fine patterns, which both Gaussians wipe out. The coarse part stays that of the frame: it changes with the
-exposure, and where contrast medium spreads. But at the ends of a run the neighbours lie symmetrically around the frame,
-so that what changes steadily does not lag behind.
+y_s that of fine patterns, which both Gaussians wipe out. By chance u_s is large where nothing moves, too. So it may be
+up to 6 if the mean of u_s around is what noise gives (b_s = 1 up to twice this, 0 from four times on), and if the mean
+of all d_s, through the same Gaussians, shows nothing that only this frame has (a, likewise). The coarse part stays that
+of the frame: it changes with the exposure, and where contrast medium spreads. But at the ends of a run the neighbours
+lie symmetrically around the frame, so that what changes steadily does not lag behind.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -34,6 +37,13 @@ USUAL = 1.0
 """Squared difference over its variance, up to which a neighbour counts fully."""
 USUAL_ENERGY, STEEPNESS = 2.0, 2.0
 """Local mean of the squared differences over their variance, up to which it counts fully, and how steeply beyond."""
+PARDONED, AROUND = 6.0, 4.0
+"""The u_s that may be chance; larger ones count as this much in the mean of what is around, which a Gaussian of so
+many pixels takes."""
+STILL = 2.0
+"""Mean over that of noise alone, up to which a neighbour is still; at twice this it is not."""
+SEEN_ALONE = 3.0
+"""Squared mean of the differences over its variance, up to which the frame shows nothing of its own; likewise."""
 LOCAL = 3.0
 """Deviation of the Gaussian after which the grey level of a pixel tells how strong its noise is, pixels."""
 MOST_GAIN = 2.0
@@ -81,8 +91,9 @@ def average_frames(
 
     image = np.asarray(frame, dtype=np.float32)
     deviation = noise.deviation_at(gaussian_filter(image, LOCAL)).astype(np.float32).clip(LEAST_DEVIATION)
-    count, weights, change = _weighted(_differences(image, others), deviation, _usual_variances(noise))
-    weighted, least, powers = _of_drawn_noise(noise.kernel.tobytes(), noise.kernel.shape, count)
+    differences = list(_differences(image, others))
+    weights, change = _weighted(differences, deviation, _usual(noise.kernel.tobytes(), noise.kernel.shape))
+    weighted, least, powers = _of_drawn_noise(noise.kernel.tobytes(), noise.kernel.shape, len(differences))
     share = np.minimum(weights * np.float32(least / weighted), 1.0)
     return FrameAverage(image + change, share, least, powers)
 
@@ -109,29 +120,70 @@ def _differences(image: Grey, others: Sequence[NDArray[np.floating]]) -> Iterato
         yield difference - gaussian_filter(difference, COARSE, truncate=3.0)
 
 
-def _weighted(differences: Iterable[Grey], deviation: Grey, usual: Sequence[float]) -> tuple[int, Grey, Grey]:
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What noise alone gives in the differences of frames of a still scene, in units of its deviation."""
+
+    variances: tuple[float, ...]
+    """Of the differences as they are, and blurred by each of `BLURS`."""
+    unlike: float
+    """Mean of `_unlike`, each at most `PARDONED`."""
+
+
+def _weighted(differences: Sequence[Grey], deviation: Grey, usual: _Usual) -> tuple[Grey, Grey]:
     """Weigh differences and add them up.
 
     Returns:
-        Their number; (H, W), the sum of the squares of all weights over the square of their sum; (H, W), what averaging
-        adds to the frame.
+        (H, W), the sum of the squares of all weights over the square of their sum; (H, W), what averaging adds to the
+        frame.
     """
     from scipy.ndimage import gaussian_filter
 
-    count, total, squares, change = 0, np.ones_like(deviation), np.ones_like(deviation), np.zeros_like(deviation)
+    total, squares, change = np.ones_like(deviation), np.ones_like(deviation), np.zeros_like(deviation)
+    common = _common(differences, deviation, usual) if differences else 0.0
     for difference in differences:
-        relative = difference / deviation
-        energy = gaussian_filter(relative**2, BLURS[0], truncate=3.0) / np.float32(usual[0])
-        unlike = np.maximum(STEEPNESS * (energy - USUAL_ENERGY), 0)
-        for blur, variance in zip(BLURS, usual[1:], strict=True):
-            square = gaussian_filter(relative, blur, truncate=3.0) ** 2
-            np.maximum(unlike, square / np.float32(variance) - USUAL, out=unlike)
-        weight = np.exp(-unlike)
+        unlike = _unlike(difference / deviation, usual.variances)
+        around = gaussian_filter(np.minimum(unlike, PARDONED), AROUND, truncate=3.0)
+        still = common * np.clip(2 - around / np.float32(STILL * usual.unlike), 0, 1)
+        weight = np.exp(-np.maximum(unlike - PARDONED * still, 0))
         change += weight * difference
         total += weight
         squares += weight**2
-        count += 1
-    return count, squares / total**2, change / total
+    return squares / total**2, change / total
+
+
+def _unlike(relative: Grey, variances: Sequence[float]) -> Grey:
+    """(H, W), how unlike noise a difference over the deviation of the noise is: u_s of the module."""
+    from scipy.ndimage import gaussian_filter
+
+    energy = gaussian_filter(relative**2, BLURS[0], truncate=3.0) / np.float32(variances[0])
+    unlike = np.maximum(STEEPNESS * (energy - USUAL_ENERGY), 0)
+    for blur, variance in zip(BLURS, variances[1:], strict=True):
+        square = gaussian_filter(relative, blur, truncate=3.0) ** 2
+        np.maximum(unlike, square / np.float32(variance) - USUAL, out=unlike)
+    return np.asarray(unlike, dtype=np.float32)
+
+
+def _common(differences: Sequence[Grey], deviation: Grey, usual: _Usual) -> Grey:
+    """(H, W), 1 where the frame shows nothing that all others lack, down to 0 where it does."""
+    from scipy.ndimage import gaussian_filter
+
+    mean = np.mean(differences, axis=0) / deviation
+    part = (1 + 1 / len(differences)) / 2  # variance of the mean over that of one difference
+    shown = np.zeros_like(deviation)
+    for blur, variance in zip(BLURS, usual.variances[1:], strict=True):
+        square = gaussian_filter(mean, blur, truncate=3.0) ** 2
+        np.maximum(shown, square / np.float32(part * variance), out=shown)
+    return np.asarray(np.clip(2 - shown / np.float32(SEEN_ALONE), 0, 1), dtype=np.float32)
+
+
+@lru_cache(maxsize=16)
+def _usual(kernel: bytes, shape: tuple[int, int]) -> _Usual:
+    """Of noise with a kernel of this shape."""
+    noise, (frame, other) = _drawn(kernel, shape, 2)
+    variances = [2 * variance_after_blur(noise, blur) for blur in (0.0, *BLURS)]
+    (difference,) = _differences(frame, [other])
+    return _Usual(tuple(variances), float(np.minimum(_unlike(difference, variances), PARDONED).mean()))
 
 
 @lru_cache(maxsize=16)
@@ -139,21 +191,22 @@ def _of_drawn_noise(kernel: bytes, shape: tuple[int, int], count: int) -> tuple[
     """Averaging a frame of nothing but noise of a spectrum with `count` others.
 
     Returns:
-        The mean of the second result of `_weighted`, the share of the variance that is left, and the powers that this
+        The mean of the first result of `_weighted`, the share of the variance that is left, and the powers that this
         has in `profile.BANDS`.
     """
-    noise = NoiseProfile(np.zeros(1), np.ones(1), np.frombuffer(kernel).reshape(shape))
-    rng, flat, ones = np.random.default_rng(0), np.zeros((DRAWN, DRAWN)), np.ones((DRAWN, DRAWN), np.float32)
-    frame, *others = [noise.draw(flat, rng).astype(np.float32) for _ in range(count + 1)]
-    _, weights, change = _weighted(_differences(frame, others), ones, _usual_variances(noise))
+    _, (frame, *others) = _drawn(kernel, shape, count + 1)
+    differences = list(_differences(frame, others))
+    weights, change = _weighted(differences, np.ones_like(frame), _usual(kernel, shape))
     left = frame + change
     power = np.abs(np.fft.fft2(left)) ** 2
     return float(weights.mean()), float(left.var() / frame.var()), band_means(power / power.mean())
 
 
-def _usual_variances(noise: NoiseProfile) -> list[float]:
-    """Variance of the differences of frames of still scenes: as they are, and blurred by each of `BLURS`."""
-    return [2 * variance_after_blur(noise, blur) for blur in (0.0, *BLURS)]
+def _drawn(kernel: bytes, shape: tuple[int, int], count: int) -> tuple[NoiseProfile, list[Grey]]:
+    """A profile of deviation 1 with this kernel, and frames that hold nothing but its noise."""
+    noise = NoiseProfile(np.zeros(1), np.ones(1), np.frombuffer(kernel).reshape(shape))
+    rng, flat = np.random.default_rng(0), np.zeros((DRAWN, DRAWN))
+    return noise, [noise.draw(flat, rng) for _ in range(count)]
 
 
 def variance_after_blur(noise: NoiseProfile, blur: float) -> float:
