@@ -11,6 +11,7 @@ from xray_denoise.bench import uncertainty
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.phantom.chest import chest_phantom
+from xray_denoise.physics.noise_estimate import ProfileEstimate
 from xray_denoise.physics.profile import Noise, NoiseProfile
 
 SIDE, CORNER = 128, 24
@@ -47,7 +48,7 @@ def test_half_of_normal_noise_has_a_half_width_of_0_82_deviations(
     monkeypatch.setattr(uncertainty, "PHANTOMS", 0)
     table = uncertainty.calibrate(Halving(clean), [clean])
     assert table.weights_sha256 == "ab" * 32
-    width = table.half_width(clean, NoiseProfile.white(4.0))
+    width = table.half_width(clean, ProfileEstimate(NoiseProfile.white(4.0), 1.0))
     assert np.median(width) == pytest.approx(4 * 1.645 / 2, rel=0.1)
     found = uncertainty.coverage(Halving(clean), table, [clean])
     assert [row.title for row in found.rows][:2] == ["white 0.5", "white 1"]

@@ -4,7 +4,6 @@ import json
 import os
 import threading
 from collections import deque
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.physics.local_gain import LocalGain
 from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.noise_estimate import ProfileEstimate
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks import denoise_log
@@ -496,7 +496,8 @@ class Uneven(Profiled):
     """Finds it twice as strong everywhere, by place."""
 
     def __call__(self, noisy: NDArray[np.floating], level: Any = None) -> Denoised:
-        return replace(super().__call__(noisy, level), gain=LocalGain(np.full((2, 2), np.log(2)), (0.5, 2.0)))
+        twice = LocalGain(np.full((2, 2), np.log(2)), (0.5, 2.0))
+        return Denoised.of(noisy, noisy - 10, profile=ProfileEstimate(level or self.profile, 1.0, twice))
 
 
 def test_the_noise_is_told_as_it_is_over_the_image_and_at_mid_grey(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from xray_denoise import weights
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.physics.profile import Noise, NoiseProfile
-from xray_denoise.physics.uncertainty import COLOURS, GRADIENTS, LEVELS, UncertaintyTable
+from xray_denoise.physics.uncertainty import SHAPE, UncertaintyTable
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
 
 SHA = "12" * 32
@@ -35,7 +35,7 @@ class Told(Denoiser):
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Of weights, with a table for `Told`: intervals of half the deviation."""
-    table = UncertaintyTable(SHA, np.full((len(LEVELS), len(COLOURS), len(GRADIENTS) + 1), 0.5))
+    table = UncertaintyTable(SHA, np.full(SHAPE, 0.5))
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "told.uncertainty.json").write_text(table.to_json())
     monkeypatch.setattr(weights, "folder", lambda: tmp_path / "weights")

@@ -81,9 +81,9 @@ def coverage(denoiser: Denoiser, table: UncertaintyTable, images: Sequence[Grey]
         for number, clean in enumerate(images):
             rng = np.random.default_rng((number, round(16 * deviation)))
             result = denoiser(np.asarray(clean + profile.draw(clean, rng), dtype=np.float32))
-            if result.profile is None:
+            if result.estimate is None:
                 raise _unfit(denoiser)
-            width = table.half_width(result.image, result.profile, result.gain)
+            width = table.half_width(result.image, result.estimate)
             inside = np.abs(clean - result.image) <= width
             steep = gradient(result.image)
             low, high = np.quantile(steep, (SMOOTH, EDGES))
@@ -97,9 +97,9 @@ def coverage(denoiser: Denoiser, table: UncertaintyTable, images: Sequence[Grey]
 
 def _scored(denoiser: Denoiser, clean: Grey, profile: NoiseProfile, rng: np.random.Generator) -> Scored:
     result = denoiser(np.asarray(clean + profile.draw(clean, rng), dtype=np.float32))
-    if result.profile is None or not denoiser.weights_sha256:
+    if result.estimate is None or not denoiser.weights_sha256:
         raise _unfit(denoiser)
-    return scored(clean, result.image, result.profile, rng, PIXELS)
+    return scored(clean, result.image, result.estimate, rng, PIXELS)
 
 
 def _unfit(denoiser: Denoiser) -> UsageError:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xray_denoise.physics.local_gain import LocalGain
 from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.noise_estimate import ProfileEstimate
 from xray_denoise.physics.profile import Noise, NoiseProfile
 
 
@@ -25,11 +26,9 @@ class Denoised:
     """The noise level that was removed: given or estimated; None where the method has no such notion."""
     noise_map: NDArray[np.float32] | None = None
     """(H, W), standard deviation of the noise that the method believes in at each pixel, grey levels."""
-    profile: NoiseProfile | None = None
-    """Deviation against grey level and spectrum of the noise that was removed, where the method has such a notion."""
-    gain: LocalGain | None = None
-    """How many times as strong the noise was found in a place as the profile says; None where the profile says it all.
-    `noise_map` includes it."""
+    estimate: ProfileEstimate | None = None
+    """The noise that was removed as a profile, estimated (with a local gain where there is one) or given; None where
+    the method has no such notion."""
     frames: int = 1
     """Frames of the scene that were averaged where nothing moves."""
 
@@ -40,17 +39,27 @@ class Denoised:
         image: NDArray[np.floating],
         level: NoiseLevel | None = None,
         noise_map: NDArray[np.float32] | None = None,
-        profile: NoiseProfile | None = None,
-        gain: LocalGain | None = None,
+        profile: NoiseProfile | ProfileEstimate | None = None,
     ) -> Self:
-        """Make one from the denoised image, (H, W), grey levels."""
+        """Make one from the denoised image, (H, W), grey levels; a profile that is no estimate is taken for certain."""
+        estimate = ProfileEstimate(profile, 1.0) if isinstance(profile, NoiseProfile) else profile
         grey = np.asarray(noisy, dtype=np.float32)
-        return cls(grey, grey - np.asarray(image, dtype=np.float32), level, noise_map, profile, gain)
+        return cls(grey, grey - np.asarray(image, dtype=np.float32), level, noise_map, estimate)
 
     @property
     def image(self) -> NDArray[np.float32]:
         """(H, W), the denoised image, grey levels, not clipped."""
         return self.noisy - self.removed
+
+    @property
+    def profile(self) -> NoiseProfile | None:
+        """Deviation against grey level and spectrum of the noise that was removed; see `estimate`."""
+        return None if self.estimate is None else self.estimate.profile
+
+    @property
+    def gain(self) -> LocalGain | None:
+        """How many times as strong the noise was found in a place as the profile says; None where that says it all."""
+        return None if self.estimate is None else self.estimate.gain
 
     @property
     def noise(self) -> Noise | None:

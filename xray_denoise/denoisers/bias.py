@@ -22,6 +22,8 @@ MIDDLE = GREY_MAX / 2
 MOST_SCALED = 2.0
 """By how much one step may scale the variance of the noise at black or at white."""
 STEPS_PER_GREY_LEVEL = 16
+GAIN_CLASSES = 9
+"""Local gains that are told apart."""
 UNSHIFTED = 0.02
 """Share of the square that counts as in need of no shift, so that a few pixels in it do not shift themselves."""
 LEAST_DEVIATION = 1e-6
@@ -49,8 +51,7 @@ def without_bias(
         noisy: (H, W), grey levels.
         restored: likewise.
         profile: the noise that was removed.
-        gain: (H, W), its deviation over that of the profile; None is 1. Where noise is cut off, only how far it reaches
-            is told by it, not how much is missing.
+        gain: (H, W), its deviation over that of the profile; None is 1.
     """
     saturation = Saturation.of(noisy)
     deviation = np.maximum(profile.deviation_at(restored), LEAST_DEVIATION).astype(np.float32)
@@ -63,7 +64,7 @@ def without_bias(
     unbiased = restored + free * _local_mean(free, noisy - restored, free, NEIGHBOURHOOD)
     if strong and free.min() < 1:
         cut = strong * (1 - free) * ~_without_noise(noisy, saturation)
-        unbiased += cut * (_before_saturation(noisy, restored, cut, profile, saturation) - restored)
+        unbiased += cut * (_before_saturation(noisy, restored, cut, profile, saturation, gain) - restored)
     return np.asarray(unbiased, dtype=np.float32)
 
 
@@ -79,6 +80,7 @@ def _before_saturation(
     weight: NDArray[np.float32],
     profile: NoiseProfile,
     saturation: Saturation,
+    gain: NDArray[np.float32] | None,
 ) -> NDArray[np.float32]:
     """`restored`, shifted until the noise around it, cut off, has the mean of the noisy image.
 
@@ -86,19 +88,30 @@ def _before_saturation(
     darker and for the brighter half of the grey levels, until the noise has the variance of what was removed as well.
     """
     grey = np.arange(-GREY_MAX, 2 * GREY_MAX, 1 / STEPS_PER_GREY_LEVEL)
-    deviation = np.maximum(profile.deviation_at(grey), LEAST_DEVIATION)
+    factors, kind = _classes_of_gain(gain)
+    deviation = np.maximum(profile.deviation_at(grey) * factors[:, None], LEAST_DEVIATION)
     shifted = restored
     for _ in range(NEWTON_STEPS):
         place = ((shifted + GREY_MAX) * STEPS_PER_GREY_LEVEL).astype(np.int32).clip(0, len(grey) - 1)
         mean, seen = (one.astype(np.float32) for one in saturation.moments(grey, deviation))
-        removed = noisy - mean[place]
-        slope = (seen / deviation).astype(np.float32)[place]  # about that of the mean
+        removed = noisy - mean[kind, place]
+        slope = (seen / deviation).astype(np.float32)[kind, place]  # about that of the mean
         shifted = shifted + _local_mean(weight * slope, removed, weight * slope**2 + UNSHIFTED, WIDE_NEIGHBOURHOOD)
-        found, expected = weight * removed**2, weight * seen[place] ** 2
+        found, expected = weight * removed**2, weight * seen[kind, place] ** 2
         for half, here in ((grey < MIDDLE, restored < MIDDLE), (grey >= MIDDLE, restored >= MIDDLE)):
             ratio = (found[here].sum() + LEAST_DEVIATION) / (expected[here].sum() + LEAST_DEVIATION)
-            deviation[half] *= math.sqrt(min(max(ratio, 1 / MOST_SCALED), MOST_SCALED))
+            deviation[:, half] *= math.sqrt(min(max(ratio, 1 / MOST_SCALED), MOST_SCALED))
     return shifted.clip(saturation.low, saturation.high)
+
+
+def _classes_of_gain(gain: NDArray[np.float32] | None) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Gains that stand for those of the pixels, (K,), and which of them each pixel has, (H, W), or () for all alike."""
+    if gain is None:
+        return np.ones(1), np.zeros((), dtype=np.intp)
+    low, high = (math.log(float(end)) for end in (gain.min(), gain.max()))
+    step = max(high - low, 1e-6) / (GAIN_CLASSES - 1)
+    kind = np.rint((np.log(gain) - low) / step).astype(np.intp)
+    return np.exp(low + step * np.arange(GAIN_CLASSES)), kind.clip(0, GAIN_CLASSES - 1)
 
 
 def _local_mean(

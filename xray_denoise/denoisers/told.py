@@ -46,7 +46,7 @@ class ToldDenoiser(NetworkDenoiser):
         self, frame: NDArray[np.floating], noise: Noise | None, others: Sequence[NDArray[np.floating]]
     ) -> Denoised:
         """See `Denoiser`: averaged where nothing moves, then denoised with the noise that is left there."""
-        if not others:
+        if not others or noise is None:  # noise that one frame tells of may be texture, which is not averaged away
             return self(frame, noise)
         profile = _known(frame, noise).profile
         average = average_frames(frame, others, profile)
@@ -66,7 +66,7 @@ class ToldDenoiser(NetworkDenoiser):
         deviation = profile.deviation_at(image).astype(np.float32)
         if gain is not None:
             deviation *= gain
-        return Denoised.of(noisy, image, _level_of(level, profile), deviation, profile, found.gain)
+        return Denoised.of(noisy, image, _level_of(level, profile), deviation, found)
 
     def _restored(
         self,

@@ -8,9 +8,10 @@ noise, and all that is stronger elsewhere as texture.
     v(m, p) = v(m) exp(2 g(p))      m: mean grey level of a block, p: its place
                                     g: logarithm of the gain, bilinear between nodes
 
-g maximises the likelihood of `noise_mixture` with a prior that keeps neighbouring nodes alike. It is kept if it
-explains most of what looked like texture at the highest frequencies (`EXPLAINED`): structure is not turned into flat
-noise by any slowly changing gain.
+g maximises the likelihood of `noise_mixture` with a prior that keeps neighbouring nodes alike. Two signs tell it from
+texture that is stronger in one place than in another. It explains most of what looked like texture at the highest
+frequencies (`EXPLAINED`). And the power of noise follows it alike at all high frequencies, whereas texture is lost in
+even noise at the very highest (`FOLLOWED`).
 """
 
 import math
@@ -25,16 +26,21 @@ from xray_denoise.physics.noise_mixture import Fit, fit
 
 Values = NDArray[np.float64]
 
-NODE_GAP, MOST_NODES = 96, 12
-"""Distance of neighbouring nodes at least, pixels, and intervals between nodes along the longer side at most."""
+NODE_GAP, MOST_GAPS = 96, 12
+"""Distance of neighbouring nodes at least, pixels, but along a shorter side, and most such distances along a side."""
 FEWEST_BLOCKS, BLOCKS = 300, 500
 """With fewer blocks the noise of an image counts as even; of more, about so many are looked at in the search."""
 TEXTURED = 0.02
 """Texture over noise (`Fit.texture`) below which the curve of the grey level explains the blocks well enough."""
 EXPLAINED, PROMISING = 0.35, 0.62
 """Share of this texture that may be left with a gain, in the end and after `TRIED` rounds."""
-TRIED, ROUNDS, FIT_ROUNDS = 2, 8, 8
+FOLLOWED = 0.8
+"""How the power in the ring of the highest frequencies follows the gain, at least, over that of the ring that follows
+it most."""
+TRIED, ROUNDS, FIT_ROUNDS = 3, 8, 8
 """Rounds after which the search ends if it is not `PROMISING`, rounds at most, and those of each fit in the search."""
+ALL_ROUNDS = 4
+"""Rounds with all blocks after it."""
 NEIGHBOURS, SPREAD = 0.7, 4.5
 """Standard deviations of the prior: of the difference of the log variance at two neighbouring nodes, and of itself."""
 BLOCK_ERROR = 0.3
@@ -76,35 +82,61 @@ def find_local_gain(spectra: BlockSpectra, common: Fit, shape: tuple[int, int]) 
     """
     if len(spectra.mean) < FEWEST_BLOCKS or common.texture < TEXTURED:
         return None
-    gap = max(NODE_GAP, max(shape) / MOST_NODES)
-    nodes = [max(round(length / gap), 1) + 1 for length in shape]
-    prior = _smooth(nodes)
-    some = _thinned(spectra, len(spectra.mean) // BLOCKS)
-    found = start = fit(some, FIT_ROUNDS)
-    basis, power = _basis(some.place, nodes), np.zeros(math.prod(nodes))
-    for number in range(ROUNDS):
-        if found is None or start is None:
+    gap = max(NODE_GAP, max(shape) / MOST_GAPS)
+    nodes = [max(int(length / gap), 1) + 1 for length in shape]
+    some = _thinned(spectra)
+    start, power = fit(some, FIT_ROUNDS), np.zeros(math.prod(nodes))
+    for rounds in (TRIED, ROUNDS - TRIED):
+        found, power = _searched(some, nodes, power, rounds, FIT_ROUNDS)
+        if found is None or start is None or found.texture > PROMISING * start.texture:
             return None
-        step = _step(found, basis[found.blocks], prior, power)
-        power = power + step
-        found = fit(_divided(some, basis @ power), FIT_ROUNDS)
-        if number + 1 == TRIED and found is not None and found.texture > PROMISING * start.texture:
-            return None
-        if abs(step).max() < MOVED:
-            break
+    _, power = _searched(spectra, nodes, power, ALL_ROUNDS, FIT_ROUNDS)
     seen = _basis(spectra.place, nodes) @ power
     power, seen = power - seen.mean(), seen - seen.mean()  # the profile is that of a typical place
     explained = fit(_divided(spectra, seen))
     if explained is None or explained.texture > EXPLAINED * common.texture or seen.std() < LEAST_SPREAD:
         return None
+    followed = _followed(spectra, explained, seen)
+    if followed[-1] < FOLLOWED * followed.max():
+        return None
     low, high = np.exp(np.percentile(seen, (5, 95)) / 2)
     return LocalGain(power.reshape(nodes) / 2, (float(low), float(high))), explained
 
 
-def _thinned(spectra: BlockSpectra, every: int) -> BlockSpectra:
-    """One of so many blocks."""
-    some = slice(None, None, max(every, 1))
+def _thinned(spectra: BlockSpectra) -> BlockSpectra:
+    """`BLOCKS` of the blocks, drawn from a fixed seed: a fixed step would miss whole columns."""
+    if len(spectra.mean) <= BLOCKS:
+        return spectra
+    some = np.sort(np.random.default_rng(0).permutation(len(spectra.mean))[:BLOCKS])
     return replace(spectra, mean=spectra.mean[some], place=spectra.place[some], power=spectra.power[some])
+
+
+def _searched(
+    spectra: BlockSpectra, nodes: list[int], power: Values, rounds: int, fit_rounds: int
+) -> tuple[Fit | None, Values]:
+    """The log variance at the nodes after more rounds of the search, and the fit of the blocks without it."""
+    basis, prior = _basis(spectra.place, nodes), _smooth(nodes)
+    found = fit(_divided(spectra, basis @ power), fit_rounds)
+    for _ in range(rounds):
+        if found is None:
+            break
+        step = _step(found, basis[found.blocks], prior, power)
+        power = power + step
+        found = fit(_divided(spectra, basis @ power), fit_rounds)
+        if abs(step).max() < MOVED:
+            break
+    return found, power
+
+
+def _followed(spectra: BlockSpectra, explained: Fit, seen: Values) -> Values:
+    """(J,), by how much the log power of the blocks rises with the log variance of the gain, in each ring.
+
+    Both less what the grey level tells; 1 where there is nothing but noise.
+    """
+    power = (spectra.power @ spectra.rings.weight.T.astype(np.float32)).astype(np.float64)
+    rest = np.log(np.maximum(power, 1e-12 * power.max()))
+    rest -= np.interp(spectra.mean, explained.grey, explained.level)[:, None]
+    return np.asarray(seen @ (rest - rest.mean(axis=0)) / (seen @ seen))
 
 
 def _divided(spectra: BlockSpectra, logarithm: Values) -> BlockSpectra:

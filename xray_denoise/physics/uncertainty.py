@@ -1,13 +1,14 @@
 """How far a denoised pixel may be from the true value: intervals by split conformal prediction.
 
     score        e = |g - x| / d(x)        g: noise-free image, x: denoised, d: deviation of the estimated noise
-    half width   w = d(x) q(d, c, k)       q: quantile of the scores of images with known g
+    half width   w = d(x) q(d, c, s, k)    q: quantile of the scores of images with known g
 
     c            power of the noise from 0.125 to 0.25 cycles per pixel, dB relative to white: the more there is, the
                  more the noise is correlated, and the harder to remove
+    s            confidence of the estimate: where it is low, texture of the image may have been taken for noise
     k            class of the pixel: mean gradient of x around it over d, by `GRADIENTS`
 
-For each class apart (Mondrian), q is bilinear between nodes of log2 d and c, and its values there are a quantile
+For each class apart (Mondrian), q is linear between nodes of log2 d, c and s, and its values there are a quantile
 regression of the scores: the share of pixels with e <= q is `COVERAGE`, not only over all calibration images, but also
 weighted by how near an image is to any node. So images like those of the calibration have g within x +- w in that
 share of the pixels of a class. It does not hold for structure that was lost altogether, which leaves nothing in x to
@@ -29,13 +30,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.local_gain import LocalGain
-from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.physics.noise_estimate import ProfileEstimate
 from xray_denoise.scale import MID_GREY
 
 Values = NDArray[np.float64]
 
-FORMAT = "xray-denoise uncertainty, version 2"
+FORMAT = "xray-denoise uncertainty, version 3"
 COVERAGE = 0.9
 BLUR, AROUND = 1.0, 2.0
 """Deviations of the Gaussians before the gradient is taken, and over which its mean is taken, pixels."""
@@ -47,6 +47,10 @@ COLOURED = 1
 """Index of the band of `profile.BANDS` that tells how correlated noise is."""
 COLOURS = (-0.3, 0.2, 1.7, 3.0, 5.0)
 """Nodes, dB."""
+CONFIDENCES = (0.7, 0.85, 0.95)
+"""Nodes."""
+SHAPE = (len(LEVELS), len(COLOURS), len(CONFIDENCES), len(GRADIENTS) + 1)
+"""Of a table: nodes, and classes of pixels."""
 FEWEST = 10
 """Scores that a quantile takes: of nine, 90 % are all."""
 STIFFNESS = 1e-5
@@ -65,6 +69,8 @@ class Scored:
     """log2 of the deviation at mid-grey."""
     colour: float
     """dB."""
+    confidence: float
+    """Of the estimate of the noise, 0..1."""
     classes: NDArray[np.intp]
     """(N,), of pixels."""
     scores: Values
@@ -82,12 +88,12 @@ class UncertaintyTable:
     weights_sha256: str
     """Of the weights that it was measured with, hexadecimal."""
     factors: Values
-    """(len(LEVELS), len(COLOURS), len(GRADIENTS) + 1), half width over deviation."""
+    """`SHAPE`, half width over deviation at each node, for each class."""
     part: str = ""
     """The part of the network in the weights, empty for all of it."""
 
     def __post_init__(self) -> None:
-        if self.factors.shape != (len(LEVELS), len(COLOURS), len(GRADIENTS) + 1):
+        if self.factors.shape != SHAPE:
             raise ValueError(f"a table of uncertainty of the shape {self.factors.shape}")
         if not (np.isfinite(self.factors) & (self.factors > 0)).all():
             raise ValueError("the factors of uncertainty must be positive")
@@ -99,25 +105,20 @@ class UncertaintyTable:
         Raises:
             ValueError: fewer than `FEWEST` pixels in a class.
         """
-        near = np.array([np.outer(*_node_weights(one.level, one.colour)).ravel() for one in images])
+        near = np.array([_node_weights(one.level, one.colour, one.confidence) for one in images])
         factors = [
             _regressed(near, [np.sort(one.scores[one.classes == kind]) for one in images])
             for kind in range(len(GRADIENTS) + 1)
         ]
-        return cls(weights_sha256, np.stack(factors, axis=1).reshape(len(LEVELS), len(COLOURS), -1), part)
+        return cls(weights_sha256, np.stack(factors, axis=1).reshape(SHAPE), part)
 
-    def half_width(
-        self, denoised: NDArray[np.floating], profile: NoiseProfile, gain: LocalGain | None = None
-    ) -> NDArray[np.float32]:
+    def half_width(self, denoised: NDArray[np.floating], noise: ProfileEstimate) -> NDArray[np.float32]:
         """(H, W), half widths in grey levels of the intervals around a denoised image, (H, W), grey levels.
 
-        `profile` and `gain` are the noise that was found in it.
+        `noise` is the noise that was found in it.
         """
-        deviation = _deviation(denoised, profile)
-        if gain is not None:
-            deviation = deviation * gain.over((deviation.shape[0], deviation.shape[1]))
-        levels, colours = _node_weights(*place_of(profile))
-        factor = np.einsum("i,j,ijk->k", levels, colours, self.factors)
+        deviation = _deviation(denoised, noise)
+        factor = _node_weights(*place_of(noise)) @ self.factors.reshape(-1, SHAPE[-1])
         return np.asarray(deviation * factor[classes_of(denoised, deviation)], dtype=np.float32)
 
     def to_json(self) -> str:
@@ -129,9 +130,13 @@ class UncertaintyTable:
             "coverage": COVERAGE,
             "levels": LEVELS,
             "colours": COLOURS,
+            "confidences": CONFIDENCES,
             "gradients": GRADIENTS,
         }
-        rows = [json.dumps([[float(f"{one:.4g}") for one in row] for row in level]) for level in self.factors]
+        rows = [
+            json.dumps([[[float(f"{one:.4g}") for one in row] for row in colour] for colour in level])
+            for level in self.factors
+        ]
         head = ",\n".join(f'"{name}": {json.dumps(value)}' for name, value in parts.items())
         return f'{{\n{head},\n"factors": [\n  ' + ",\n  ".join(rows) + "\n]\n}\n"
 
@@ -145,8 +150,8 @@ class UncertaintyTable:
         content = json.loads(text)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(f"not a table of uncertainty: 'format' must be '{FORMAT}'")
-        nodes = (content.get("levels"), content.get("colours"), content.get("gradients"))
-        if nodes != (list(LEVELS), list(COLOURS), list(GRADIENTS)):
+        nodes = {"levels": LEVELS, "colours": COLOURS, "confidences": CONFIDENCES, "gradients": GRADIENTS}
+        if any(content.get(name) != list(wanted) for name, wanted in nodes.items()):
             raise ValueError("a table of uncertainty with other nodes")
         factors = np.asarray(content.get("factors"), dtype=np.float64)
         return cls(str(content.get("weights_sha256")), factors, str(content.get("part")))
@@ -155,16 +160,16 @@ class UncertaintyTable:
 def scored(
     clean: NDArray[np.floating],
     denoised: NDArray[np.floating],
-    profile: NoiseProfile,
+    noise: ProfileEstimate,
     rng: np.random.Generator,
     count: int,
 ) -> Scored:
     """Scores of `count` random pixels of an image whose noise-free version, (H, W), grey levels, is known."""
-    deviation = _deviation(denoised, profile)
+    deviation = _deviation(denoised, noise)
     kinds = classes_of(denoised, deviation).ravel()
     scores = (np.abs(np.subtract(clean, denoised, dtype=np.float64)) / deviation).ravel()
     chosen = rng.choice(scores.size, min(count, scores.size), replace=False)
-    return Scored(*place_of(profile), kinds[chosen], scores[chosen])
+    return Scored(*place_of(noise), kinds[chosen], scores[chosen])
 
 
 def gradient(denoised: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -184,20 +189,24 @@ def classes_of(denoised: NDArray[np.floating], deviation: Values) -> NDArray[np.
     return np.asarray(np.digitize(gaussian_filter(gradient(denoised), AROUND) / deviation, GRADIENTS))
 
 
-def place_of(profile: NoiseProfile) -> tuple[float, float]:
-    """log2 of the deviation at mid-grey, and the power in the band `COLOURED`, dB relative to white."""
-    deviation = max(float(profile.deviation_at(MID_GREY)), LEAST_DEVIATION)
-    power = float(profile.band_powers()[COLOURED])
-    return math.log2(deviation), 10 * math.log10(max(power, 1e-3))
+def place_of(noise: ProfileEstimate) -> tuple[float, float, float]:
+    """log2 of the deviation at mid-grey, power in the band `COLOURED`, dB relative to white, and confidence."""
+    deviation = max(float(noise.profile.deviation_at(MID_GREY)), LEAST_DEVIATION)
+    power = float(noise.profile.band_powers()[COLOURED])
+    return math.log2(deviation), 10 * math.log10(max(power, 1e-3)), noise.confidence
 
 
-def _deviation(denoised: NDArray[np.floating], profile: NoiseProfile) -> Values:
-    return np.maximum(profile.deviation_at(denoised), LEAST_DEVIATION)
+def _deviation(denoised: NDArray[np.floating], noise: ProfileEstimate) -> Values:
+    deviation = noise.profile.deviation_at(denoised)
+    if noise.gain is not None:
+        deviation = deviation * noise.gain.over((deviation.shape[0], deviation.shape[1]))
+    return np.maximum(deviation, LEAST_DEVIATION)
 
 
-def _node_weights(level: float, colour: float) -> tuple[Values, Values]:
-    """Weights of the nodes of both axes: two neighbours share 1, and the ends reach to infinity."""
-    return _hat(level, LEVELS), _hat(colour, COLOURS)
+def _node_weights(level: float, colour: float, confidence: float) -> Values:
+    """(nodes,), weights of the nodes: neighbours along each axis share 1, and the ends reach to infinity."""
+    across = np.outer(_hat(level, LEVELS), _hat(colour, COLOURS)).ravel()
+    return np.outer(across, _hat(confidence, CONFIDENCES)).ravel()
 
 
 def _hat(value: float, nodes: Sequence[float]) -> Values:
@@ -218,8 +227,8 @@ def _regressed(near: Values, scores: Sequence[Values]) -> Values:
     if together.size < FEWEST:
         raise ValueError("too few images to calibrate with")
     sums = [np.concatenate(([0.0], np.cumsum(one))) for one in scores]
-    nodes = np.eye(near.shape[1]).reshape(len(LEVELS), len(COLOURS), -1)
-    steps = np.concatenate([np.diff(nodes, axis=axis).reshape(-1, near.shape[1]) for axis in (0, 1)])
+    nodes = np.eye(near.shape[1]).reshape(*SHAPE[:-1], -1)
+    steps = np.concatenate([np.diff(nodes, axis=axis).reshape(-1, near.shape[1]) for axis in range(3)])
 
     def loss(factors: Values) -> tuple[float, Values]:
         reached, rough = near @ factors, steps @ factors

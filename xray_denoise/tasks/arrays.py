@@ -156,8 +156,9 @@ def estimate_noise(image: ArrayLike, *, value_range: tuple[float, float] | None 
 def estimate_profile(image: ArrayLike, *, value_range: tuple[float, float] | None = None) -> NoiseProfile:
     """Estimate deviation against grey level, and spectrum, of the noise of one image, without a network.
 
-    The default model gets this estimate of every image. Where many images come from one detector, a profile measured
-    from flat fields (`measure`) is more exact.
+    The default model gets this estimate of every image, and a local gain where the noise differs from place to place at
+    the same grey level, as in processed mammograms; a profile cannot say that. Where many images come from one
+    detector, a profile measured from flat fields (`measure`) is more exact.
 
     Args:
         image: (H, W), integers or floats of any size; at least 48x48 for a spectrum.

@@ -287,12 +287,10 @@ def _write_maps(maps: Sequence[_Map], whole: dict[Path, Path], job: Job, source:
 
 def _over_image(frame: Change, options: Options) -> float | None:
     """Root mean square of the standard deviation of the noise over the pixels of a frame, grey levels."""
-    given = options.noise_in(frame.before)
-    noise = given or frame.result.noise
+    noise = options.noise_in(frame.before) or frame.result.noise
     if noise is None:
         return None
-    gain = None if given else frame.result.gain
-    return noise_words.deviation_over(noise, frame.after.grey, gain, frame.after.padding)
+    return noise_words.deviation_over(noise, frame.after.grey, frame.result.gain, frame.after.padding)
 
 
 def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: Tally) -> Outcome:
@@ -313,7 +311,7 @@ def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: 
         noise=noise,
         noise_stored=None if noise is None else noise_words.deviation_at_mid_grey(noise) * unit,
         noise_over_image=_over_image(first, options),
-        noise_gain=None if first.result.gain is None else first.result.gain.spread,
+        noise_gain=first.result.gain.spread if first.result.gain else None,
         remarks=remarks,
         notes=tuple(notes),
         model=options.denoiser.name,

@@ -40,8 +40,8 @@ class Outcome:
     """Root mean square of its standard deviation over the pixels of this frame, padding left out, grey levels: to be
     compared with what was removed."""
     noise_gain: tuple[float, float] | None = None
-    """How many times as strong the noise is in a place as its grey level tells: a twentieth of this frame is below the
-    first number, another above the second. None where the grey level tells it all."""
+    """How many times as strong the noise is in a place as its grey level tells: a twentieth of the measured blocks of
+    this frame is below the first number, another above the second. None where the grey level tells it all."""
     remarks: Remarks | None = None
     """Whether what was removed from this frame looks like noise, and the strength that was used; of a file that was
     written."""
@@ -154,9 +154,9 @@ class Tally:
             self.seconds += change.seconds
             if self.maps is not None and change.result.noise_map is not None:
                 self.maps.add(change.result.noise_map)
-            profile = change.result.profile
-            if self.half_widths is not None and self.uncertainty is not None and profile is not None:
-                width = self.uncertainty.half_width(change.result.image, profile, change.result.gain)
+            estimate = change.result.estimate
+            if self.half_widths is not None and self.uncertainty is not None and estimate is not None:
+                width = self.uncertainty.half_width(change.result.image, estimate)
                 width *= np.float32((high - low) / GREY_MAX)
                 self.half_widths.add(width if padding is None else np.where(padding, np.float32(0), width))
             yield change.after

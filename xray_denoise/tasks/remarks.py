@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xray_denoise.denoisers import Denoised
 from xray_denoise.errors import UsageError
-from xray_denoise.physics.noise_estimate import ProfileEstimate, estimate_profile
+from xray_denoise.physics.noise_estimate import estimate_profile
 from xray_denoise.physics.profile import BANDS, Noise, NoiseProfile
 from xray_denoise.physics.removed import LEAST_DEVIATION, Removed, appraise
 from xray_denoise.scale import MID_GREY
@@ -100,10 +100,8 @@ def remarks_on(
     """
     if strength == 0 or not found.removed.any():
         return Remarks(1.0 if isinstance(strength, str) else strength)
-    if found.profile is not None and given is None:
-        estimate = ProfileEstimate(found.profile, 1.0, found.gain)
-    else:
-        estimate = estimate_profile(found.noisy, BLOCKS)
+    told = found.estimate if given is None else None
+    estimate = told or estimate_profile(found.noisy, BLOCKS)
     removed = appraise(found.noisy, found.removed, estimate.profile, valid, estimate.gain)
     if removed is None:
         return Remarks(1.0 if isinstance(strength, str) else strength)

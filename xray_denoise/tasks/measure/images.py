@@ -16,6 +16,8 @@ from xray_denoise.tasks.measure.frames import Frame, notes_of
 from xray_denoise.tasks.measure.numbers import finite
 from xray_denoise.tasks.measure.results import STORED, Curve, Measurement, Number, Settings
 
+UNEVEN = "the noise differs from place to place at the same grey level: the profile is that of a typical place"
+
 
 def edge(frame: Frame, settings: Settings) -> Measurement:
     """Modulation transfer and edge spread of an image of a slanted edge."""
@@ -96,6 +98,6 @@ def blind(frame: Frame, settings: Settings) -> Measurement:
                 "of white noise",
             ),
         ),
-        files.caveats(radiograph),
+        (*files.caveats(radiograph), *(() if found.gain is None else (UNEVEN,))),
         profile=profile,
     )
