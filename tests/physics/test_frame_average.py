@@ -36,13 +36,13 @@ def run(profile: NoiseProfile, clean: list[Values], seed: int = 0) -> list[Value
 
 @pytest.mark.parametrize(("detector", "most"), [("white", 0.18), ("csi", 0.24)])
 def test_noise_goes_where_nothing_moves_and_the_share_tells_how_much_is_left(detector: str, most: float) -> None:
-    """Measured: 0.15 of the variance of white noise is left, and 0.20 of correlated noise."""
+    """Measured: 0.14 of the variance of white noise is left, and 0.18 of correlated noise."""
     clean, profile = scene(), noise(2.0, detector)
     frames = run(profile, [clean] * (2 * RADIUS + 1))
     average = average_frames(frames[RADIUS], frames[:RADIUS] + frames[RADIUS + 1 :], profile)
     left = ((average.image - clean) ** 2).mean() / 4
     assert left < most
-    assert average.share.mean() == pytest.approx(left, rel=0.4)
+    assert average.share.mean() == pytest.approx(left, rel=0.1)
     assert average.image.mean() == pytest.approx(frames[RADIUS].mean(), abs=0.02)
 
 
@@ -58,6 +58,23 @@ def test_what_moves_keeps_its_contrast(detector: str, contrast: float, kept: flo
     ]
     template = wires[RADIUS]
     assert ((images[0] - images[1]) * template).sum() / (template**2).sum() > kept
+
+
+@pytest.mark.parametrize("detector", ["white", "csi"])
+def test_what_appears_and_stays_is_kept_and_does_not_show_before(detector: str) -> None:
+    """Dots and lines of 4 deviations that all later frames have too. Measured: 0.97 and more, 0.87; at most 0.11."""
+    clean, profile = scene(), noise(2.0, detector)
+    dots = np.exp(-(((ROWS % 24) - 12) ** 2 + ((COLUMNS % 24) - 12) ** 2) / 2 / 1.2**2)
+    lines = (COLUMNS % 32 == 16).astype(np.float64)
+    for shape, kept in ((dots, 0.93), (lines, 0.8)):
+        images = []
+        for first in (RADIUS, RADIUS + 1, 3 * RADIUS):  # in this frame, in the next, never
+            shown = [clean + 8 * shape * (time >= first) for time in range(2 * RADIUS + 1)]
+            frames = run(profile, shown)
+            images.append(average_frames(frames[RADIUS], frames[:RADIUS] + frames[RADIUS + 1 :], profile).image)
+        now, later = (((one - images[2]) * shape).sum() / (shape**2).sum() / 8 for one in images[:2])
+        assert now > kept
+        assert abs(later) < 0.15
 
 
 def test_changes_of_the_exposure_do_not_count_as_motion() -> None:

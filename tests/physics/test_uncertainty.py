@@ -108,6 +108,14 @@ def test_a_node_without_images_is_like_its_neighbours() -> None:
         assert ((table.factors[2, 1, :, kind] > around.min()) & (table.factors[2, 1, :, kind] < around.max())).all()
 
 
+def test_no_factor_is_far_below_those_of_images() -> None:
+    """A node that only doubtful images are near: the quantile regression alone would send its neighbours to nothing."""
+    table = UncertaintyTable.calibrated(images()[::7], "0" * 64)
+    for kind in range(KINDS):
+        least = NORMAL * size(max(COLOURS), max(CONFIDENCES), np.array(kind))
+        assert table.factors[..., kind].min() > 0.65 * least
+
+
 def test_too_few_scores_are_refused() -> None:
     few = [Scored(0.0, 0.0, 0.7, np.full(10, kind), np.arange(1.0, 11)) for kind in range(KINDS)]
     factors = UncertaintyTable.calibrated(few, "").factors

@@ -104,14 +104,14 @@ def _before_saturation(
     return shifted.clip(saturation.low, saturation.high)
 
 
-def _classes_of_gain(gain: NDArray[np.float32] | None) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Gains that stand for those of the pixels, (K,), and which of them each pixel has, (H, W), or () for all alike."""
+def _classes_of_gain(gain: NDArray[np.float32] | None) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Gains that stand for those of the pixels, (K,), and which of them each pixel has, (H, W); () without a gain."""
     if gain is None:
-        return np.ones(1), np.zeros((), dtype=np.intp)
+        return np.ones(1), np.zeros((), dtype=np.uint8)
     low, high = (math.log(float(end)) for end in (gain.min(), gain.max()))
     step = max(high - low, 1e-6) / (GAIN_CLASSES - 1)
-    kind = np.rint((np.log(gain) - low) / step).astype(np.intp)
-    return np.exp(low + step * np.arange(GAIN_CLASSES)), kind.clip(0, GAIN_CLASSES - 1)
+    kind = np.rint((np.log(gain) - low) / step).clip(0, GAIN_CLASSES - 1).astype(np.uint8)
+    return np.exp(low + step * np.arange(GAIN_CLASSES)), kind
 
 
 def _local_mean(

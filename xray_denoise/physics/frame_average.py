@@ -4,16 +4,18 @@
     z_s = max over b of e_b^2 / var(e_b)               e_b: Gaussian of b pixels of d_s over the deviation of the noise
     y_s = Gaussian of 1 pixel of e_0^2 / var(e_0)      var: what noise alone gives, which follows from its spectrum
     u_s = max(z_s - 1, 2 (y_s - 2), 0)
-    w_s = exp(-max(u_s - 6 a b_s, 0))
+    w_s = exp(-max(u_s - 6 c l_s, 0))                  c, l_s: 0..1
     average = f_t + sum w_s d_s / (1 + sum w_s)
 
 It is the temporal filter of fluoroscopy with detection of motion (Aufrichtig and Wilson, IEEE Trans. Med. Imaging
 14(4), 1995), without recursion. The narrow Gaussian finds motion of what is small, the wide one of what is faint, and
-y_s that of fine patterns, which both Gaussians wipe out. By chance u_s is large where nothing moves, too. So it may be
-up to 6 if the mean of u_s around is what noise gives (b_s = 1 up to twice this, 0 from four times on), and if the mean
-of all d_s, through the same Gaussians, shows nothing that only this frame has (a, likewise). The coarse part stays that
-of the frame: it changes with the exposure, and where contrast medium spreads. But at the ends of a run the neighbours
-lie symmetrically around the frame, so that what changes steadily does not lag behind.
+y_s that of fine patterns, which both Gaussians wipe out. By chance u_s is large where nothing moves, too. So up to 6 of
+it are pardoned. l_s says how alike the surroundings are: it is 1 where the local mean of u_s is at most twice what
+noise alone gives, and falls to 0 at four times. c says that nothing is in the frame, but not before it, not after it or
+in none of the others: it is 1 where the mean of these d_s, through the same Gaussians, has a square of at most 3.5
+times its variance, and falls to 0 at 7 times. The coarse part stays that of the frame: it changes with the exposure,
+and where contrast medium spreads. But at the ends of a run the neighbours lie symmetrically around the frame, so that
+what changes steadily does not lag behind.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,12 +40,13 @@ USUAL = 1.0
 USUAL_ENERGY, STEEPNESS = 2.0, 2.0
 """Local mean of the squared differences over their variance, up to which it counts fully, and how steeply beyond."""
 PARDONED, AROUND = 6.0, 4.0
-"""The u_s that may be chance; larger ones count as this much in the mean of what is around, which a Gaussian of so
-many pixels takes."""
+"""How much of u_s is pardoned at most; u_s counts as no more than this in its local mean, which is taken by a Gaussian
+of so many pixels."""
 STILL = 2.0
-"""Mean over that of noise alone, up to which a neighbour is still; at twice this it is not."""
-SEEN_ALONE = 3.0
-"""Squared mean of the differences over its variance, up to which the frame shows nothing of its own; likewise."""
+"""Local mean of u_s over that of noise alone, up to which the surroundings are still; from twice this they move."""
+SEEN_ALONE = 3.5
+"""Squared mean of differences over its variance, up to which the frame has nothing that the others lack; from twice
+this it has."""
 LOCAL = 3.0
 """Deviation of the Gaussian after which the grey level of a pixel tells how strong its noise is, pixels."""
 MOST_GAIN = 2.0
@@ -100,8 +103,6 @@ def average_frames(
 
 def _differences(image: Grey, others: Sequence[NDArray[np.floating]]) -> Iterator[Grey]:
     """(H, W) each, how others differ from the image, less the change of the exposure and the coarse part."""
-    from scipy.ndimage import gaussian_filter
-
     seen = [image]
     for other in (np.asarray(one, dtype=np.float32) for one in others):
         if other.shape != image.shape:
@@ -117,7 +118,14 @@ def _differences(image: Grey, others: Sequence[NDArray[np.floating]]) -> Iterato
             continue
         difference -= np.float32(offset) + np.float32(slope) * middle
         difference /= np.float32(theirs)
-        yield difference - gaussian_filter(difference, COARSE, truncate=3.0)
+        yield _fine(difference)
+
+
+def _fine(difference: Grey) -> Grey:
+    """A difference less its coarse part."""
+    from scipy.ndimage import gaussian_filter
+
+    return np.asarray(difference - gaussian_filter(difference, COARSE, truncate=3.0), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +148,10 @@ def _weighted(differences: Sequence[Grey], deviation: Grey, usual: _Usual) -> tu
     from scipy.ndimage import gaussian_filter
 
     total, squares, change = np.ones_like(deviation), np.ones_like(deviation), np.zeros_like(deviation)
-    common = _common(differences, deviation, usual) if differences else 0.0
+    half = len(differences) // 2
+    common = np.ones_like(deviation)
+    for some in (differences, differences[:half], differences[half:]):  # all of them, those before, and those after
+        common = np.minimum(common, _common(some, deviation, usual))
     for difference in differences:
         unlike = _unlike(difference / deviation, usual.variances)
         around = gaussian_filter(np.minimum(unlike, PARDONED), AROUND, truncate=3.0)
@@ -165,10 +176,15 @@ def _unlike(relative: Grey, variances: Sequence[float]) -> Grey:
 
 
 def _common(differences: Sequence[Grey], deviation: Grey, usual: _Usual) -> Grey:
-    """(H, W), 1 where the frame shows nothing that all others lack, down to 0 where it does."""
+    """(H, W), 1 where the frame shows nothing that the mean of the others lacks, down to 0 where it does."""
     from scipy.ndimage import gaussian_filter
 
-    mean = np.mean(differences, axis=0) / deviation
+    if not differences:
+        return np.ones_like(deviation)
+    mean = np.zeros_like(deviation)
+    for difference in differences:
+        mean += difference / deviation
+    mean /= len(differences)
     part = (1 + 1 / len(differences)) / 2  # variance of the mean over that of one difference
     shown = np.zeros_like(deviation)
     for blur, variance in zip(BLURS, usual.variances[1:], strict=True):
@@ -182,7 +198,7 @@ def _usual(kernel: bytes, shape: tuple[int, int]) -> _Usual:
     """Of noise with a kernel of this shape."""
     noise, (frame, other) = _drawn(kernel, shape, 2)
     variances = [2 * variance_after_blur(noise, blur) for blur in (0.0, *BLURS)]
-    (difference,) = _differences(frame, [other])
+    difference = _fine(other - frame)
     return _Usual(tuple(variances), float(np.minimum(_unlike(difference, variances), PARDONED).mean()))
 
 
@@ -195,7 +211,7 @@ def _of_drawn_noise(kernel: bytes, shape: tuple[int, int], count: int) -> tuple[
         has in `profile.BANDS`.
     """
     _, (frame, *others) = _drawn(kernel, shape, count + 1)
-    differences = list(_differences(frame, others))
+    differences = [_fine(other - frame) for other in others]
     weights, change = _weighted(differences, np.ones_like(frame), _usual(kernel, shape))
     left = frame + change
     power = np.abs(np.fft.fft2(left)) ** 2

@@ -10,8 +10,8 @@ noise, and all that is stronger elsewhere as texture.
 
 g maximises the likelihood of `noise_mixture` with a prior that keeps neighbouring nodes alike. Two signs tell it from
 texture that is stronger in one place than in another. It explains most of what looked like texture at the highest
-frequencies (`EXPLAINED`). And the power of noise follows it alike at all high frequencies, whereas texture is lost in
-even noise at the very highest (`FOLLOWED`).
+frequencies (`EXPLAINED`). And the power of noise follows it alike at all high frequencies, whereas most texture is lost
+in even noise at the very highest (`FOLLOWED`).
 """
 
 import math
@@ -33,12 +33,13 @@ FEWEST_BLOCKS, BLOCKS = 300, 500
 TEXTURED = 0.02
 """Texture over noise (`Fit.texture`) below which the curve of the grey level explains the blocks well enough."""
 EXPLAINED, PROMISING = 0.35, 0.62
-"""Share of this texture that may be left with a gain, in the end and after `TRIED` rounds."""
-FOLLOWED = 0.8
+"""Share of this texture that may be left with a gain: in all blocks in the end, and in the search, which gives up where
+more is left after `TRIED` rounds or after all."""
+FOLLOWED = 0.95
 """How the power in the ring of the highest frequencies follows the gain, at least, over that of the ring that follows
 it most."""
 TRIED, ROUNDS, FIT_ROUNDS = 3, 8, 8
-"""Rounds after which the search ends if it is not `PROMISING`, rounds at most, and those of each fit in the search."""
+"""Rounds after which the search ends unless it is `PROMISING`, rounds at most, and those of each fit in the search."""
 ALL_ROUNDS = 4
 """Rounds with all blocks after it."""
 NEIGHBOURS, SPREAD = 0.7, 4.5
@@ -87,10 +88,10 @@ def find_local_gain(spectra: BlockSpectra, common: Fit, shape: tuple[int, int]) 
     some = _thinned(spectra)
     start, power = fit(some, FIT_ROUNDS), np.zeros(math.prod(nodes))
     for rounds in (TRIED, ROUNDS - TRIED):
-        found, power = _searched(some, nodes, power, rounds, FIT_ROUNDS)
+        found, power = _searched(some, nodes, power, rounds)
         if found is None or start is None or found.texture > PROMISING * start.texture:
             return None
-    _, power = _searched(spectra, nodes, power, ALL_ROUNDS, FIT_ROUNDS)
+    _, power = _searched(spectra, nodes, power, ALL_ROUNDS)
     seen = _basis(spectra.place, nodes) @ power
     power, seen = power - seen.mean(), seen - seen.mean()  # the profile is that of a typical place
     explained = fit(_divided(spectra, seen))
@@ -111,27 +112,25 @@ def _thinned(spectra: BlockSpectra) -> BlockSpectra:
     return replace(spectra, mean=spectra.mean[some], place=spectra.place[some], power=spectra.power[some])
 
 
-def _searched(
-    spectra: BlockSpectra, nodes: list[int], power: Values, rounds: int, fit_rounds: int
-) -> tuple[Fit | None, Values]:
+def _searched(spectra: BlockSpectra, nodes: list[int], power: Values, rounds: int) -> tuple[Fit | None, Values]:
     """The log variance at the nodes after more rounds of the search, and the fit of the blocks without it."""
     basis, prior = _basis(spectra.place, nodes), _smooth(nodes)
-    found = fit(_divided(spectra, basis @ power), fit_rounds)
+    found = fit(_divided(spectra, basis @ power), FIT_ROUNDS)
     for _ in range(rounds):
         if found is None:
             break
         step = _step(found, basis[found.blocks], prior, power)
         power = power + step
-        found = fit(_divided(spectra, basis @ power), fit_rounds)
+        found = fit(_divided(spectra, basis @ power), FIT_ROUNDS)
         if abs(step).max() < MOVED:
             break
     return found, power
 
 
 def _followed(spectra: BlockSpectra, explained: Fit, seen: Values) -> Values:
-    """(J,), by how much the log power of the blocks rises with the log variance of the gain, in each ring.
+    """(J,), how the power of the blocks follows a gain in each ring: 1 where there is nothing but noise.
 
-    Both less what the grey level tells; 1 where there is nothing but noise.
+    It is the slope of their log power, less that of their grey level, against the log variance of the gain.
     """
     power = (spectra.power @ spectra.rings.weight.T.astype(np.float32)).astype(np.float64)
     rest = np.log(np.maximum(power, 1e-12 * power.max()))

@@ -53,6 +53,9 @@ SHAPE = (len(LEVELS), len(COLOURS), len(CONFIDENCES), len(GRADIENTS) + 1)
 """Of a table: nodes, and classes of pixels."""
 FEWEST = 10
 """Scores that a quantile takes: of nine, 90 % are all."""
+TYPICAL, LOWEST, LOWER = 100, 0.02, 0.7
+"""Of the images with so many pixels in a class, this quantile of their single factors; no node has less than this share
+of it."""
 STIFFNESS = 1e-5
 """Loss for the square of the step between neighbouring nodes: it decides where few images are."""
 OPTIONS = {"ftol": 1e-12, "gtol": 1e-7}
@@ -244,7 +247,8 @@ def _regressed(near: Values, scores: Sequence[Values]) -> Values:
     share = counts / together.size
     single = np.array([np.quantile(one, COVERAGE) if one.size else 0.0 for one in scores])
     start = np.linalg.solve(near.T * share @ near + STIFFNESS * steps.T @ steps, near.T @ (share * single))
-    least = float(single[counts > 0].min()) / 2
+    enough = single[counts >= min(TYPICAL, counts.max())]
+    least = LOWER * float(np.quantile(enough, LOWEST))  # where few images are near a node, the loss says little
     bounds = [(least, None)] * start.size
     found = minimize(loss, start.clip(least), jac=True, method="L-BFGS-B", bounds=bounds, options=OPTIONS)
     return np.asarray(found.x, dtype=np.float64)
