@@ -30,6 +30,8 @@ COARSE, CHANGED = 32, 0.5
 standard deviation of their differences relative to that of themselves."""
 BLANK = 0.05
 """A frame is blank if its block means vary by less than this fraction of those of the most varied frame."""
+GAIN_SHARE = 0.5
+"""With a local gain at least this share of what the blocks have in common must be noise, else there is none."""
 ENDS, REACH = 4, 0.25
 """The curve goes on as at so many grey levels of each end, for this part of its range; beyond it is constant."""
 KERNEL_SIDE, KERNEL_ENERGY = 31, 0.9998
@@ -115,8 +117,12 @@ def _estimate(spectra: BlockSpectra, shape: tuple[int, int], *, alike: bool = Fa
     common = fit(spectra)
     if common is None:
         return None
-    gain, common = (None if alike else find_local_gain(spectra, common, shape)) or (None, common)
     spectrum, share = (common.spectrum, 1.0) if alike else separate(common, spectra.rings)
+    gain = None
+    if not alike and (found := find_local_gain(spectra, common, shape)):
+        with_gain, share_with_gain = separate(found[1], spectra.rings)
+        if share_with_gain >= GAIN_SHARE:
+            (gain, common), spectrum, share = found, with_gain, share_with_gain
     power_at = np.exp(common.level if alike else levels(common))
     power = plane(spectrum, common.angular * share, spectra.rings)
     level = power.mean()
