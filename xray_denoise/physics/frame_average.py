@@ -11,8 +11,8 @@ It is the temporal filter of fluoroscopy with detection of motion (Aufrichtig an
 14(4), 1995), without recursion. The narrow Gaussian finds motion of what is small, the wide one of what is faint, and
 y_s that of fine patterns, which both Gaussians wipe out. By chance u_s is large where nothing moves, too. So up to 6 of
 it are pardoned. l_s says how alike the surroundings are: it is 1 where the local mean of u_s is at most twice what
-noise alone gives, and falls to 0 at four times. c says that nothing is in the frame, but not before it, not after it or
-in none of the others: it is 1 where the mean of these d_s, through the same Gaussians, has a square of at most 3.5
+noise alone gives, and falls to 0 at four times. c says that the frame has nothing that all other frames lack, or all
+before it, or all after it: it is 1 where the mean of their d_s, through the same Gaussians, has a square of at most 3.5
 times its variance, and falls to 0 at 7 times. The coarse part stays that of the frame: it changes with the exposure,
 and where contrast medium spreads. But at the ends of a run the neighbours lie symmetrically around the frame, so that
 what changes steadily does not lag behind.
@@ -94,10 +94,11 @@ def average_frames(
 
     image = np.asarray(frame, dtype=np.float32)
     deviation = noise.deviation_at(gaussian_filter(image, LOCAL)).astype(np.float32).clip(LEAST_DEVIATION)
-    differences = list(_differences(image, others))
-    weights, change = _weighted(differences, deviation, _usual(noise.kernel.tobytes(), noise.kernel.shape))
-    weighted, least, powers = _of_drawn_noise(noise.kernel.tobytes(), noise.kernel.shape, len(differences))
+    relative = [difference / deviation for difference in _differences(image, others)]
+    weights, change = _weighted(relative, image.shape, _usual(noise.kernel.tobytes(), noise.kernel.shape))
+    weighted, least, powers = _of_drawn_noise(noise.kernel.tobytes(), noise.kernel.shape, len(relative))
     share = np.minimum(weights * np.float32(least / weighted), 1.0)
+    change *= deviation
     return FrameAverage(image + change, share, least, powers)
 
 
@@ -138,22 +139,23 @@ class _Usual:
     """Mean of `_unlike`, each at most `PARDONED`."""
 
 
-def _weighted(differences: Sequence[Grey], deviation: Grey, usual: _Usual) -> tuple[Grey, Grey]:
-    """Weigh differences and add them up.
+def _weighted(relative: Sequence[Grey], shape: tuple[int, ...], usual: _Usual) -> tuple[Grey, Grey]:
+    """Weigh differences over the deviation of the noise, (H, W) each, and add them up.
 
     Returns:
         (H, W), the sum of the squares of all weights over the square of their sum; (H, W), what averaging adds to the
-        frame.
+        frame, over the deviation.
     """
     from scipy.ndimage import gaussian_filter
 
-    total, squares, change = np.ones_like(deviation), np.ones_like(deviation), np.zeros_like(deviation)
-    half = len(differences) // 2
-    common = np.ones_like(deviation)
-    for some in (differences, differences[:half], differences[half:]):  # all of them, those before, and those after
-        common = np.minimum(common, _common(some, deviation, usual))
-    for difference in differences:
-        unlike = _unlike(difference / deviation, usual.variances)
+    total, squares, common = (np.ones(shape, np.float32) for _ in range(3))
+    change = np.zeros(shape, np.float32)
+    half = len(relative) // 2  # but at the ends of a run, as many frames lie before the frame as after it
+    for some in (relative, relative[:half], relative[half:]):
+        if some:
+            np.minimum(common, _common(some, usual), out=common)
+    for difference in relative:
+        unlike = _unlike(difference, usual.variances)
         around = gaussian_filter(np.minimum(unlike, PARDONED), AROUND, truncate=3.0)
         still = common * np.clip(2 - around / np.float32(STILL * usual.unlike), 0, 1)
         weight = np.exp(-np.maximum(unlike - PARDONED * still, 0))
@@ -175,18 +177,16 @@ def _unlike(relative: Grey, variances: Sequence[float]) -> Grey:
     return np.asarray(unlike, dtype=np.float32)
 
 
-def _common(differences: Sequence[Grey], deviation: Grey, usual: _Usual) -> Grey:
+def _common(relative: Sequence[Grey], usual: _Usual) -> Grey:
     """(H, W), 1 where the frame shows nothing that the mean of the others lacks, down to 0 where it does."""
     from scipy.ndimage import gaussian_filter
 
-    if not differences:
-        return np.ones_like(deviation)
-    mean = np.zeros_like(deviation)
-    for difference in differences:
-        mean += difference / deviation
-    mean /= len(differences)
-    part = (1 + 1 / len(differences)) / 2  # variance of the mean over that of one difference
-    shown = np.zeros_like(deviation)
+    mean = relative[0].copy()
+    for difference in relative[1:]:
+        mean += difference
+    mean /= len(relative)
+    part = (1 + 1 / len(relative)) / 2  # variance of the mean over that of one difference
+    shown = np.zeros_like(mean)
     for blur, variance in zip(BLURS, usual.variances[1:], strict=True):
         square = gaussian_filter(mean, blur, truncate=3.0) ** 2
         np.maximum(shown, square / np.float32(part * variance), out=shown)
@@ -211,8 +211,7 @@ def _of_drawn_noise(kernel: bytes, shape: tuple[int, int], count: int) -> tuple[
         has in `profile.BANDS`.
     """
     _, (frame, *others) = _drawn(kernel, shape, count + 1)
-    differences = [_fine(other - frame) for other in others]
-    weights, change = _weighted(differences, np.ones_like(frame), _usual(kernel, shape))
+    weights, change = _weighted([_fine(other - frame) for other in others], frame.shape, _usual(kernel, shape))
     left = frame + change
     power = np.abs(np.fft.fft2(left)) ** 2
     return float(weights.mean()), float(left.var() / frame.var()), band_means(power / power.mean())
