@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from xray_denoise.bench import cases
-from xray_denoise.bench.cases import CleanImage, in_patches
+from xray_denoise.bench.cases import Case, CleanImage, in_patches
 from xray_denoise.errors import UnreadableFileError
+from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.radiograph import Radiograph
 
 
@@ -110,3 +111,17 @@ def test_patches_without_a_body_are_left_out() -> None:
 def test_an_image_smaller_than_a_patch_is_refused() -> None:
     with pytest.raises(UnreadableFileError, match="too few for Table I"):
         list(in_patches(picture(127), 0))
+
+
+def test_noise_does_not_depend_on_the_last_digits_of_a_processor() -> None:
+    profile = detector_profile("csi", 2.0)
+    other = replace(profile, deviation=profile.deviation * (1 + 1e-15), kernel=profile.kernel * (1 + 1e-15))
+    grey = picture().grey
+    image, twin = (CleanImage("phantom 0", one, "phantom 0") for one in (grey, grey * np.float32(1 + 1e-7)))
+    case, same = Case(image, profile), Case(twin, other)
+    assert case.key(0) == same.key(0)
+    np.testing.assert_allclose(case.noisy(0), same.noisy(0), atol=1e-4)
+    for else_ in (Case(CleanImage("", grey, "phantom 1"), profile), Case(image, profile.scaled(1.001))):
+        assert else_.key(0) != case.key(0)
+        assert np.abs(else_.noisy(0) - case.noisy(0)).std() > 1
+    assert Case(CleanImage("", grey), profile).key(0) != Case(CleanImage("", grey + 1e-4), profile).key(0)

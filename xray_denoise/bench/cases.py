@@ -1,14 +1,14 @@
 """The cases of a benchmark: noise-free images and the noise added to them.
 
-The noise of a case depends on the seed, the clean pixels and the noise only: every row sees the same noisy image, and a
-second run is identical. Noisy images stay floats that are not rounded; those of a `NoiseLevel` are clipped to [0, 255],
-as the paper does, those of a `NoiseProfile` are not.
+The noise of a case depends on the seed, the clean image and the noise only: every row sees the same noisy image, and a
+second run is identical, on another processor too. Noisy images stay floats that are not rounded; those of a
+`NoiseLevel` are clipped to [0, 255], as the paper does, those of a `NoiseProfile` are not.
 """
 
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -48,17 +48,21 @@ class CleanImage:
 
     name: str
     grey: NDArray[np.float32]
+    drawn: str = ""
+    """What it shows, if it was computed rather than read: it stands for the pixels, whose last digits then depend on
+    the processor."""
 
     @property
     def sha256(self) -> str:
-        """Hash of the shape and the pixels."""
+        """Hash of the shape and the pixels, or of what was drawn."""
         pixels = np.ascontiguousarray(self.grey, dtype="<f4")
-        return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+        content = self.drawn.encode() or pixels.tobytes()
+        return hashlib.sha256(repr(pixels.shape).encode() + content).hexdigest()
 
     def centre(self, size: int) -> "CleanImage":
         """The central `size` x `size` pixels, or fewer in a smaller image."""
         top, left = (max(0, (side - size) // 2) for side in self.grey.shape)
-        return CleanImage(self.name, self.grey[top : top + size, left : left + size])
+        return replace(self, grey=self.grey[top : top + size, left : left + size])
 
 
 PROBE = CleanImage("", np.full((160, 160), 127, dtype=np.float32))
@@ -90,7 +94,7 @@ class Case:
 
     def noisy(self, seed: int) -> NDArray[np.float32]:
         """Draw the noise; an equal case and seed give the same image."""
-        rng = _generator(f"{seed} {self.image.sha256} {_exactly(self.noise)}")
+        rng = generator(f"{seed} {self.image.sha256} {_exactly(self.noise)}")
         if isinstance(self.noise, NoiseLevel):
             noisy = add_noise(self.image.grey, self.noise, rng)
         else:
@@ -113,7 +117,8 @@ def label(noise: Noise) -> str:
 def _exactly(noise: Noise) -> str:
     if isinstance(noise, NoiseLevel):
         return f"{float(noise.eta)!r} {float(noise.sigma)!r}"
-    return hashlib.sha256(noise.to_json().encode()).hexdigest()
+    rounded = replace(noise, deviation=noise.deviation.round(6), kernel=noise.kernel.round(9) + 0.0)  # 0 has no sign
+    return hashlib.sha256(rounded.to_json().encode()).hexdigest()
 
 
 def resized(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
@@ -122,7 +127,8 @@ def resized(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.pad(image[:side, :side], more, mode="symmetric"))
 
 
-def _generator(text: str) -> np.random.Generator:
+def generator(text: str) -> np.random.Generator:
+    """Random numbers that depend on the text alone."""
     return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()))
 
 
@@ -137,14 +143,15 @@ def in_patches(image: CleanImage, seed: int, count: int = PATCHES) -> Iterator[C
         hint = f"leave out images smaller than {PATCH_SIZE}x{PATCH_SIZE} pixels"
         raise UnreadableFileError(f"{image.name} has {size} pixels, too few for Table I", hint=hint)
     for number in range(count):
-        rng = _generator(f"patch {number} of {image.sha256} with seed {seed}")
+        rng = generator(f"patch {number} of {image.sha256} with seed {seed}")
         level = NoiseLevel(float(rng.uniform(*PATCH_ETA)), float(rng.uniform(*PATCH_SIGMA)))
         for _ in range(TRIES):
             top, left = (int(rng.integers(side - PATCH_SIZE + 1)) for side in image.grey.shape)
             grey = image.grey[top : top + PATCH_SIZE, left : left + PATCH_SIZE]
             if grey.mean() >= DARKEST_PATCH:
                 break
-        yield Case(CleanImage(image.name, grey), level)
+        drawn = f"{image.drawn}, patch at {top} {left}" if image.drawn else ""
+        yield Case(CleanImage(image.name, grey, drawn), level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +186,8 @@ def phantoms(size: int = 1024) -> Iterator[CleanImage]:
     """The built-in images of `size` pixels a side, rounded to whole grey levels."""
     for number in range(IMAGES):
         grey = np.rint(chest_phantom(size, rng=np.random.default_rng(number)))
-        yield CleanImage(f"phantom {number}", grey.clip(0, GREY_MAX).astype(np.float32))
+        name = f"phantom {number}"
+        yield CleanImage(name, grey.clip(0, GREY_MAX).astype(np.float32), f"chest {name} of {size} pixels")
 
 
 def radiographs(paths: Iterable[Path]) -> Iterator[CleanImage]:

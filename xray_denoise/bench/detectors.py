@@ -83,7 +83,7 @@ class DetectorTable(TableSpec):
 
     def cases(self, image: CleanImage, _seed: int, quick: bool) -> Iterator[Case]:
         """The image without noise, then with each; a quick run does not average its small images."""
-        clean = CleanImage(image.name, image.grey if self.whole or quick else averaged(image.grey))
+        clean = replace(image, grey=image.grey if self.whole or quick else averaged(image.grey))
         yield Case(clean, NoiseProfile.white(0.0), CLEAN)
         for name, deviation, profile in self.noises(quick):
             yield Case(clean, profile, _label(name, deviation))

@@ -75,7 +75,8 @@ class HarmTable(TableSpec):
         side = QUICK_PHANTOM if quick else PHANTOM
 
         def draw() -> Iterator[CleanImage]:
-            yield CleanImage("phantom", chest_phantom(side, rng=np.random.default_rng(0), marker=False, mottle=False))
+            grey = chest_phantom(side, rng=np.random.default_rng(0), marker=False, mottle=False)
+            yield CleanImage("phantom", grey, "chest phantom without marker and mottle")
 
         return ImageSet(f"scenes of its own, with a chest phantom of {side}x{side} pixels", 1, draw)
 

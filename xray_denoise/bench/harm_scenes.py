@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.bench.cases import Case
+from xray_denoise.bench.cases import Case, generator
 from xray_denoise.bench.metrics import SECONDS
 from xray_denoise.bench.rows import Row
 from xray_denoise.physics.contrast_detail import ContrastDetail
@@ -62,7 +62,7 @@ class Harm:
         """Mean of the result less that of the noisy image, by grey level."""
         values: Values = {}
         for grey in GREYS:
-            noisy, denoised = exposures.of(np.full((FLAT, FLAT), grey))
+            noisy, denoised = exposures.of(np.full((FLAT, FLAT), grey), f"flat {grey}")
             values[f"shift {grey}"] = float((denoised - noisy).mean())
         return values
 
@@ -72,7 +72,7 @@ class Harm:
         for contrast in CONTRASTS:
             height = contrast * exposures.deviation
             distance = edge_distance()
-            _, denoised = exposures.of(127 - height / 2 + height * _edge(distance, EDGE_BLUR))
+            _, denoised = exposures.of(127 - height / 2 + height * _edge(distance, EDGE_BLUR), f"edge {contrast:g}")
             values[f"width {contrast:g}"] = edge_width(denoised, distance, height)
         return values
 
@@ -80,7 +80,7 @@ class Harm:
         """Threshold contrast over the deviation of the noise, by diameter, after and before."""
         diameters, strengths = (DIAMETERS[::3], STRENGTHS[::2]) if self.small else (DIAMETERS, STRENGTHS)
         phantom = ContrastDetail.random(diameters, strengths, REPEATS, np.random.default_rng(0))
-        noisy, denoised = exposures.of(100 + exposures.deviation * phantom.draw())
+        noisy, denoised = exposures.of(100 + exposures.deviation * phantom.draw(), "discs")
         before, after = phantom.thresholds(noisy), phantom.thresholds(denoised)
         values: Values = {f"threshold {one:g}": after[one] for one in diameters}
         values |= {f"threshold before {one:g}": before[one] for one in diameters}
@@ -95,7 +95,7 @@ class Harm:
         template.
         """
         clean = exposures.case.image.grey
-        empty = [(noisy, exposures.denoised(noisy)), exposures.of(clean)]
+        empty = [(noisy, exposures.denoised(noisy)), exposures.of(clean, "without lesions")]
         variance = exposures.deviation**2
         errors = [denoised.astype(np.float64) - clean for _, denoised in empty]
         values: Values = {
@@ -124,7 +124,7 @@ class Harm:
     def empty(self, exposures: "_Exposures", _noisy: Grey) -> Values:
         """Blobs and lines in a million pixels of a denoised flat field."""
         side = FLAT if self.small else EMPTY
-        noisy, denoised = exposures.of(np.full((side, side), 127.0))
+        noisy, denoised = exposures.of(np.full((side, side), 127.0), "empty")
         least, megapixels = VISIBLE * exposures.deviation, side**2 / 1e6
         return {
             "blobs": blobs(denoised, least) / megapixels,
@@ -151,9 +151,9 @@ class _Exposures:
         """Of the noise, grey levels."""
         return float(self._profile.deviation[0])
 
-    def of(self, clean: NDArray[np.floating]) -> tuple[Grey, Grey]:
-        """A noisy exposure, and what becomes of it."""
-        rng = np.random.default_rng(int(float(np.abs(clean).sum())))
+    def of(self, clean: NDArray[np.floating], name: str) -> tuple[Grey, Grey]:
+        """A noisy exposure, and what becomes of it; its noise depends on its name and the label of the case."""
+        rng = generator(f"{name}, {self.case.label}")
         noisy = np.asarray(clean + self._profile.draw(clean, rng), dtype=np.float32)
         return noisy, self.denoised(noisy)
 
