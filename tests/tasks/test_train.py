@@ -197,6 +197,19 @@ def test_the_group_of_processes_is_left_after_an_error_too(data: Path, monkeypat
     assert left == [1]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PRECISION", "16-mixed"), ("DEVICES", "3"), ("ACCELERATOR", "cuda"), ("NUM_NODES", "2"), ("STRATEGY", "ddp")],
+)
+def test_the_environment_does_not_overrule_the_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"LT_{name}", value)
+    plan = Plan(tmp_path, tmp_path / "run", "lite", PRESETS["fast"], device="cpu", precision="fp32")
+    fabric = train_fabric.fabric_of(plan)
+    assert (fabric.world_size, fabric.device.type, type(fabric.strategy).__name__) == (1, "cpu", "SingleDeviceStrategy")
+
+
 def test_each_system_has_the_loss_of_its_authors() -> None:
     full = PRESETS["paper"].loss
     for name, experiment in EXPERIMENTS.items():

@@ -53,6 +53,7 @@ def fabric_of(plan: Plan) -> Fabric:
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", plan.devices))  # torchrun has started them already
     nodes = int(os.environ["WORLD_SIZE"]) // processes if "LOCAL_WORLD_SIZE" in os.environ else 1
     one = [device.index] if device.type == "cuda" and device.index is not None else 1
+    _forget_fabric_settings()
     strategy = "ddp_find_unused_parameters_true" if plan.net == "profile-pair" else "ddp"  # a patch needs one of a pair
     return Fabric(
         accelerator=device.type,
@@ -61,6 +62,12 @@ def fabric_of(plan: Plan) -> Fabric:
         strategy=strategy if processes * nodes > 1 else "auto",
         plugins=[plugins[precision]()],
     )
+
+
+def _forget_fabric_settings() -> None:
+    """Remove the settings that Fabric takes from the environment: they would overrule the plan."""
+    for name in ("ACCELERATOR", "STRATEGY", "DEVICES", "NUM_NODES", "PRECISION"):
+        os.environ.pop(f"LT_{name}", None)
 
 
 class _UnroundedImages(MixedPrecision):

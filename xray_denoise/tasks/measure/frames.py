@@ -1,7 +1,7 @@
 """Read the frames to measure: cropped, with pixel pitch, scale and warnings."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,31 +81,26 @@ def notes_of(frame: Frame) -> tuple[str, ...]:
 class GreyScale:
     """Stored values as grey levels."""
 
-    low: float
-    high: float
-    inverted: bool
+    black: float
+    """Stored value at grey level 0, the higher one in an inverted image."""
+    white: float
+    """Stored value at grey level 255."""
 
     @classmethod
     def of(cls, radiograph: Radiograph, value_range: tuple[float, float] | None) -> "GreyScale":
-        """The scale of an image; `value_range` is what was asked for."""
-        low, high = value_range or (float(end) for end in radiograph.limits)
-        return cls(low, high, radiograph.inverted)
-
-    @property
-    def black_white(self) -> tuple[float, float]:
-        """Stored values at grey levels 0 and 255."""
-        return (self.high, self.low) if self.inverted else (self.low, self.high)
+        """The scale of an image; `value_range` is what was asked for, else all values that the bits can hold."""
+        low, high = map(float, value_range or radiograph.limits)
+        return cls(*replace(radiograph, value_range=(low, high)).black_white)
 
     @property
     def grey_per_value(self) -> float:
         """Grey levels for each stored value."""
-        return GREY_MAX / (self.high - self.low)
+        return GREY_MAX / abs(self.white - self.black)
 
     def grey(self, stored: Values) -> Values:
         """Grey levels of stored values."""
-        return np.asarray((self.high - stored if self.inverted else stored - self.low) * self.grey_per_value)
+        return np.asarray((stored - self.black) * (GREY_MAX / (self.white - self.black)))
 
     def stored(self, grey: Values) -> Values:
         """Stored values of grey levels."""
-        change = grey / self.grey_per_value
-        return np.asarray(self.high - change if self.inverted else self.low + change)
+        return np.asarray(self.black + grey * ((self.white - self.black) / GREY_MAX))

@@ -124,4 +124,4 @@ def profile_of(scale: GreyScale, grey: Values, variance: Values, power: NoisePow
     """The noise profile of variances, stored values squared, at grey levels."""
     grey, first = np.unique(grey, return_index=True)
     deviation = np.sqrt(np.maximum(variance[first], 0.0)) * scale.grey_per_value
-    return NoiseProfile(grey, deviation, power.kernel(), scale.black_white)
+    return NoiseProfile(grey, deviation, power.kernel(), (scale.black, scale.white))
