@@ -9,6 +9,7 @@ from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.denoisers.vst import GAT_TV, IterativeStabilised
 from xray_denoise.physics.noise import NoiseLevel, add_noise
+from xray_denoise.physics.profile import NoiseProfile
 
 LEVEL = NoiseLevel(0.6, 10.0)
 
@@ -58,3 +59,13 @@ def test_a_level_that_is_given_is_told_and_counts(method: Denoiser) -> None:
         assert told.level == LEVEL
         assert blind.level is not None
         assert abs(told.image - other.image).max() > 1
+
+
+@pytest.mark.parametrize("eta", [1e9, 1e17])
+def test_photons_that_are_next_to_no_noise_change_nothing(method: Denoiser, eta: float) -> None:
+    """As of a profile whose deviation is the same everywhere, of which a line may have a slope of 1e-18."""
+    clean = np.add.outer(np.arange(40.0), 3 * np.arange(50.0))
+    noisy = np.asarray(clean + np.random.default_rng(0).normal(0, 5, clean.shape), dtype=np.float32)
+    expected = method(noisy, NoiseLevel(math.inf, 5.0)).image
+    np.testing.assert_allclose(method(noisy, NoiseLevel(eta, 5.0)).image, expected, atol=0.01)
+    np.testing.assert_allclose(method(noisy, NoiseProfile.white(5.0)).image, expected, atol=0.01)

@@ -79,6 +79,15 @@ def test_gaussian_noise_is_only_scaled() -> None:
     np.testing.assert_allclose(inverse(forward(grey, level), level), grey)
 
 
+@pytest.mark.parametrize("eta", [1e7, 1e8, 1e12, 1e17, 1e300])
+def test_no_eta_is_too_large(eta: float) -> None:
+    level = NoiseLevel(eta, 3.0)
+    grey = np.linspace(0, 255, 50)
+    transformed = forward(grey, level)
+    np.testing.assert_allclose(transformed - transformed[0], grey / 3, atol=1e-3)
+    np.testing.assert_allclose(inverse(transformed, level), grey, atol=1e-3)
+
+
 def test_little_photon_noise_nears_gaussian_noise() -> None:
     """Apart from an offset; the photons add 255 / (eta sigma^2) = 6e-8 to the variance."""
     grey = np.linspace(0, 255, 50)

@@ -280,6 +280,14 @@ def test_a_noise_level_is_its_white_special_case(level: NoiseLevel) -> None:
     assert white.correlation(0, 1) == white.correlation(1, 0) == 0
 
 
+@pytest.mark.parametrize("deviation", [0.05, 1.0, 2.0, 3.3, 8.0, 30.0])
+def test_noise_that_is_the_same_everywhere_has_no_photons(deviation: float) -> None:
+    for grey in ([127.5], [0.0, 255.0], [0.0, 33.0, 190.0]):
+        level = NoiseProfile(np.array(grey), np.full(len(grey), deviation), np.ones((1, 1))).nearest_level()
+        assert math.isinf(level.eta)
+        assert level.sigma == pytest.approx(deviation)
+
+
 def test_the_deviation_is_linear_in_the_variance_and_constant_outside() -> None:
     grey = np.array([[-50.0, 0.0, 50.0], [100.0, 255.0, 300.0]])
     expected = [[1.0, 1.0, math.sqrt(2.5)], [2.0, 4.0, 4.0]]

@@ -142,7 +142,8 @@ class NoiseProfile:
         grey = np.linspace(0.0, GREY_MAX, KNOTS)
         variance = np.maximum(self.deviation_at(grey) ** 2, 1e-12)
         (slope, offset), _ = nnls(np.column_stack([grey, np.ones_like(grey)]) / variance[:, None], np.ones_like(grey))
-        return NoiseLevel(1 / slope if slope > 0 else math.inf, math.sqrt(offset))
+        rises = slope * GREY_MAX > 1e-9 * offset  # of a variance that is even, rounding leaves a slope of 1e-18
+        return NoiseLevel(1 / slope if rises else math.inf, math.sqrt(offset))
 
     def scaled(self, factor: float) -> "NoiseProfile":
         """The same noise, `factor` times as strong."""
