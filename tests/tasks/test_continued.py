@@ -258,6 +258,7 @@ def test_a_profile_that_cannot_be_trained_on_is_refused(here: Path) -> None:
         ("--nets lite --teacher x-profile", "'x-profile' takes the noise as input", "--teacher"),
         ("--nets profile-unet --teacher lite", "a profile-unet is trained without a teacher", "--teacher"),
         ("--nets lite --patch-size 100", "the patch size must be a multiple of 8, got 100", "--patch-size"),
+        ("--nets profile-unet --patch-size 72", "the patch size must be a multiple of 16, got 72", "--patch-size"),
         ("--nets lite --paper 0.5", "--paper are for --noise detector", "leave them out"),
         ("--nets profile-unet --noise-std 3,1", "--noise-std goes from low to high", "for example"),
         ("--nets profile-unet --noise-std 0,1", "--noise-std must lie between 0 and 255", "for example"),

@@ -58,7 +58,7 @@ LEVEL = (
     "(as published)."
 )
 BRIGHT = (
-    "With --noise paper: share of the patches, 0 to 1, that are made bright, to learn how noise that is cut off at "
+    "With --noise paper: share of the patches, 0 to 1, that are made bright, to learn how noise that is clipped at "
     "white darkens an image."
 )
 PROFILE = (
@@ -93,7 +93,7 @@ def train(
     batch_size: Annotated[
         int | None, _schedule_option("Patches per step, those of all processes together.", min=1)
     ] = None,
-    patch_size: Annotated[int | None, _schedule_option("Side of a patch in pixels, a multiple of 8.", min=16)] = None,
+    patch_size: Annotated[int | None, _schedule_option("Side of a patch in pixels, a multiple of 8; of 16 for profile-unet and profile-pair.", min=16)] = None,
     lr: Annotated[float | None, _schedule_option("Highest learning rate.", min=0)] = None,
     optimizer: Annotated[Literal["adam", "muon"] | None, _schedule_option("Default: that of the preset, Adam.")] = None,
     teacher: Annotated[
@@ -151,12 +151,6 @@ def train(
             raise UsageError(f"a finite number is needed, not {value}", hint="leave it out", option=option_name)
     if epochs and steps:
         raise UsageError("--epochs and --steps exclude each other", hint="give one of them")
-    if patch_size and patch_size % 8:
-        raise UsageError(
-            f"the patch size must be a multiple of 8, got {patch_size}",
-            hint=f"for example {patch_size // 8 * 8}",
-            option="patch_size",
-        )
     if threads:
         denoisers.set_threads(threads)
     budget = _seconds(max_time) if max_time else math.inf

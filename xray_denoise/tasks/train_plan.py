@@ -15,6 +15,9 @@ from xray_denoise.training.detector import DetectorRange
 from xray_denoise.training.loop import Limits
 from xray_denoise.training.presets import EXPERIMENTS, TrainingConfig
 
+MULTIPLE, MULTIPLE_TOLD = 8, 16
+"""What the side of a patch must be a multiple of, and that of a network that takes the noise as input."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -88,6 +91,13 @@ def check(plan: Plan) -> None:
     if (plan.net in TOLD) != isinstance(plan.config.noise, DetectorRange):
         told = "trained on the noise of detectors" if plan.net in TOLD else "not told the noise of a detector"
         raise UsageError(f"a {plan.net} is {told}", hint="choose the noise that suits the network", option="noise")
+    side, multiple = plan.config.patch, MULTIPLE_TOLD if plan.net in TOLD else MULTIPLE
+    if side % multiple:
+        raise UsageError(
+            f"the patch size must be a multiple of {multiple}, got {side}",
+            hint=f"for example {max(side // multiple, 1) * multiple}",
+            option="patch_size",
+        )
     measured = plan.config.noise.measured if isinstance(plan.config.noise, DetectorRange) else None
     if measured is not None and max(measured.kernel.shape) > plan.config.patch:
         raise UsageError(
