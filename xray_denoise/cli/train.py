@@ -61,6 +61,7 @@ BRIGHT = (
     "With --noise paper: share of the patches, 0 to 1, that are made bright, to learn how noise that is clipped at "
     "white darkens an image."
 )
+PATCH_SIZE = "Side of a patch in pixels, a multiple of 8; for profile-unet and profile-pair, of 16."
 PROFILE = (
     "With --noise detector: noise profile (JSON) whose curve and spectrum all noise has, to train for one detector."
 )
@@ -93,7 +94,7 @@ def train(
     batch_size: Annotated[
         int | None, _schedule_option("Patches per step, those of all processes together.", min=1)
     ] = None,
-    patch_size: Annotated[int | None, _schedule_option("Side of a patch in pixels, a multiple of 8; of 16 for profile-unet and profile-pair.", min=16)] = None,
+    patch_size: Annotated[int | None, _schedule_option(PATCH_SIZE, min=16)] = None,
     lr: Annotated[float | None, _schedule_option("Highest learning rate.", min=0)] = None,
     optimizer: Annotated[Literal["adam", "muon"] | None, _schedule_option("Default: that of the preset, Adam.")] = None,
     teacher: Annotated[
