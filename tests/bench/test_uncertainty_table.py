@@ -13,6 +13,7 @@ from xray_denoise.errors import UsageError
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.noise_estimate import ProfileEstimate
 from xray_denoise.physics.profile import Noise, NoiseProfile
+from xray_denoise.physics.uncertainty import SHAPE, UncertaintyTable
 
 SIDE, CORNER = 128, 24
 
@@ -53,8 +54,21 @@ def test_half_of_normal_noise_has_a_half_width_of_0_82_deviations(
     found = uncertainty.coverage(Halving(clean), table, [clean])
     assert [row.title for row in found.rows][:2] == ["white 0.5", "white 1"]
     for row in found.rows:
-        for share in row.values[:3]:
+        assert row.values[1:6:2] == (0, 0, 0), "one image does not spread"
+        for share in row.values[:6:2]:
             assert share == pytest.approx(90, abs=5)
+
+
+def test_the_standard_error_is_that_of_the_mean_over_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uncertainty, "cells", lambda: [("white", 4.0, NoiseProfile.white(4.0))])
+    even = [np.full((SIDE, SIDE), grey, np.float32) for grey in (60, 120, 180)]
+    method = Halving(even[0])  # takes the difference to the others for noise: no pixel of them is held
+    narrow = UncertaintyTable("ab" * 32, np.full(SHAPE, 0.02))
+    (row,) = uncertainty.coverage(method, narrow, [even[0], even[1], even[2]]).rows
+    share, error = row.values[:2]
+    assert share is not None
+    assert 0 < share < 100
+    assert error == pytest.approx(share), "of three times the share, nothing, and nothing"
 
 
 def test_a_method_without_a_profile_is_refused(clean: NDArray[np.float32]) -> None:

@@ -10,6 +10,7 @@ smooth areas (the half with the least).
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ def calibrate(denoiser: Denoiser, images: Sequence[Grey]) -> UncertaintyTable:
 
 
 def coverage(denoiser: Denoiser, table: UncertaintyTable, images: Sequence[Grey]) -> Table:
-    """Share of pixels in their intervals for every cell, percent."""
+    """Share of pixels in their intervals for every cell, percent: mean over the images, and its standard error."""
     rows = []
     for name, deviation, profile in cells():
         shares, widths = [], []
@@ -89,9 +90,15 @@ def coverage(denoiser: Denoiser, table: UncertaintyTable, images: Sequence[Grey]
             low, high = np.quantile(steep, (SMOOTH, EDGES))
             shares.append([100 * float(inside[some].mean()) for some in (steep >= 0, steep >= high, steep <= low)])
             widths.append(float(np.median(width)))
-        rows.append(Row(f"{name} {deviation:g}", (*map(float, np.mean(shares, axis=0)), float(np.median(widths)))))
-    columns = tuple(Column(title=title) for title in ("all, %", "edges, %", "smooth, %", "half width, grey"))
-    text = "Share of pixels whose interval holds the clean value; deviation of the noise in grey levels; median width."
+        errors = np.std(shares, axis=0) / math.sqrt(max(len(shares) - 1, 1))  # of the mean
+        values = [value for pair in zip(np.mean(shares, axis=0), errors, strict=True) for value in pair]
+        rows.append(Row(f"{name} {deviation:g}", (*map(float, values), float(np.median(widths)))))
+    titles = ("all, %", "±", "edges, %", "±", "smooth, %", "±", "half width, grey")
+    columns = tuple(Column(title=title) for title in titles)
+    text = (
+        "Share of pixels whose interval holds the clean value, mean over the images and its standard error; deviation "
+        "of the noise in grey levels; median width."
+    )
     return Table("Coverage of the intervals", text, columns, tuple(rows), 1)
 
 
