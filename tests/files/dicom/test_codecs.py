@@ -526,6 +526,7 @@ def test_other_readers_open_8_bits_in_words_of_16(tmp_path: Path, compression: f
     radiograph = files.read(write(tmp_path / "a.dcm", sample))
     files.write(radiograph, tmp_path / "b.dcm", derivation=DERIVATION, compression=compression)
     assert np.array_equal(files.read(tmp_path / "b.dcm").stored, pixels(sample)[0])
+    assert np.array_equal(pydicom.dcmread(tmp_path / "b.dcm").pixel_array, pixels(sample)[0])
     program = shutil.which({"rle": "dcmdrle", "jpegls": "dcmdjpls"}.get(compression, ""))
     if program is None:
         pytest.skip("DCMTK (Debian package dcmtk) does not decode it, or is not installed")
