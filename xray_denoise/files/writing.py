@@ -42,7 +42,8 @@ def write(
         bits: 8 or 16 per pixel of a raster image; by default those of the source, and 8 for a picture
             of a DICOM image.
         render: what a picture of a DICOM image shows: `display` (= `auto`) as a viewer would, or
-            `stored` values.
+            `stored` values. Without a window or VOI LUT, `display` spreads the robust range of an image over the
+            grey levels, or one range for all frames of a file, whose source is read once more for it.
         compression: how the pixels of a DICOM file made from another are compressed, always without loss.
         private: whether such a file keeps the private groups of its source.
         now: the time of writing, with its time zone; by default the present.
@@ -75,7 +76,11 @@ def write(
             now = now or datetime.now().astimezone()
             _write_dicom(stream, frames, first, target, derivation, now, compression, private)
         else:
-            _write_raster(stream, frames, first, kind=kind, derivation=derivation, bits=bits, render=render)
+            alone = isinstance(radiographs, Radiograph) or render == "stored"
+            shown = None if alone else _range_of_run(first)
+            _write_raster(
+                stream, frames, first, kind=kind, derivation=derivation, bits=bits, render=render, shown_range=shown
+            )
 
 
 def require_encoder(compression: Compression) -> None:
@@ -164,6 +169,7 @@ def _write_raster(
     derivation: Derivation | None,
     bits: int | None,
     render: Render,
+    shown_range: tuple[float, float] | None,
 ) -> None:
     from xray_denoise.files import raster
     from xray_denoise.files.raster_header import RasterHeader
@@ -173,7 +179,7 @@ def _write_raster(
         if header is not None and render != "stored":
             from xray_denoise.files.dicom.render import displayed_pixels
 
-            return displayed_pixels(radiograph, header, bits or 8)
+            return displayed_pixels(radiograph, header, bits or 8, shown_range)
         if header is None and bits is not None and bits != radiograph.bits:
             return raster.full_range_pixels(radiograph, bits)
         return raster.stored_pixels(radiograph, bits)
@@ -181,3 +187,21 @@ def _write_raster(
     header = first.header if isinstance(first.header, RasterHeader) else RasterHeader(kind)
     comment = derivation.sentence if derivation else ""
     raster.write_pixels((picture(frame) for frame in frames), stream, kind=kind, header=header, comment=comment)
+
+
+def _range_of_run(first: Radiograph) -> tuple[float, float] | None:
+    """What pictures of the frames of a DICOM file show without a window; None with one, or for a single frame.
+
+    The frames are read once more for it, one by one: they may be too many to be held.
+    """
+    from xray_denoise.files.damage import as_unreadable
+    from xray_denoise.files.dicom import read as dicom
+    from xray_denoise.files.dicom.render import has_window, range_of_frames
+
+    header = dicom_header(first)
+    if header is None or dicom.number_of_frames(header) == 1:
+        return None
+    with as_unreadable(first.source):
+        if has_window(header):
+            return None
+    return range_of_frames(dicom.read_frames(first.source, (0.0, 1.0)), header)

@@ -19,8 +19,11 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     JPEG2000,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -526,6 +529,7 @@ def test_other_readers_open_8_bits_in_words_of_16(tmp_path: Path, compression: f
     radiograph = files.read(write(tmp_path / "a.dcm", sample))
     files.write(radiograph, tmp_path / "b.dcm", derivation=DERIVATION, compression=compression)
     assert np.array_equal(files.read(tmp_path / "b.dcm").stored, pixels(sample)[0])
+    assert np.array_equal(pydicom.dcmread(tmp_path / "b.dcm").pixel_array, pixels(sample)[0])
     program = shutil.which({"rle": "dcmdrle", "jpegls": "dcmdjpls"}.get(compression, ""))
     if program is None:
         pytest.skip("DCMTK (Debian package dcmtk) does not decode it, or is not installed")
@@ -564,6 +568,45 @@ def test_private_groups_are_dropped_at_every_depth_when_asked(tmp_path: Path) ->
         assert bool(found) is expected
         assert (b"hidden" in (tmp_path / f"{private}.dcm").read_bytes()) is expected
     assert np.array_equal(files.read(tmp_path / "drop.dcm").stored, pixels(Sample())[0])
+
+
+def _private_item(syntax: str) -> bytes:
+    """An item with one private element among public ones, as `syntax` encodes it."""
+    order, implicit = ">" if syntax == ExplicitVRBigEndian else "<", syntax == ImplicitVRLittleEndian
+    content = b""
+    for tag, vr, value in (
+        (0x00080100, b"SH", b"T1"),
+        (0x00110010, b"LO", b"ACME"),
+        (0x00111001, b"LO", b"hidden"),
+        (0x00280010, b"US", struct.pack(f"{order}H", 77)),
+    ):
+        length = struct.pack(f"{order}L", len(value)) if implicit else vr + struct.pack(f"{order}H", len(value))
+        content += struct.pack(f"{order}HH", *divmod(tag, 1 << 16)) + length + value
+    return struct.pack(f"{order}HHL", 0xFFFE, 0xE000, len(content)) + content
+
+
+@pytest.mark.filterwarnings("ignore:VR lookup failed")
+@pytest.mark.parametrize("tag", [0x00189999, 0x00081032], ids=["unknown", "known"])
+@pytest.mark.parametrize("inner", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_private_elements_in_unknown_ones_are_dropped(tmp_path: Path, syntax: str, inner: str, tag: int) -> None:
+    if syntax == ImplicitVRLittleEndian and tag == 0x00081032:
+        inner = syntax  # has no UN: what is known to be a sequence is encoded as such
+    ds = dataset(Sample("CR"))
+    del ds[0x00091001:0x00091003], ds[0x00090010]  # so that only the item has private elements
+    ds.add_new(0x00187777, "UN", _private_item(inner))
+    source = save(tmp_path / "a.dcm", ds, syntax)
+    order = ">HH" if syntax == ExplicitVRBigEndian else "<HH"
+    renamed = (struct.pack(order, *divmod(one, 1 << 16)) for one in (0x00187777, tag))
+    source.write_bytes(source.read_bytes().replace(*renamed))
+    files.write(files.read(source), tmp_path / "keep.dcm", derivation=DERIVATION)
+    files.write(files.read(source), tmp_path / "drop.dcm", derivation=DERIVATION, private="drop")
+    assert b"hidden" in (tmp_path / "keep.dcm").read_bytes()
+    assert b"hidden" not in (tmp_path / "drop.dcm").read_bytes()
+    (item,) = pydicom.dcmread(tmp_path / "drop.dcm")[tag].value
+    assert (item.CodeValue, item.Rows, len(item)) == ("T1", 77, 2)
+    if tag == 0x00081032 and syntax != ExplicitVRLittleEndian:
+        assert pydicom.dcmread(tmp_path / "keep.dcm")[tag].value[0].Rows == 77
 
 
 @pytest.mark.parametrize("compression", ["rle", "jpegls", "j2k"])

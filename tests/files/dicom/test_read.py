@@ -3,6 +3,7 @@
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,24 @@ def test_frames_come_one_by_one_and_share_one_header(tmp_path: Path, syntax: str
     frames = list(files.read_frames(path))
     assert np.array_equal(np.stack([frame.stored for frame in frames]), pixels(sample))
     assert len({id(frame.header) for frame in frames}) == 1
+
+
+@pytest.mark.parametrize("vr", ["OB", "OW"])
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize("shape", [(24, 20), (13, 21), (1, 1)])
+def test_big_endian_bytes_are_swapped_in_words_and_nowhere_else(
+    tmp_path: Path, shape: tuple[int, int], frames: int, vr: str
+) -> None:
+    sample = Sample("XA", bits=8, allocated=8, frames=frames, shape=shape, syntax=ExplicitVRBigEndian)
+    ds = dataset(sample)
+    ds["PixelData"].VR = vr
+    path = save(tmp_path / "a.dcm", ds, sample.syntax)
+    read = list(files.read_frames(path))
+    assert np.array_equal(np.stack([frame.stored for frame in read]), pixels(sample))
+    assert np.array_equal(pydicom.dcmread(path).pixel_array.reshape(pixels(sample).shape), pixels(sample))
+    files.write(read, tmp_path / "b.dcm", derivation=files.Derivation("test"))
+    derived = pydicom.dcmread(tmp_path / "b.dcm")
+    assert np.array_equal(derived.pixel_array.reshape(pixels(sample).shape), pixels(sample))
 
 
 def test_the_header_of_a_large_file_does_not_hold_its_pixels(tmp_path: Path) -> None:
@@ -232,6 +251,16 @@ def test_uncompressed_frames_that_the_head_does_not_know_are_not_lost(tmp_path: 
     padded = dataset(Sample("XA"))
     padded.PixelData += b"\0" * 100
     assert np.array_equal(files.read(save(tmp_path / "b.dcm", padded)).stored, pixels(Sample("XA"))[0])
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize("syntax", SYNTAXES[:-1])
+def test_the_byte_of_padding_is_no_frame_of_one_pixel(tmp_path: Path, syntax: str, frames: int) -> None:
+    sample = Sample("XA", bits=8, allocated=8, frames=frames, shape=(1, 1), syntax=syntax)
+    read = [frame.stored for frame in files.read_frames(write(tmp_path / "a.dcm", sample))]
+    assert np.array_equal(np.stack(read), pixels(sample))
+    with pytest.raises(UnreadableFileError, match=f"where its head says {frames}"):
+        list(files.read_frames(write(tmp_path / "b.dcm", sample, pixels(replace(sample, frames=frames + 2)))))
 
 
 @pytest.mark.parametrize("shape", [(24, 21), (900, 900)])

@@ -294,6 +294,37 @@ def test_frames_become_pages(tmp_path: Path) -> None:
     assert np.array_equal(pages, pydicom.dcmread(source).pixel_array)
 
 
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("slope", ["1", "0.5"])
+def test_without_a_window_all_frames_are_shown_in_one_range(tmp_path: Path, slope: str, inverted: bool) -> None:
+    """Each stretched for itself, an exposure that rises and falls would look constant."""
+    stored = np.concatenate([np.zeros_like(RAMP), *(RAMP * factor // 4 + 40 for factor in (1, 3, 2, 4))])
+    stored[1:, :5, :4] = 4095
+    sample = Sample("OT", frames=5, inverted=inverted, padding=4095)
+    changes = {"WindowCenter": None, "RescaleSlope": slope, "RescaleIntercept": "-100", "RescaleType": "US"}
+    source = write(tmp_path / "a.dcm", sample, stored, **changes)
+    files.write(files.read_frames(source), tmp_path / "a.tif")
+    shown = np.stack([page.stored.astype(int) for page in files.read_frames(tmp_path / "a.tif")])
+    free = stored[1:] != 4095
+    low, high = stored[1:][free].min(), stored[1:][free].max()
+    grey = ((stored - low) / (high - low)).clip(0, 1)
+    expected = 255 * (1 - grey if inverted else grey)
+    assert np.abs(shown[1:] - expected[1:])[free].max() <= 0.5
+    assert (shown[1:][~free] == 0).all()
+    assert (shown[0] == 255 * inverted).all(), "the blank frame does not widen the range"
+
+
+def test_blank_frames_are_shown_and_a_frame_alone_in_its_own_range(tmp_path: Path) -> None:
+    stored = np.concatenate([np.full_like(RAMP, 100), np.full_like(RAMP, 200)])
+    source = write(tmp_path / "a.dcm", Sample("OT", frames=2), stored, WindowCenter=None)
+    files.write(files.read_frames(source), tmp_path / "a.tif")
+    assert [page.stored.max() for page in files.read_frames(tmp_path / "a.tif")] == [0, 252], "of 100..201"
+    source = write(tmp_path / "b.dcm", Sample("OT", frames=2), np.concatenate([RAMP, RAMP // 2]), WindowCenter=None)
+    for number, frame in enumerate(files.read_frames(source)):
+        files.write(frame, tmp_path / f"{number}.png")
+        assert files.read(tmp_path / f"{number}.png").stored.max() == 255
+
+
 def _with_luts(ds: Dataset) -> None:
     ds.ModalityLUTSequence, ds.VOILUTSequence = [Dataset()], [Dataset()]
     for (item,), curve in ((ds.ModalityLUTSequence, 0.7), (ds.VOILUTSequence, 1.6)):

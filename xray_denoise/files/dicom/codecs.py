@@ -231,9 +231,9 @@ def encoded(stored: NDArray[Any], syntax: UID, *, bits: int) -> bytes:
     allocated = 8 * stored.itemsize
     words = np.ascontiguousarray(stored).view(f"u{stored.itemsize}")
     if syntax == JPEGLSLossless:
-        words = words & np.array(2**bits - 1, words.dtype)  # knows no sign: two's complement, cut to Bits Stored
         if bits in (8, 16):
             return _jpeg_ls(words)
+        words = words & np.array(2**bits - 1, words.dtype)  # knows no sign: two's complement, cut to Bits Stored
     else:
         bits = allocated  # RLE compresses the bytes of the words, whatever they mean
     try:
@@ -259,6 +259,7 @@ def encoded(stored: NDArray[Any], syntax: UID, *, bits: int) -> bytes:
 def _jpeg_ls(words: NDArray[Any]) -> bytes:
     """All bits of the words, as many as are allocated: DCMTK and GDCM refuse 8 bits in words of 16.
 
+    Negative values keep their sign in the bits above Bits Stored, since pydicom takes all that are coded for the value.
     The output buffer has room for noise that grows when it is encoded.
     """
     import imagecodecs

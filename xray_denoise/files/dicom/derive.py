@@ -17,7 +17,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from xray_denoise import __version__
 from xray_denoise.files import Private
 from xray_denoise.files.derivation import Derivation
-from xray_denoise.files.dicom.guard import is_sequence
+from xray_denoise.files.dicom.guard import as_sequence, is_sequence, is_unknown
 from xray_denoise.files.dicom.layout import fact
 from xray_denoise.files.dicom.write import (
     AFTER_PIXEL_GROUP,
@@ -113,13 +113,21 @@ def _put(dataset: Dataset, keyword: str, value: object) -> None:
 
 
 def _drop_private(dataset: Dataset) -> None:
-    """Remove private elements at every depth; no other is decoded."""
+    """Remove private elements at every depth; no other is decoded.
+
+    Items in an element of unknown representation (UN) become a sequence, since they may hold private elements too.
+    """
     for tag in list(dataset.keys()):
         element: Any = dataset.get_item(tag)
         if tag.is_private:
             del dataset[tag]
-        elif is_sequence(element) if isinstance(element, RawDataElement) else element.VR == "SQ":
+        elif is_sequence(element):
+            unknown = is_unknown(element)
+            if unknown:
+                element = dataset[tag] = as_sequence(element)
             for item in dataset[tag].value:
+                if unknown:
+                    make_explicit(item, swapped=not element.is_little_endian)
                 _drop_private(item)
 
 

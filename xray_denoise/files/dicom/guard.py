@@ -14,6 +14,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_sequence
+from pydicom.tag import BaseTag
 
 from xray_denoise.errors import UnreadableFileError
 from xray_denoise.files.dicom.layout import fact
@@ -91,14 +92,33 @@ class LimitedStream(io.RawIOBase):
         return True
 
 
-def is_sequence(element: RawDataElement) -> bool:
-    """Whether an element that was not looked into holds items."""
+def is_known_sequence(tag: BaseTag) -> bool:
+    """Whether the dictionary says that an element is a sequence."""
+    return dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ"
+
+
+def is_sequence(element: Any) -> bool:
+    """Whether an element holds items, looked into or not."""
     if not element.value:
         return False
     if element.VR in ("UN", None):
-        known = dictionary_has_tag(element.tag) and dictionary_VR(element.tag) == "SQ"
-        return known or bytes(element.value[:4]) in ITEM
-    return element.VR == "SQ"
+        return is_known_sequence(element.tag) or bytes(element.value[:4]) in ITEM
+    return bool(element.VR == "SQ")
+
+
+def is_unknown(element: Any) -> bool:
+    """Whether the value representation of an element is not known: UN, or an unknown tag in Implicit VR."""
+    return bool(element.VR == "UN") or (element.VR is None and not dictionary_has_tag(element.tag))
+
+
+def as_sequence(element: Any) -> RawDataElement:
+    """An element of unknown representation that holds items, as a sequence.
+
+    The items are in Implicit VR Little Endian whatever the file is in (PS3.5 6.2.2). Some writers use the encoding of
+    the file; the first item shows the byte order, and to pydicom the first element of each item the VR.
+    """
+    value = bytes(element.value)
+    return RawDataElement(element.tag, "SQ", len(value), value, 0, False, value[:4] != ITEM[1])
 
 
 def count_nested(dataset: Dataset, stream: LimitedStream) -> None:
@@ -108,13 +128,13 @@ def count_nested(dataset: Dataset, stream: LimitedStream) -> None:
         if isinstance(element, RawDataElement):
             if not is_sequence(element):
                 continue
-            implicit = element.is_implicit_VR or element.VR == "UN"
+            if is_unknown(element):
+                element = as_sequence(element)
             value = bytes(element.value or b"")
             inner = stream.over(io.BytesIO(value))
+            implicit, little = element.is_implicit_VR, element.is_little_endian
             try:
-                items = read_sequence(
-                    inner.binary, implicit, element.is_little_endian, len(value), dataset.original_character_set
-                )
+                items = read_sequence(inner.binary, implicit, little, len(value), dataset.original_character_set)
             except Exception:
                 if stream.is_spent or inner.is_spent:
                     raise

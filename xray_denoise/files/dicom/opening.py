@@ -54,6 +54,9 @@ class PixelElement:
     """Bytes of its value, `UNDEFINED_LENGTH` where it is encapsulated."""
     available: int
     """Bytes of a value of known length that are there."""
+    in_swapped_words: bool
+    """Whether it is OW in Big Endian: the bytes of each 16-bit word are swapped, so 8-bit pixels are swapped in pairs
+    (PS3.5 table 6.2-1)."""
     encapsulated: Encapsulated | None
 
 
@@ -199,11 +202,15 @@ def _pixel_element(
         stream.seek(encapsulated.end)
     else:
         stream.seek(min(at + length, end))
-    return group << 16 | element, PixelElement(at, length, min(length, end - at), encapsulated)
+    swapped = order == ">" and head[4:6] == b"OW"
+    return group << 16 | element, PixelElement(at, length, min(length, end - at), swapped, encapsulated)
 
 
 def refuse_wrong_length(pixels: PixelElement, layout: Layout, path: Path) -> None:
-    """Uncompressed pixels must be as many as the head says, and all there."""
+    """Uncompressed pixels must be as many as the head says, and all there.
+
+    The byte that pads an odd number of them is no frame, even where a frame is no longer.
+    """
     if pixels.encapsulated is not None:
         raise UnreadableFileError(
             "{path} has compressed pixels, but its transfer syntax is an uncompressed one",
@@ -211,7 +218,7 @@ def refuse_wrong_length(pixels: PixelElement, layout: Layout, path: Path) -> Non
             hint=AGAIN,
         )
     expected = layout.frame_bytes * layout.frames
-    if pixels.length >= expected + layout.frame_bytes:
+    if pixels.length >= expected + expected % 2 + layout.frame_bytes:
         raise UnreadableFileError(
             f"{{path}} holds {pixels.length // layout.frame_bytes} frames where its head says {layout.frames}",
             path=path,

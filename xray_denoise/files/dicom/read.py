@@ -186,9 +186,18 @@ def _encoded_frames(file: OpenedFile, pixels: PixelElement, layout: Layout) -> I
 
 
 def _native_frames(file: OpenedFile, pixels: PixelElement, layout: Layout) -> Iterator[bytes]:
-    for frame in range(layout.frames):
-        file.stream.seek(pixels.at + frame * layout.frame_bytes)
-        yield file.stream.read(layout.frame_bytes)
+    def value(start: int, length: int) -> bytes:
+        file.stream.seek(pixels.at + start)
+        return file.stream.read(length)
+
+    size = layout.frame_bytes
+    for start in range(0, layout.frames * size, size):
+        if layout.allocated == 8 and pixels.in_swapped_words:
+            before, behind = start % 2, (start + size) % 2  # frames of odd size begin or end within a word
+            words = np.frombuffer(value(start - before, before + size + behind), ">u2")
+            yield words.astype("<u2").tobytes()[before : before + size]
+        else:
+            yield value(start, size)
 
 
 def _codestreams(file: OpenedFile, pixels: PixelElement, layout: Layout) -> Iterator[bytes]:

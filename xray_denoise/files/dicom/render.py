@@ -1,6 +1,7 @@
 """Show a DICOM image as a viewer would: modality, then window or VOI LUT, then polarity (PS3.4 N.2)."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,10 +53,17 @@ class Lut:
         return self.entries[np.clip(values.astype(np.int64) - first, 0, self.entries.size - 1)] & self.top
 
 
-def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDArray[Any]:
-    """The picture on a viewer's screen, bright = bright, uint8 or uint16 over all of `bits`.
+def displayed_pixels(
+    radiograph: Radiograph, header: Dataset, bits: int, shown_range: tuple[float, float] | None = None
+) -> NDArray[Any]:
+    """The picture on a viewer's screen, bright = bright, uint8 or uint16 over all of `bits`; padding is black.
 
-    Padding is black. Without a window or VOI LUT the robust range of the image is spread over the screen.
+    Args:
+        radiograph: the image, or a frame.
+        header: of its file.
+        bits: 8 or 16.
+        shown_range: what is spread over the screen where the file has neither window nor VOI LUT, see
+            `range_of_frames`; by default the robust range of this image.
     """
     facts = header[:PIXEL_GROUP]
     little_endian = bool(header.file_meta.TransferSyntaxUID.is_little_endian)
@@ -66,7 +74,7 @@ def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDAr
         inverted = shape == "INVERSE" if shape in ("IDENTITY", "INVERSE") else radiograph.inverted
     padding = radiograph.padding
     if shown is None:
-        lo, hi = robust_range(values, padding)
+        lo, hi = shown_range or robust_range(values, padding)
         shown = (values - lo) / (hi - lo)
     if inverted:
         shown = 1.0 - shown
@@ -74,6 +82,25 @@ def displayed_pixels(radiograph: Radiograph, header: Dataset, bits: int) -> NDAr
         shown[padding] = 0.0
     top = 2**bits - 1
     return np.asarray(np.rint(shown.clip(0.0, 1.0) * top), dtype=np.uint8 if bits == 8 else np.uint16)
+
+
+def range_of_frames(frames: Iterable[Radiograph], header: Dataset) -> tuple[float, float]:
+    """The values, after the modality transformation, that pictures of all frames of a run show black and white.
+
+    From the lowest to the highest end of the frames' robust ranges, so that a change of brightness between frames is
+    seen. Blank frames, of one value, do not count unless all are blank.
+    """
+    facts = header[:PIXEL_GROUP]
+    little_endian = bool(header.file_meta.TransferSyntaxUID.is_little_endian)
+    exposed: list[tuple[float, float]] = []
+    blank: list[tuple[float, float]] = []
+    for frame in frames:
+        with as_unreadable(frame.source):
+            values, _ = _modality(frame, facts, little_endian=little_endian)
+        is_blank = frame.stored.min() == frame.stored.max()
+        (blank if is_blank else exposed).append(robust_range(values, frame.padding))
+    lows, highs = zip(*(exposed or blank), strict=True)
+    return min(lows), max(highs)
 
 
 def has_window(header: Dataset) -> bool:

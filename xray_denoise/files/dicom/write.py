@@ -17,7 +17,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from xray_denoise import __version__
 from xray_denoise.errors import UnwritableFileError
-from xray_denoise.files.dicom.guard import is_sequence
+from xray_denoise.files.dicom.guard import as_sequence, is_known_sequence, is_sequence
 
 Frames = Iterable[np.ndarray[Any, Any]]
 
@@ -133,10 +133,14 @@ def make_explicit(dataset: Dataset, *, swapped: bool) -> None:
                 value = _swapped(raw.value, WORDS.get(vr, 1)) if swapped else raw.value
                 dataset[tag] = raw._replace(VR=vr, value=value, is_implicit_VR=False, is_little_endian=True)
                 continue
+        items_swapped = swapped
+        if raw.VR == "UN" and raw.value and is_known_sequence(tag):
+            raw = dataset[tag] = as_sequence(raw)
+            items_swapped = not raw.is_little_endian
         element: Any = dataset[tag]
         if element.VR == "SQ":
             for item in element.value:
-                make_explicit(item, swapped=swapped)
+                make_explicit(item, swapped=items_swapped)
         elif swapped and isinstance(element.value, bytes):
             element.value = _swapped(element.value, WORDS.get(element.VR, 1))
     dataset.set_original_encoding(*EXPLICIT_LITTLE_ENDIAN)
