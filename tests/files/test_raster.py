@@ -117,6 +117,50 @@ def test_the_pages_of_a_tiff_are_frames(tmp_path: Path) -> None:
     assert not (tmp_path / "b.png").exists()
 
 
+def test_each_page_of_a_tiff_keeps_its_own_metadata(tmp_path: Path) -> None:
+    """Descriptions tell left from right, and resolutions the size."""
+    of_pages: list[tuple[dict[int, str], int | None]] = [({}, None), ({270: "left", 315: "A"}, 100)]
+    of_pages.append(({270: "right", 33432: "B"}, 200))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for texts, dpi in of_pages:
+            tags = [(code, "s", 0, text, True) for code, text in texts.items()]
+            size = {"resolution": (dpi, dpi), "resolutionunit": "INCH"} if dpi else {}
+            tiff.write(RAMP, metadata=None, extratags=tags, software=False, **size)
+    files.write(files.read_frames(tmp_path / "a.tif"), tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        tags_of_pages = [page.tags for page in file.pages]  # type: ignore[union-attr]
+    assert [{code: tags.valueof(code) for code in TEXTS if code in tags} for tags in tags_of_pages] == [
+        texts for texts, _ in of_pages
+    ]
+    assert [frame.header.dpi for frame in files.read_frames(tmp_path / "b.tif")] == [  # type: ignore[attr-defined]
+        dpi and (dpi, dpi) for _, dpi in of_pages
+    ]
+
+
+def test_pages_may_differ_in_size_and_depth_and_a_thumbnail_stays_one(tmp_path: Path) -> None:
+    pages = [(DEEP, 0), (RAMP[::2, ::2], 1), (DEEP.T, 0)]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for page, kind in pages:
+            tiff.write(page, metadata=None, subfiletype=kind)
+    files.write(files.read_frames(tmp_path / "a.tif"), tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        for (page, kind), written in zip(pages, file.pages, strict=True):
+            assert written.dtype == page.dtype
+            assert np.array_equal(written.asarray(), page)
+            assert written.tags.valueof(254, 0) == kind  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "thumbnail", [np.stack([RAMP, RAMP, RAMP[::-1]], 2), RAMP.astype(np.float32)], ids=["rgb", "f"]
+)
+def test_the_page_that_is_not_read_is_named(tmp_path: Path, thumbnail: np.ndarray[Any, Any]) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(RAMP, metadata=None)
+        tiff.write(thumbnail, metadata=None, photometric="rgb" if thumbnail.ndim == 3 else "minisblack")
+    with pytest.raises(UnreadableFileError, match=r"^page 2 of .*a\.tif "):
+        list(files.read_frames(tmp_path / "a.tif"))
+
+
 @pytest.mark.parametrize("resolution", [(1, 0), (0, 0), (0xFFFFFFFF, 1)])
 @pytest.mark.parametrize("target", ["b.tif", "b.png"])
 def test_a_resolution_that_is_no_number_is_left_out(tmp_path: Path, resolution: tuple[int, int], target: str) -> None:

@@ -199,6 +199,19 @@ def test_many_frames_are_refused_for_a_picture_before_they_are_denoised(tmp_path
     assert (planned.action, done.status, done.frames) == ("write", "written", 3)
 
 
+def test_the_notes_are_on_all_pages_and_told_once(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(90, 110, (20, 30), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for page in range(6):
+            private = [(65000, "s", 0, "private", True)] if page > 1 else []
+            tiff.write(grey, metadata=None, extratags=private, software=False)
+    (outcome,) = xd.denoise_files(tmp_path / "a.tif", tmp_path / "out", model="noisy")
+    noted = "its 65000 will not be kept"
+    assert outcome.notes.count(noted) == 1
+    (told,) = map(json.loads, (tmp_path / "out" / MANIFEST_NAME).read_text(encoding="utf-8").splitlines())
+    assert noted in told["notes"]
+
+
 def test_a_picture_without_an_ending_stays_one(study: Path, tmp_path: Path) -> None:
     (study / "0.png").rename(tmp_path / "scan")
     xd.write(xd.read(tmp_path / "scan"), tmp_path / "scan2")

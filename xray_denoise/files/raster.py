@@ -104,18 +104,18 @@ def full_range_pixels(radiograph: Radiograph, bits: int) -> NDArray[Any]:
 
 
 def write_pixels(
-    pages: Iterable[NDArray[Any]], stream: BinaryIO, *, kind: RasterKind, header: RasterHeader, comment: str
+    pages: Iterable[tuple[NDArray[Any], RasterHeader]], stream: BinaryIO, *, kind: RasterKind, comment: str
 ) -> None:
-    """Write grey pages of uint8 or uint16 pixels; only TIFF takes more than one.
+    """Write grey pages of uint8 or uint16 pixels, each with its metadata; only TIFF takes more than one.
 
     Raises:
         UnwritableFileError: the format cannot hold these pages.
     """
     if kind == "tiff":
-        write_tiff(pages, stream, header, comment)
+        write_tiff(pages, stream, comment)
         return
     rest = iter(pages)
-    first = next(rest)
+    first, header = next(rest)
     if next(rest, None) is not None:
         raise UnwritableFileError(f"a {kind.upper()} file holds one image", hint="write a TIFF or DICOM file instead")
     image = Image.fromarray(first)
@@ -156,4 +156,5 @@ def write_maps(
         ExistingFileError: there is a file of that name, and `replace` is false.
     """
     with atomic_write(target, source=source, before_rename=before_rename, replace=replace) as stream:
-        write_pixels(maps, stream, kind="tiff", header=RasterHeader("tiff"), comment=comment)
+        pages = ((one, RasterHeader("tiff")) for one in maps)
+        write_pixels(pages, stream, kind="tiff", comment=comment)

@@ -75,7 +75,7 @@ def write(
             now = now or datetime.now().astimezone()
             _write_dicom(stream, frames, first, target, derivation, now, compression, private)
         else:
-            _write_raster(stream, frames, first, kind=kind, derivation=derivation, bits=bits, render=render)
+            _write_raster(stream, frames, kind=kind, derivation=derivation, bits=bits, render=render)
 
 
 def require_encoder(compression: Compression) -> None:
@@ -158,7 +158,6 @@ def _write_dicom(
 def _write_raster(
     stream: BinaryIO,
     frames: Iterable[Radiograph],
-    first: Radiograph,
     *,
     kind: Literal["png", "tiff", "webp"],
     derivation: Derivation | None,
@@ -178,6 +177,8 @@ def _write_raster(
             return raster.full_range_pixels(radiograph, bits)
         return raster.stored_pixels(radiograph, bits)
 
-    header = first.header if isinstance(first.header, RasterHeader) else RasterHeader(kind)
+    def metadata(radiograph: Radiograph) -> RasterHeader:
+        return radiograph.header if isinstance(radiograph.header, RasterHeader) else RasterHeader(kind)
+
     comment = derivation.sentence if derivation else ""
-    raster.write_pixels((picture(frame) for frame in frames), stream, kind=kind, header=header, comment=comment)
+    raster.write_pixels(((picture(frame), metadata(frame)) for frame in frames), stream, kind=kind, comment=comment)
