@@ -306,6 +306,32 @@ def test_a_phantom_of_12_bits_is_stored_as_it_is_or_spread_out(tmp_path: Path, i
     assert files.read(tmp_path / "b.png").stored == pytest.approx(RAMP * 257.0, abs=9)  # half a step of 12 bits
 
 
+def test_a_value_range_is_scaled_to_the_new_depth_and_the_note_says_so(tmp_path: Path) -> None:
+    """12 bits in words of 16, as radiographs often are in PNG files."""
+    radiograph = files.read(save(tmp_path / "a.png", DEEP // 16))
+    target = tmp_path / "b.png"
+    files.write(radiograph, target, bits=8)
+    assert len(np.unique(files.read(target).stored)) <= 17
+    scaled, few = files.caveats(radiograph, target, bits=8)
+    assert scaled == "its stored values from 0 to 65535 were scaled to 0 to 255"
+    assert few.startswith("fewer than 64 grey levels of it are left")
+    files.write(radiograph, target, bits=8, value_range=(0, 2047))
+    shown = files.read(target).stored
+    assert np.array_equal(shown, np.rint(np.minimum(DEEP // 16, 2047) * (255 / 2047)))
+    radiograph = radiograph.with_value_range(0, 2047)
+    assert files.caveats(radiograph, target, bits=8, value_range=(0, 2047)) == (
+        "its stored values from 0 to 2047 were scaled to 0 to 255",
+    )
+
+
+@pytest.mark.parametrize("bits", [None, 16])
+def test_stored_values_stay_as_they_are_unless_other_bits_are_asked_for(tmp_path: Path, bits: int | None) -> None:
+    radiograph = files.read(save(tmp_path / "a.png", DEEP // 16), value_range=(0, 2047))
+    files.write(radiograph, tmp_path / "b.png", bits=bits, value_range=(0, 2047))
+    assert np.array_equal(files.read(tmp_path / "b.png").stored, DEEP // 16)
+    assert files.caveats(radiograph, bits=bits, value_range=(0, 2047)) == ()
+
+
 NOISE = np.random.default_rng(0).integers(0, 65536, (40, 56), np.uint16)
 
 
@@ -386,6 +412,13 @@ def test_packed_bits_are_unpacked(tmp_path: Path, bits: int) -> None:
     expected = values * (255 // (2**bits - 1)) if bits < 8 else values
     assert np.array_equal(radiograph.stored, expected)
     assert radiograph.bits == max(bits, 8)
+    files.write(radiograph, tmp_path / "b.tif")
+    assert np.array_equal(files.read(tmp_path / "b.tif").stored, expected)
+    files.write(radiograph, tmp_path / "b.tif", bits=16)
+    top = 2 ** max(bits, 8) - 1
+    assert np.array_equal(files.read(tmp_path / "b.tif").stored, np.rint(expected * (65535 / top)))
+    noted = () if bits == 16 else (f"its stored values from 0 to {top} were scaled to 0 to 65535",)
+    assert files.caveats(radiograph, bits=16) == noted
 
 
 def _tiff(body: bytes, changes: list[tuple[int, int]], shape: tuple[int, int]) -> bytes:

@@ -25,6 +25,7 @@ def write(
     *,
     derivation: Derivation | None = None,
     bits: int | None = None,
+    value_range: tuple[float, float] | None = None,
     render: Render = "auto",
     compression: Compression = "none",
     private: Private = "keep",
@@ -39,8 +40,10 @@ def write(
             `Radiograph.from_grey`, which becomes a new DX object in a DICOM file.
         target: .dcm, .dicom, .png, .tif, .tiff or .webp; or any name with the suffix of the source.
         derivation: what was done; needed for DICOM made from DICOM, told in the head of a PNG or TIFF.
-        bits: 8 or 16 per pixel of a raster image; by default those of the source, and 8 for a picture
-            of a DICOM image.
+        bits: 8 or 16 per pixel of a raster image; by default those of the source, with the stored values as they
+            are (10 to 15 bits in 16), and 8 for a picture of a DICOM image.
+        value_range: stored values that become 0 and the highest value where a raster image gets other `bits` than its
+            source has; by default all that those can hold.
         render: what a picture of a DICOM image shows: `display` (= `auto`) as a viewer would, or
             `stored` values.
         compression: how the pixels of a DICOM file made from another are compressed, always without loss.
@@ -75,7 +78,8 @@ def write(
             now = now or datetime.now().astimezone()
             _write_dicom(stream, frames, first, target, derivation, now, compression, private)
         else:
-            _write_raster(stream, frames, kind=kind, derivation=derivation, bits=bits, render=render)
+            _write_raster(stream, frames, kind=kind, derivation=derivation, bits=bits, value_range=value_range,
+                          render=render)  # fmt: skip
 
 
 def require_encoder(compression: Compression) -> None:
@@ -162,6 +166,7 @@ def _write_raster(
     kind: Literal["png", "tiff", "webp"],
     derivation: Derivation | None,
     bits: int | None,
+    value_range: tuple[float, float] | None,
     render: Render,
 ) -> None:
     from xray_denoise.files import raster
@@ -173,8 +178,9 @@ def _write_raster(
             from xray_denoise.files.dicom.render import displayed_pixels
 
             return displayed_pixels(radiograph, header, bits or 8)
-        if header is None and bits is not None and bits != radiograph.bits:
-            return raster.full_range_pixels(radiograph, bits)
+        ends = raster.scaled_range(radiograph, bits, value_range) if header is None else None
+        if bits is not None and ends is not None:
+            return raster.scaled_pixels(radiograph, bits, ends)
         return raster.stored_pixels(radiograph, bits)
 
     def metadata(radiograph: Radiograph) -> RasterHeader:

@@ -170,12 +170,14 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
                 until_named.enter_context(closing(Maps(job.target.parent))) if wanted else None
                 for wanted in (options.save_noise_map, options.uncertainty)
             )
-            tally = Tally(maps, half_widths, options.uncertainty, partial(files.caveats, target=job.target))
+            caveats_of = partial(files.caveats, target=job.target, bits=options.bits, value_range=options.value_range)
+            tally = Tally(maps, half_widths, options.uncertainty, caveats_of)
             files.write(
                 tally.counted(chain(held, changes)),
                 job.target,
                 derivation=options.derivation(first.result, remarks, _over_image(first, options)),
                 bits=options.bits,
+                value_range=options.value_range,
                 render=options.render,
                 compression=options.compression,
                 private=options.private,
