@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from tests.synthetic_dicom import Sample, dataset, save, write
+from tests.synthetic_dicom import SYNTAXES, Sample, dataset, save, write
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
 from xray_denoise.files import Derivation, atomic
@@ -61,6 +64,39 @@ def test_other_dicom_objects_are_passed_over_in_folders(tmp_path: Path) -> None:
     report.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
     assert not files.is_radiograph(save(tmp_path / "sr.dcm", report))
     assert files.is_radiograph(write(tmp_path / "dx.dcm", Sample()))
+
+
+@pytest.mark.parametrize("uid", ["12.1.1", "12.2.1", "13.1.4", "13.1.5"])
+def test_radiographs_of_a_class_that_is_not_read_fail_rather_than_be_passed_over(tmp_path: Path, uid: str) -> None:
+    path = write(tmp_path / "a.dcm", Sample("XA"), SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{uid}")
+    assert files.is_radiograph(path)
+    with pytest.raises(UnreadableFileError, match="enhanced multi-frame"):
+        files.read(path)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_the_data_set_says_what_a_file_is_where_its_head_disagrees(tmp_path: Path, syntax: str) -> None:
+    """A head that names CT over a CR, and the reverse."""
+    cr, ct = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.2"
+    for head, body, wanted in ((ct, cr, True), (cr, ct, False)):
+        path = write(tmp_path / "a.dcm", Sample("CR", syntax=syntax), SOPClassUID=body)
+        path.write_bytes(path.read_bytes().replace(body.encode(), head.encode(), 1))
+        assert pydicom.dcmread(path).file_meta.MediaStorageSOPClassUID == head
+        assert files.is_radiograph(path) == wanted
+
+
+def test_a_directory_of_media_is_passed_over_without_reading_its_records(tmp_path: Path) -> None:
+    """They precede group 8, and may be far more than a radiograph has elements."""
+    directory = Dataset()
+    directory.FileSetID = "ARCHIVE"
+    directory.DirectoryRecordSequence = [Dataset() for _ in range(20_000)]
+    directory["DirectoryRecordSequence"].is_undefined_length = True
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    directory.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    pydicom.dcmwrite(tmp_path / "DICOMDIR", directory, enforce_file_format=True)
+    assert not files.is_radiograph(tmp_path / "DICOMDIR")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

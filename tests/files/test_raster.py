@@ -117,6 +117,50 @@ def test_the_pages_of_a_tiff_are_frames(tmp_path: Path) -> None:
     assert not (tmp_path / "b.png").exists()
 
 
+def test_each_page_of_a_tiff_keeps_its_own_metadata(tmp_path: Path) -> None:
+    """Descriptions tell left from right, and resolutions the size."""
+    of_pages: list[tuple[dict[int, str], int | None]] = [({}, None), ({270: "left", 315: "A"}, 100)]
+    of_pages.append(({270: "right", 33432: "B"}, 200))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for texts, dpi in of_pages:
+            tags = [(code, "s", 0, text, True) for code, text in texts.items()]
+            size = {"resolution": (dpi, dpi), "resolutionunit": "INCH"} if dpi else {}
+            tiff.write(RAMP, metadata=None, extratags=tags, software=False, **size)
+    files.write(files.read_frames(tmp_path / "a.tif"), tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        tags_of_pages = [page.tags for page in file.pages]  # type: ignore[union-attr]
+    assert [{code: tags.valueof(code) for code in TEXTS if code in tags} for tags in tags_of_pages] == [
+        texts for texts, _ in of_pages
+    ]
+    assert [frame.header.dpi for frame in files.read_frames(tmp_path / "b.tif")] == [  # type: ignore[attr-defined]
+        dpi and (dpi, dpi) for _, dpi in of_pages
+    ]
+
+
+def test_pages_may_differ_in_size_and_depth_and_a_thumbnail_stays_one(tmp_path: Path) -> None:
+    pages = [(DEEP, 0), (RAMP[::2, ::2], 1), (DEEP.T, 0)]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for page, kind in pages:
+            tiff.write(page, metadata=None, subfiletype=kind)
+    files.write(files.read_frames(tmp_path / "a.tif"), tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        for (page, kind), written in zip(pages, file.pages, strict=True):
+            assert written.dtype == page.dtype
+            assert np.array_equal(written.asarray(), page)
+            assert written.tags.valueof(254, 0) == kind  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "thumbnail", [np.stack([RAMP, RAMP, RAMP[::-1]], 2), RAMP.astype(np.float32)], ids=["rgb", "f"]
+)
+def test_the_page_that_is_not_read_is_named(tmp_path: Path, thumbnail: np.ndarray[Any, Any]) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(RAMP, metadata=None)
+        tiff.write(thumbnail, metadata=None, photometric="rgb" if thumbnail.ndim == 3 else "minisblack")
+    with pytest.raises(UnreadableFileError, match=r"^page 2 of .*a\.tif "):
+        list(files.read_frames(tmp_path / "a.tif"))
+
+
 @pytest.mark.parametrize("resolution", [(1, 0), (0, 0), (0xFFFFFFFF, 1)])
 @pytest.mark.parametrize("target", ["b.tif", "b.png"])
 def test_a_resolution_that_is_no_number_is_left_out(tmp_path: Path, resolution: tuple[int, int], target: str) -> None:
@@ -262,6 +306,32 @@ def test_a_phantom_of_12_bits_is_stored_as_it_is_or_spread_out(tmp_path: Path, i
     assert files.read(tmp_path / "b.png").stored == pytest.approx(RAMP * 257.0, abs=9)  # half a step of 12 bits
 
 
+def test_a_value_range_is_scaled_to_the_new_depth_and_the_note_says_so(tmp_path: Path) -> None:
+    """12 bits in words of 16, as radiographs often are in PNG files."""
+    radiograph = files.read(save(tmp_path / "a.png", DEEP // 16))
+    target = tmp_path / "b.png"
+    files.write(radiograph, target, bits=8)
+    assert len(np.unique(files.read(target).stored)) <= 17
+    scaled, few = files.caveats(radiograph, target, bits=8)
+    assert scaled == "its stored values from 0 to 65535 were scaled to 0 to 255"
+    assert few.startswith("fewer than 64 grey levels of it are left")
+    files.write(radiograph, target, bits=8, value_range=(0, 2047))
+    shown = files.read(target).stored
+    assert np.array_equal(shown, np.rint(np.minimum(DEEP // 16, 2047) * (255 / 2047)))
+    radiograph = radiograph.with_value_range(0, 2047)
+    assert files.caveats(radiograph, target, bits=8, value_range=(0, 2047)) == (
+        "its stored values from 0 to 2047 were scaled to 0 to 255",
+    )
+
+
+@pytest.mark.parametrize("bits", [None, 16])
+def test_stored_values_stay_as_they_are_unless_other_bits_are_asked_for(tmp_path: Path, bits: int | None) -> None:
+    radiograph = files.read(save(tmp_path / "a.png", DEEP // 16), value_range=(0, 2047))
+    files.write(radiograph, tmp_path / "b.png", bits=bits, value_range=(0, 2047))
+    assert np.array_equal(files.read(tmp_path / "b.png").stored, DEEP // 16)
+    assert files.caveats(radiograph, bits=bits, value_range=(0, 2047)) == ()
+
+
 NOISE = np.random.default_rng(0).integers(0, 65536, (40, 56), np.uint16)
 
 
@@ -342,6 +412,13 @@ def test_packed_bits_are_unpacked(tmp_path: Path, bits: int) -> None:
     expected = values * (255 // (2**bits - 1)) if bits < 8 else values
     assert np.array_equal(radiograph.stored, expected)
     assert radiograph.bits == max(bits, 8)
+    files.write(radiograph, tmp_path / "b.tif")
+    assert np.array_equal(files.read(tmp_path / "b.tif").stored, expected)
+    files.write(radiograph, tmp_path / "b.tif", bits=16)
+    top = 2 ** max(bits, 8) - 1
+    assert np.array_equal(files.read(tmp_path / "b.tif").stored, np.rint(expected * (65535 / top)))
+    noted = () if bits == 16 else (f"its stored values from 0 to {top} were scaled to 0 to 65535",)
+    assert files.caveats(radiograph, bits=16) == noted
 
 
 def _tiff(body: bytes, changes: list[tuple[int, int]], shape: tuple[int, int]) -> bytes:

@@ -199,6 +199,34 @@ def test_many_frames_are_refused_for_a_picture_before_they_are_denoised(tmp_path
     assert (planned.action, done.status, done.frames) == ("write", "written", 3)
 
 
+def test_the_notes_are_on_all_pages_and_told_once(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(90, 110, (20, 30), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for page in range(6):
+            private = [(65000, "s", 0, "private", True)] if page > 1 else []
+            tiff.write(grey, metadata=None, extratags=private, software=False)
+    (outcome,) = xd.denoise_files(tmp_path / "a.tif", tmp_path / "out", model="noisy")
+    noted = "its 65000 will not be kept"
+    assert outcome.notes.count(noted) == 1
+    (told,) = map(json.loads, (tmp_path / "out" / MANIFEST_NAME).read_text(encoding="utf-8").splitlines())
+    assert noted in told["notes"]
+
+
+def test_other_bits_scale_the_range_that_is_given_and_are_noted(tmp_path: Path) -> None:
+    stored = np.random.default_rng(0).integers(0, 4096, (20, 30), np.uint16)
+    xd.write(xd.Radiograph(stored, (0, 4095), bits=16), tmp_path / "a.png")
+    for given, noted in (((0.0, 4095.0), "from 0 to 4095"), (None, "from 0 to 65535")):
+        (outcome,) = xd.denoise_files(
+            tmp_path / "a.png", tmp_path / f"{noted}.png", model="noisy", bits=8, value_range=given
+        )
+        scaled = [note for note in outcome.notes if "scaled" in note]
+        assert scaled == [f"its stored values {noted} were scaled to 0 to 255"]
+        assert any("grey levels of it are left" in note for note in outcome.notes) == (given is None)
+        assert np.array_equal(xd.read(outcome.target).stored, np.rint(stored * (255 / (4095 if given else 65535))))
+        xd.write(xd.read(tmp_path / "a.png"), tmp_path / "b.png", bits=8, value_range=given, overwrite=True)
+        assert np.array_equal(xd.read(tmp_path / "b.png").stored, xd.read(outcome.target).stored)
+
+
 def test_a_picture_without_an_ending_stays_one(study: Path, tmp_path: Path) -> None:
     (study / "0.png").rename(tmp_path / "scan")
     xd.write(xd.read(tmp_path / "scan"), tmp_path / "scan2")

@@ -105,7 +105,11 @@ def denoise(
         ),
     ] = "",
     bits: Annotated[
-        int | None, typer.Option(rich_help_panel=FILES, help="8 or 16 bits of a PNG or TIFF result.")
+        int | None,
+        typer.Option(
+            rich_help_panel=FILES,
+            help="8 or 16 bits of a PNG or TIFF result. Other bits than those of a PNG or TIFF input scale its values.",
+        ),
     ] = None,
     value_range: Annotated[
         str,

@@ -148,24 +148,34 @@ def is_timed(radiograph: Radiograph) -> bool:
     return dicom.is_timed(header)
 
 
-def caveats(radiograph: Radiograph, target: Path | None = None) -> tuple[str, ...]:
+def caveats(
+    radiograph: Radiograph,
+    target: Path | None = None,
+    *,
+    bits: int | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> tuple[str, ...]:
     """Sentences that a user should see before trusting the result, without a subject; usually none.
 
     Args:
         radiograph: what `read` gave.
         target: the file that it becomes, which may keep less than one of the same format does.
+        bits: of its pixels, and
+        value_range: as for `write`: stored values may be scaled.
     """
     if radiograph.header is None:
         return ()
     header = dicom_header(radiograph)
     if header is None:
+        from xray_denoise.files import raster
         from xray_denoise.files.raster_header import RasterHeader
 
-        raster = radiograph.header
-        if not isinstance(raster, RasterHeader):
+        metadata = radiograph.header
+        if not isinstance(metadata, RasterHeader):
             return ()
         kind = SUFFIXES.get(target.suffix.lower()) if target else None
-        return raster.caveats(None if kind == "dicom" else kind)
+        lost = metadata.caveats(None if kind == "dicom" else kind)
+        return (*lost, *raster.scaling_caveats(radiograph, bits, value_range))
     from xray_denoise.files.dicom import read as dicom
 
     return dicom.caveats(header)

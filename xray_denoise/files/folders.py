@@ -13,8 +13,8 @@ def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Every file below a folder, sorted within each, and whether it should be read as a radiograph.
 
     It should if its first bytes say so, or if its name does and its bytes say nothing else: such a file is damaged,
-    and reading it will tell how. A folder that may not be looked into stands for what is in it: reading it, too, will
-    tell why it failed. Links to folders are not followed, only named.
+    or a link to a file that is missing, and reading it will tell which. A folder that may not be looked into stands for
+    what is in it: reading it, too, will tell why it failed. Links to folders are not followed, only named.
     """
     locked: list[Path] = []
     for parent, folders, names in os.walk(folder, onerror=lambda error: locked.append(Path(error.filename))):
@@ -27,7 +27,10 @@ def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
 
 
 def is_wanted(path: Path) -> bool:
-    """Whether a file found in a folder should be read as a radiograph: it is one, or a damaged one by its name."""
+    """Whether a file found in a folder should be read as a radiograph: it is one, or by its name a damaged one.
+
+    A link to nothing counts as a damaged file.
+    """
     return not is_partial(path.name) and (files.is_radiograph(path) or _is_damaged(path))
 
 
@@ -40,7 +43,9 @@ def true_path(path: Path) -> Path:
 
 
 def _is_damaged(path: Path) -> bool:
-    return path.suffix.lower() in (*files.SUFFIXES, *files.READ_ONLY) and path.is_file() and files.sniff(path) is None
+    if path.suffix.lower() not in (*files.SUFFIXES, *files.READ_ONLY):
+        return False
+    return files.sniff(path) is None if path.is_file() else path.is_symlink() and not path.exists()
 
 
 def radiographs_in(folder: Path) -> list[Path]:

@@ -104,8 +104,8 @@ def _starts_like_a_data_set(head: bytes) -> bool:
 def is_radiograph(path: Path) -> bool:
     """Whether a file found in a folder is worth reading: PNG, TIFF, WebP, JPEG, or a DICOM radiograph.
 
-    DICOMDIR, reports, presentation states and other modalities are none. A file that cannot be opened
-    counts as one, so that reading it tells why.
+    DICOMDIR, reports, presentation states and other modalities are none. A file that cannot be opened counts as one,
+    and so does a radiograph of a class that is not read: reading it tells why.
     """
     if not path.is_file():
         return False

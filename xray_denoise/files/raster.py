@@ -23,6 +23,8 @@ from xray_denoise.radiograph import Radiograph, robust_range
 
 PNG_EFFORT = 3
 """zlib level: a third of the time of the default 6, for files 3 to 10 % larger."""
+FEW_LEVELS = 64
+"""A picture of fewer bits than its source whose pixels are spread over fewer grey levels is noted: steps are seen."""
 
 
 def read_frames(path: Path, kind: RasterKind, value_range: tuple[float, float] | None) -> Iterator[Radiograph]:
@@ -95,27 +97,55 @@ def stored_pixels(radiograph: Radiograph, bits: int | None) -> NDArray[Any]:
     return radiograph.stored.astype(np.uint8 if bits == 8 else np.uint16)
 
 
-def full_range_pixels(radiograph: Radiograph, bits: int) -> NDArray[Any]:
-    """Stored values of an unsigned image, all of its depth scaled to all of `bits`, bright = dense."""
-    top, new_top = 2**radiograph.bits - 1, 2**bits - 1
-    shown = top - radiograph.stored.astype(np.float64) if radiograph.inverted else radiograph.stored
-    scaled = np.rint(shown * (new_top / top)).clip(0, new_top)
+def scaled_range(
+    radiograph: Radiograph, bits: int | None, value_range: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Stored values of an unsigned image that become 0 and 2**bits - 1 in a picture of `bits`.
+
+    They are `value_range`, or the lowest and highest value of its depth; None where values stay as they are: `bits` are
+    not given, or those of the image.
+    """
+    if bits is None or bits == radiograph.bits:
+        return None
+    return value_range or (0.0, 2.0**radiograph.bits - 1)
+
+
+def scaled_pixels(radiograph: Radiograph, bits: int, ends: tuple[float, float]) -> NDArray[Any]:
+    """Stored values of an unsigned image, `ends` scaled to all of `bits`, clipped, bright = dense."""
+    (low, high), top = ends, 2**bits - 1
+    shown = high - radiograph.stored.astype(np.float64) if radiograph.inverted else radiograph.stored - low
+    scaled = np.rint(shown * (top / (high - low))).clip(0, top)
     return np.asarray(scaled, dtype=np.uint8 if bits == 8 else np.uint16)
 
 
+def scaling_caveats(
+    radiograph: Radiograph, bits: int | None, value_range: tuple[float, float] | None
+) -> tuple[str, ...]:
+    """What a picture of `bits` does to the stored values; usually nothing. See `scaled_range`."""
+    ends = scaled_range(radiograph, bits, value_range)
+    if bits is None or ends is None:
+        return ()
+    (low, high), top = ends, 2**bits - 1
+    scaled = f"its stored values from {low:g} to {high:g} were scaled to 0 to {top}"
+    used_low, used_high = radiograph.value_range
+    if bits < radiograph.bits and (used_high - used_low) * top / (high - low) < FEW_LEVELS:
+        return scaled, f"fewer than {FEW_LEVELS} grey levels of it are left; a value range that fits it keeps more"
+    return (scaled,)
+
+
 def write_pixels(
-    pages: Iterable[NDArray[Any]], stream: BinaryIO, *, kind: RasterKind, header: RasterHeader, comment: str
+    pages: Iterable[tuple[NDArray[Any], RasterHeader]], stream: BinaryIO, *, kind: RasterKind, comment: str
 ) -> None:
-    """Write grey pages of uint8 or uint16 pixels; only TIFF takes more than one.
+    """Write grey pages of uint8 or uint16 pixels, each with its metadata; only TIFF takes more than one.
 
     Raises:
         UnwritableFileError: the format cannot hold these pages.
     """
     if kind == "tiff":
-        write_tiff(pages, stream, header, comment)
+        write_tiff(pages, stream, comment)
         return
     rest = iter(pages)
-    first = next(rest)
+    first, header = next(rest)
     if next(rest, None) is not None:
         raise UnwritableFileError(f"a {kind.upper()} file holds one image", hint="write a TIFF or DICOM file instead")
     image = Image.fromarray(first)
@@ -156,4 +186,5 @@ def write_maps(
         ExistingFileError: there is a file of that name, and `replace` is false.
     """
     with atomic_write(target, source=source, before_rename=before_rename, replace=replace) as stream:
-        write_pixels(maps, stream, kind="tiff", header=RasterHeader("tiff"), comment=comment)
+        pages = ((one, RasterHeader("tiff")) for one in maps)
+        write_pixels(pages, stream, kind="tiff", comment=comment)

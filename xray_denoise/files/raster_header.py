@@ -37,6 +37,8 @@ class RasterHeader:
     """Of `PNG_COPIED`: names and contents."""
     tags: tuple[tuple[int, bytes], ...] = ()
     """Of `TIFF_COPIED`: codes and texts."""
+    subfile_type: int = 0
+    """TIFF 6.0 *NewSubfileType*: 1 of a reduced copy of another page, such as a thumbnail, 2 of a page of several."""
     dropped: tuple[str, ...] = ()
     """Names of what no new file will hold."""
 

@@ -26,6 +26,7 @@ from xray_denoise.files.tiff_pages import (
     UNCOMPRESSED,
     WHITE_IS_ZERO,
     images_behind,
+    named_page,
     opened_pages,
 )
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 TIFF_EFFORT = 6
 """zlib level."""
-ICC_PROFILE = 34675
+SUBFILE_TYPE, ICC_PROFILE = 254, 34675
 TIFF_COPIED = {270: "ImageDescription", 271: "Make", 272: "Model", 306: "DateTime", 315: "Artist", 33432: "Copyright"}
 """Tags whose text goes into a new TIFF file."""
 TIFF_USED = {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 269, 273, 274, 277, 278, 279, 280, 281, 282, 283}
@@ -49,7 +50,8 @@ def read_tiff(path: Path) -> Iterator[tuple[NDArray[Any], int, RasterHeader]]:
     for number, page, count in opened_pages(path):
         header = _tiff_header(page)
         for image in range(images_behind(page, count, path) if number == 0 else 1):
-            pixels, bits = _page_pixels(page, image, path)
+            with named_page(number, count):
+                pixels, bits = _page_pixels(page, image, path)
             yield turned(pixels, page.tags.valueof(ORIENTATION, 1)), bits, header
 
 
@@ -165,6 +167,7 @@ def _tiff_header(page: "TiffPage") -> RasterHeader:
         if isinstance(text, str) and text and not (code == 270 and (page.is_shaped or page.is_ome)):
             texts.append((code, text.encode("utf-8", "replace")))
     dropped += ["OME metadata"] if page.is_ome else []
+    kind = tags.valueof(SUBFILE_TYPE)
     grey = page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
     dropped += ["ICC profile"] if icc and not grey else []
     return RasterHeader(
@@ -173,6 +176,7 @@ def _tiff_header(page: "TiffPage") -> RasterHeader:
         icc_profile=bytes(icc) if icc and grey else None,
         tags=tuple(texts),
         dropped=tuple(dict.fromkeys(dropped)),
+        subfile_type=kind & 3 if isinstance(kind, int) else 0,
     )
 
 
@@ -183,18 +187,22 @@ def _ratio(value: Any) -> float:
     return float(value[0] / value[1])
 
 
-def write_tiff(pages: Iterable[NDArray[Any]], stream: BinaryIO, header: RasterHeader, comment: str) -> None:
-    """Write pages of grey pixels, compressed without loss; `comment` becomes the tag Software."""
+def write_tiff(pages: Iterable[tuple[NDArray[Any], RasterHeader]], stream: BinaryIO, comment: str) -> None:
+    """Write pages of grey pixels, each with its own metadata, compressed without loss.
+
+    `comment` becomes the tag Software of every page.
+    """
     import tifffile
 
-    extra = [(code, "s", 0, text, True) for code, text in header.tags]
-    if header.icc_profile:
-        extra.append((ICC_PROFILE, "B", len(header.icc_profile), header.icc_profile, True))
     with tifffile.TiffWriter(tifffile.FileHandle(stream, name="pages")) as tiff:
-        for page in pages:
+        for pixels, header in pages:
+            extra = [(code, "s", 0, text, True) for code, text in header.tags]
+            if header.icc_profile:
+                extra.append((ICC_PROFILE, "B", len(header.icc_profile), header.icc_profile, True))
             tiff.write(
-                page,
+                pixels,
                 photometric="minisblack",
+                subfiletype=header.subfile_type or None,
                 compression="adobe_deflate",
                 compressionargs={"level": TIFF_EFFORT},
                 metadata=None,

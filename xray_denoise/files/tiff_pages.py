@@ -6,12 +6,13 @@ import logging
 import math
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from xray_denoise.errors import AGAIN, UnreadableFileError
+from xray_denoise.errors import AGAIN, PATH, UnreadableFileError
 from xray_denoise.files.raster_header import LONGEST_CHUNK, odd, too_large, truncated
 
 if TYPE_CHECKING:
@@ -52,8 +53,20 @@ def opened_pages(path: Path) -> Iterator[tuple[int, "TiffPage", int]]:
         for number, place in enumerate(places):
             file.filehandle.seek(place)
             page = tifffile.TiffPage(file, number)
-            _refuse_odd_page(page, path)
+            with named_page(number, len(places)):
+                _refuse_odd_page(page, path)
             yield number, page, len(places)
+
+
+@contextmanager
+def named_page(number: int, count: int) -> Iterator[None]:
+    """Say in an error which page of `count` it is about; `number` is from 0."""
+    try:
+        yield
+    except UnreadableFileError as error:
+        if count > 1:
+            error.message = error.message.replace(PATH, f"page {number + 1} of {PATH}", 1)
+        raise
 
 
 def images_behind(first: "TiffPage", count: int, path: Path) -> int:

@@ -1,6 +1,7 @@
 """Write radiographs: as DICOM objects derived from their source, or as pictures."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -25,6 +26,7 @@ def write(
     *,
     derivation: Derivation | None = None,
     bits: int | None = None,
+    value_range: tuple[float, float] | None = None,
     render: Render = "auto",
     compression: Compression = "none",
     private: Private = "keep",
@@ -39,8 +41,10 @@ def write(
             `Radiograph.from_grey`, which becomes a new DX object in a DICOM file.
         target: .dcm, .dicom, .png, .tif, .tiff or .webp; or any name with the suffix of the source.
         derivation: what was done; needed for DICOM made from DICOM, told in the head of a PNG or TIFF.
-        bits: 8 or 16 per pixel of a raster image; by default those of the source, and 8 for a picture
-            of a DICOM image.
+        bits: 8 or 16 per pixel of a raster image; by default those of the source, with the stored values as they
+            are (10 to 15 bits in 16), and 8 for a picture of a DICOM image.
+        value_range: stored values that become 0 and the highest value where a raster image gets other `bits` than its
+            source has; by default all that those can hold.
         render: what a picture of a DICOM image shows: `display` (= `auto`) as a viewer would, or
             `stored` values. Without a window or VOI LUT, `display` spreads the robust range of an image over the
             grey levels, or one range for all frames of a file, whose source is read once more for it.
@@ -78,9 +82,8 @@ def write(
         else:
             alone = isinstance(radiographs, Radiograph) or render == "stored"
             shown = None if alone else _range_of_run(first)
-            _write_raster(
-                stream, frames, first, kind=kind, derivation=derivation, bits=bits, render=render, shown_range=shown
-            )
+            look = _Look(bits, value_range, render, shown)
+            _write_raster(stream, frames, kind=kind, derivation=derivation, look=look)
 
 
 def require_encoder(compression: Compression) -> None:
@@ -160,33 +163,44 @@ def _write_dicom(
         write_compressed_object(stream, head_and_tail, codestreams, count=count)
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How pixels become those of a picture; see `write`."""
+
+    bits: int | None
+    value_range: tuple[float, float] | None
+    render: Render
+    shown_range: tuple[float, float] | None
+    """What `display` spreads over the grey levels where a DICOM file of several frames has no window."""
+
+
 def _write_raster(
     stream: BinaryIO,
     frames: Iterable[Radiograph],
-    first: Radiograph,
     *,
     kind: Literal["png", "tiff", "webp"],
     derivation: Derivation | None,
-    bits: int | None,
-    render: Render,
-    shown_range: tuple[float, float] | None,
+    look: _Look,
 ) -> None:
     from xray_denoise.files import raster
     from xray_denoise.files.raster_header import RasterHeader
 
     def picture(radiograph: Radiograph) -> NDArray[Any]:
         header = dicom_header(radiograph)
-        if header is not None and render != "stored":
+        if header is not None and look.render != "stored":
             from xray_denoise.files.dicom.render import displayed_pixels
 
-            return displayed_pixels(radiograph, header, bits or 8, shown_range)
-        if header is None and bits is not None and bits != radiograph.bits:
-            return raster.full_range_pixels(radiograph, bits)
-        return raster.stored_pixels(radiograph, bits)
+            return displayed_pixels(radiograph, header, look.bits or 8, look.shown_range)
+        ends = raster.scaled_range(radiograph, look.bits, look.value_range) if header is None else None
+        if look.bits is not None and ends is not None:
+            return raster.scaled_pixels(radiograph, look.bits, ends)
+        return raster.stored_pixels(radiograph, look.bits)
 
-    header = first.header if isinstance(first.header, RasterHeader) else RasterHeader(kind)
+    def metadata(radiograph: Radiograph) -> RasterHeader:
+        return radiograph.header if isinstance(radiograph.header, RasterHeader) else RasterHeader(kind)
+
     comment = derivation.sentence if derivation else ""
-    raster.write_pixels((picture(frame) for frame in frames), stream, kind=kind, header=header, comment=comment)
+    raster.write_pixels(((picture(frame), metadata(frame)) for frame in frames), stream, kind=kind, comment=comment)
 
 
 def _range_of_run(first: Radiograph) -> tuple[float, float] | None:

@@ -170,16 +170,18 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
                 until_named.enter_context(closing(Maps(job.target.parent))) if wanted else None
                 for wanted in (options.save_noise_map, options.uncertainty)
             )
-            tally = Tally(maps, half_widths, options.uncertainty)
+            caveats_of = partial(files.caveats, target=job.target, bits=options.bits, value_range=options.value_range)
+            tally = Tally(maps, half_widths, options.uncertainty, caveats_of)
             files.write(
                 tally.counted(chain(held, changes)),
                 job.target,
                 derivation=options.derivation(first.result, remarks, _over_image(first, options)),
                 bits=options.bits,
+                value_range=options.value_range,
                 render=options.render,
                 compression=options.compression,
                 private=options.private,
-                before_rename=lambda written: _record(job, source, first.after, remarks, tally, written, until_named),
+                before_rename=lambda written: _record(job, source, remarks, tally, written, until_named),
                 replace=source.replaces,
             )
     except _AlreadyThereError:
@@ -209,7 +211,6 @@ def _remarks(frame: _Denoised, options: Options) -> Remarks:
 def _record(
     job: Job,
     source: _Source,
-    first: Radiograph,
     remarks: Remarks,
     tally: Tally,
     written: Path,
@@ -220,9 +221,9 @@ def _record(
     Args:
         job: the result's.
         source: what it is made from.
-        first: the first frame that is not blank.
-        remarks: what is said of it.
-        tally: has the maps of its frames; empty where the method makes none, None where none are wanted.
+        remarks: what is said of its first frame that is not blank.
+        tally: has the caveats and the maps of its frames; no map where the method makes none, None where none are
+            wanted.
         written: where the result can be read meanwhile.
         until_named: is closed when the result has its name.
 
@@ -253,7 +254,7 @@ def _record(
                     options.recipe,
                     found,
                     width,
-                    (*files.caveats(first, job.target), *remarks.notes),
+                    (*tally.caveats, *remarks.notes),
                     remarks.numbers,
                 )
             )
@@ -299,7 +300,7 @@ def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: 
     unit = (high - low) / GREY_MAX
     removed_grey = tally.removed_grey
     noise = options.noise_in(first.before) or first.result.noise
-    notes = list(files.caveats(first.after, job.target))
+    notes = list(tally.caveats)
     if tally.maps is not None and not tally.maps:
         notes.append(f"'{options.denoiser.name}' makes no noise map")
     notes += remarks.notes

@@ -93,7 +93,8 @@ def denoise_files(
             first four.
         file_format: "png", "tiff" or "dcm" for every result in a folder; None keeps the format of each source.
         suffix: text between the name and the ending of results in a folder, such as "_denoised".
-        bits: 8 or 16 bits for each pixel of a PNG or TIFF.
+        bits: 8 or 16 bits for each pixel of a PNG or TIFF; other bits than those of a PNG or TIFF source scale its
+            stored values, those of `value_range` or else all that it can hold, to all that the result can hold.
         render: what a picture of a DICOM file shows: "auto" or "display" as a viewer would show it, or "stored" values.
         compression: lossless compression of DICOM results: "none", "rle", "jpegls" or "j2k".
         private: "keep" or "drop" the private elements of DICOM files.

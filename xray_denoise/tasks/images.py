@@ -6,7 +6,7 @@ from xray_denoise import files
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.files import Compression, Derivation, Private, Render
-from xray_denoise.radiograph import Radiograph
+from xray_denoise.radiograph import Radiograph, checked_range
 from xray_denoise.tasks.jobs import AnyPath, check_choice, checked_path
 
 
@@ -43,6 +43,7 @@ def write(
     *,
     denoised_by: str | Denoiser = "",
     bits: int | None = None,
+    value_range: tuple[float, float] | None = None,
     render: Render = "auto",
     compression: Compression = "none",
     private: Private = "keep",
@@ -55,7 +56,9 @@ def write(
             a phantom without a patient in a DICOM file.
         target: a file that ends in .dcm, .png, .tif or .webp, or in the ending of the source.
         denoised_by: what changed the pixels, told inside the file; a DICOM file that is made from another needs it.
-        bits: 8 or 16 bits for each pixel of a PNG or TIFF.
+        bits: 8 or 16 bits for each pixel of a PNG or TIFF; by default stored values stay as they are.
+        value_range: stored values that become 0 and the highest value where a PNG or TIFF gets other `bits` than its
+            source has; by default all that those can hold.
         render: what a picture of a DICOM file shows: "auto" or "display" as a viewer would show it, or "stored" values.
         compression: lossless compression of DICOM: "none", "rle", "jpegls" or "j2k".
         private: "keep" or "drop" the private elements of a DICOM file.
@@ -97,6 +100,7 @@ def write(
         Path(path),
         derivation=derivation,
         bits=bits,
+        value_range=None if value_range is None else checked_range(value_range),
         render=render,
         compression=compression,
         private=private,

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -131,6 +131,10 @@ class Tally:
     """Takes the half widths of their intervals, stored values, 0 in padding; None where none are wanted."""
     uncertainty: UncertaintyTable | None = None
     """Of the model, where those are wanted."""
+    caveats_of: Callable[[Radiograph], Iterable[str]] | None = None
+    """What the user should know of a frame, besides how it was denoised."""
+    caveats: dict[str, None] = field(default_factory=dict)
+    """Of all frames, each once, in their order; pages of a TIFF file may differ."""
     frames: int = 0
     pixels: int = 0
     """Without padding."""
@@ -142,7 +146,11 @@ class Tally:
 
     def counted(self, changes: Iterable[Change]) -> Iterator[Radiograph]:
         """Pass on the changed frames."""
+        header: object = None
         for change in changes:
+            if self.caveats_of and (self.frames == 0 or change.after.header is not header):
+                header = change.after.header
+                self.caveats.update(dict.fromkeys(self.caveats_of(change.after)))
             difference = np.subtract(change.after.stored, change.before.stored, dtype=np.float64).ravel()
             padding = change.before.padding
             self.frames += 1

@@ -38,7 +38,8 @@ from xray_denoise.files.dicom.layout import Layout, fact
 
 PREAMBLE = 132
 """Bytes of a PS3.10 file before (0002,0000): 128 of anything, and `DICM`."""
-META_GROUP, COMMAND_GROUP = 0x0002, 0x0000
+META_GROUP, COMMAND_GROUP, DIRECTORY_GROUP = 0x0002, 0x0000, 0x0004
+SOP_CLASS = 0x00080016
 LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 """Value representations whose length takes four bytes of its own (PS3.5 table 7.1-1)."""
 SYNTAXES_OF_WORDS = ("", ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -102,26 +103,22 @@ def opened(path: Path) -> Iterator[OpenedFile]:
 
 
 def sop_class(path: Path) -> str:
-    """The SOP class that the file's head names, or else its data set; empty where neither does."""
+    """The SOP class that the data set names, or else the file's head; empty where neither does."""
     with path.open("rb") as file:
         stream = LimitedStream(file, os.fstat(file.fileno()).st_size, [0, 0])
-        meta = _file_meta(stream)
-        uid = fact(meta, "MediaStorageSOPClassUID")
-        if not meta:
-            implicit, little = _encoding(stream, UID(""))
-            head = read_dataset(stream.binary, implicit, little, stop_when=lambda tag, *_: tag > 0x00080016)
-            uid = fact(head, "SOPClassUID")
-    return str(uid or "")
+        meta, stream, syntax = _heads(path, stream)
+        implicit, little = _encoding(stream, syntax)
+        head = read_dataset(
+            stream.binary,
+            implicit,
+            little,
+            stop_when=lambda tag, *_: tag > SOP_CLASS or tag >> 16 == DIRECTORY_GROUP,
+        )
+    return str(fact(head, "SOPClassUID") or fact(meta, "MediaStorageSOPClassUID") or "")
 
 
 def _parsed(path: Path, stream: LimitedStream) -> OpenedFile:
-    meta = _file_meta(stream)
-    syntax = UID(str(fact(meta, "TransferSyntaxUID") or ""))
-    if syntax == DeflatedExplicitVRLittleEndian:
-        stream = stream.over(inflate(stream, path))
-        syntax = ExplicitVRLittleEndian
-    if _peek(stream, 2) == b"\0\0":
-        read_dataset(stream.binary, True, True, stop_when=lambda tag, *_: tag >> 16 != COMMAND_GROUP)
+    meta, stream, syntax = _heads(path, stream)
     implicit, little = _encoding(stream, syntax)
     tags = (PIXELS, FLOAT_PIXELS, DOUBLE_PIXELS)
     found = read_dataset(stream.binary, implicit, little, stop_when=lambda tag, *_: tag in tags)
@@ -139,6 +136,18 @@ def _parsed(path: Path, stream: LimitedStream) -> OpenedFile:
     header.set_original_encoding(implicit, little, found.original_character_set)
     is_float = tag in (FLOAT_PIXELS, DOUBLE_PIXELS)
     return OpenedFile(path, stream.unlimited, header, syntax, little, pixels if tag == PIXELS else None, is_float)
+
+
+def _heads(path: Path, stream: LimitedStream) -> tuple[FileMetaDataset, LimitedStream, UID]:
+    """Group 0002, the stream that is then at the data set, inflated if need be, and the syntax of this stream."""
+    meta = _file_meta(stream)
+    syntax = UID(str(fact(meta, "TransferSyntaxUID") or ""))
+    if syntax == DeflatedExplicitVRLittleEndian:
+        stream = stream.over(inflate(stream, path))
+        syntax = ExplicitVRLittleEndian
+    if _peek(stream, 2) == b"\0\0":
+        read_dataset(stream.binary, True, True, stop_when=lambda tag, *_: tag >> 16 != COMMAND_GROUP)
+    return meta, stream, syntax
 
 
 def _peek(stream: LimitedStream, size: int) -> bytes:

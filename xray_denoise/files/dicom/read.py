@@ -39,6 +39,13 @@ RADIOGRAPHS = {
     _STORAGE + "7.3": "secondary capture, multi-frame word",
 }
 """SOP classes that are read: projection radiographs and secondary captures."""
+ENHANCED = {
+    _STORAGE + "12.1.1": "enhanced XA",
+    _STORAGE + "12.2.1": "enhanced XRF",
+    _STORAGE + "13.1.4": "breast projection for presentation",
+    _STORAGE + "13.1.5": "breast projection for processing",
+}
+"""SOP classes of projection radiographs that have functional groups, so they are not read."""
 
 COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT", "ARGB", "CMYK")
 FRAME_TIMES = {0x00181063, 0x00181065}
@@ -48,13 +55,13 @@ FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
 
 
 def is_radiograph_class(path: Path) -> bool:
-    """Whether the file's head names one of the classes that are read, or none that is known: that file is damaged.
+    """Whether a file is of a class of radiographs, read or not, or of none that is known: that file is damaged.
 
     The private classes of manufacturers are other objects.
     """
     with as_unreadable(path):
         uid = UID(sop_class(path))
-    return uid in RADIOGRAPHS or (uid.name == uid and not (uid.is_valid and uid.is_private))
+    return uid in RADIOGRAPHS or uid in ENHANCED or (uid.name == uid and not (uid.is_valid and uid.is_private))
 
 
 def read_frames(path: Path, value_range: tuple[float, float] | None) -> Iterator[Radiograph]:
@@ -119,7 +126,7 @@ def _refuse_other_objects(facts: Dataset, path: Path) -> None:
     sop_class = UID(str(fact(facts, "SOPClassUID") or ""))
     name = sop_class.name if sop_class.name != sop_class else "of no known class"
     functional = sop_class in RADIOGRAPHS and any(tag in facts for tag in FUNCTIONAL_GROUPS)
-    if functional or "Enhanced" in name:
+    if functional or sop_class in ENHANCED or "Enhanced" in name:
         raise UnreadableFileError(
             f"{{path}} is an enhanced multi-frame object ({name})",
             path=path,
