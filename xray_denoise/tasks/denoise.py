@@ -103,7 +103,7 @@ def denoise_files(
         save_noise_map: also write the standard deviation of the noise at every pixel: RESULT.noise.tif, grey levels.
         save_uncertainty: also write how far from the true value each pixel may be: RESULT.uncertainty.tif, half widths
             of intervals that hold it in 90 % of the pixels, stored values (docs/notes.md says what they do not cover).
-            Only for a model that was calibrated, at full strength.
+            Only for a model that was calibrated, at full strength and for noise that is estimated from the image.
         report: HTML page with the images before and after.
         report_names: name the files on that page; names may tell who a patient is.
         log: file of JSON lines with every outcome (docs/api.md lists the fields).
