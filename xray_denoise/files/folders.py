@@ -39,6 +39,14 @@ def true_path(path: Path) -> Path:
         return path
 
 
+def same_file(first: Path, second: Path) -> bool:
+    """Whether two paths are one file, by their names without links or by what is there."""
+    try:
+        return true_path(first) == true_path(second) or first.samefile(second)
+    except (OSError, ValueError):  # one of them is not there, or no file can have this name
+        return False
+
+
 def _is_damaged(path: Path) -> bool:
     return path.suffix.lower() in (*files.SUFFIXES, *files.READ_ONLY) and path.is_file() and files.sniff(path) is None
 

@@ -16,9 +16,10 @@ from xray_denoise import denoisers, files, weights
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.files import Compression, Private, Render
+from xray_denoise.files.folders import same_file
 from xray_denoise.physics.profile import Noise
 from xray_denoise.tasks.cluster import on_cluster
-from xray_denoise.tasks.denoise_log import OutcomeLog, same_file
+from xray_denoise.tasks.denoise_log import OutcomeLog
 from xray_denoise.tasks.denoise_report import DenoiseReport
 from xray_denoise.tasks.denoise_run import Batch
 from xray_denoise.tasks.jobs import (
@@ -35,6 +36,7 @@ from xray_denoise.tasks.manifest import Manifest
 from xray_denoise.tasks.models import Device, Precision, load
 from xray_denoise.tasks.options import Existing, Options, Temporal
 from xray_denoise.tasks.outcome import Outcome
+from xray_denoise.tasks.outputs import refuse_inputs
 from xray_denoise.tasks.remarks import Strength
 from xray_denoise.tasks.shard import Shard, name_below
 
@@ -162,7 +164,9 @@ def denoise_files(
                          option="report_names")  # fmt: skip
     outcomes = None if log is None else OutcomeLog(checked_path(log, "the log", "log"), jobs, existing)
     folder = target if jobs[0].target != target else target.parent
-    _refuse_one_file_twice(outcomes.target if outcomes else None, page.target if page else None, folder / MANIFEST_NAME)
+    _refuse_one_file_twice(
+        outcomes.target if outcomes else None, page.target if page else None, folder / MANIFEST_NAME, model
+    )
     manifest = _manifest(folder, jobs, existing, always=folder == target, part=part.name if part else "")
     if page and not page.skipped:
         page.require()
@@ -269,14 +273,18 @@ def _refuse_useless_options(jobs: list[Job], compression: Compression, private: 
         )
 
 
-def _refuse_one_file_twice(log: Path | None, report: Path | None, record: Path) -> None:
-    """Refuse a log, a report and a manifest that share a file."""
+def _refuse_one_file_twice(
+    log: Path | None, report: Path | None, record: Path, model: str | os.PathLike[str] | Denoiser
+) -> None:
+    """Refuse a log, a report and a manifest that share a file, also one with the weights."""
     places = (("log", log), ("report", report), ("manifest", record))
     for (name, path), (other, taken) in combinations(places, 2):
         if path and taken and same_file(path, taken):
             raise UsageError(
                 f"{{path}} cannot be the {name} and the {other}", path=path, hint="choose another name", option=name
             )
+    if isinstance(model, str | os.PathLike):
+        refuse_inputs({"log": log, "report": report}, [weights.file_of(os.fspath(model))])
 
 
 def _jobs_of_part(

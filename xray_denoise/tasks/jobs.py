@@ -21,6 +21,8 @@ NOISE_MAP_SUFFIX = ".noise.tif"
 """What a noise map adds to the name of its result."""
 UNCERTAINTY_SUFFIX = ".uncertainty.tif"
 """What a map of uncertainty adds to it."""
+LIST, STREAM = "@", "@-"
+"""Begins the name of a list of files, and stands for a list on standard input."""
 COMMENT = "#"
 """Begins a line of a list that names no file."""
 
@@ -158,11 +160,11 @@ def expand_lists(inputs: Sequence[str], standard_input: Iterable[str] = ()) -> I
         UnreadableFileError: a list cannot be read.
     """
     for text in inputs:
-        if not text.startswith("@"):
+        if not text.startswith(LIST):
             yield text
             continue
         try:
-            lines = list(standard_input) if text == "@-" else _lines(text[1:])
+            lines = list(standard_input) if text == STREAM else _lines(text[1:])
         except (OSError, ValueError) as error:
             raise UnreadableFileError(
                 "cannot read the list {path}", path=text[1:], hint="a list is UTF-8 text with one path on each line"
@@ -171,6 +173,11 @@ def expand_lists(inputs: Sequence[str], standard_input: Iterable[str] = ()) -> I
             path = line.rstrip("\r\n")
             if path.strip() and not path.startswith(COMMENT):
                 yield path
+
+
+def lists_among(inputs: Iterable[str]) -> list[Path]:
+    """The files of the lists among inputs of a command line."""
+    return [Path(text[1:]) for text in inputs if text.startswith(LIST) and text != STREAM]
 
 
 def _lines(name: str) -> list[str]:
