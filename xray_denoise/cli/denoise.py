@@ -94,7 +94,7 @@ def denoise(
         typer.Option(
             "--format",
             rich_help_panel=FILES,
-            help="Format of results in a folder. Default: that of each input (JPEG becomes PNG).",
+            help="Format of results in a folder. Default: that of each input's content (JPEG becomes PNG).",
         ),
     ] = None,
     suffix: Annotated[
@@ -194,7 +194,8 @@ def denoise(
     """Denoise radiographs; the originals are never touched."""
     from xray_denoise import denoise_files, denoisers, load
     from xray_denoise.cli.watch import watch_folder
-    from xray_denoise.tasks.jobs import Naming, expand_lists, lists_among
+    from xray_denoise.tasks.jobs import expand_lists, lists_among
+    from xray_denoise.tasks.naming import Naming
     from xray_denoise.tasks.outputs import refuse_inputs
 
     written = {"log": Path(log) if log else None, "report": Path(report) if report else None}

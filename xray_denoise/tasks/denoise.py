@@ -25,15 +25,14 @@ from xray_denoise.tasks.denoise_run import Batch
 from xray_denoise.tasks.jobs import (
     MANIFEST_NAME,
     AnyPath,
-    Format,
     Job,
-    Naming,
     check_choice,
     checked_path,
     plan_jobs,
 )
 from xray_denoise.tasks.manifest import Manifest
 from xray_denoise.tasks.models import Device, Precision, load
+from xray_denoise.tasks.naming import Format, Naming
 from xray_denoise.tasks.options import Existing, Options, Temporal
 from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.outputs import refuse_inputs
@@ -93,7 +92,8 @@ def denoise_files(
         value_range: stored values that are shown black and white; by default 0..255 of 8-bit pictures, and all but
             the outermost 0.01 % of the pixels of everything else. All frames of a scene get the widest range among its
             first four.
-        file_format: "png", "tiff" or "dcm" for every result in a folder; None keeps the format of each source.
+        file_format: "png", "tiff" or "dcm" for every result in a folder; None keeps that of the content of each source,
+            whatever its name (JPEG becomes PNG).
         suffix: text between the name and the ending of results in a folder, such as "_denoised".
         bits: 8 or 16 bits for each pixel of a PNG or TIFF.
         render: what a picture of a DICOM file shows: "auto" or "display" as a viewer would show it, or "stored" values.

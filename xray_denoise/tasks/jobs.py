@@ -4,14 +4,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UsageError
 from xray_denoise.files.folders import true_path, walk
+from xray_denoise.tasks.naming import Naming
 
 AnyPath = str | os.PathLike[str]
-Format = Literal["png", "tiff", "dcm"]
 
 MANIFEST_NAME = "xray-denoise-manifest.jsonl"
 """The record of the results in a folder (`manifest`)."""
@@ -58,38 +58,6 @@ class LeftAlone:
     """Such as "not a radiograph"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Naming:
-    """How results in a folder are named after their sources.
-
-    Raises:
-        UsageError: `suffix` cannot be part of a file name.
-    """
-
-    file_format: Format | None = None
-    """Format of every result; None keeps the format of each source, except that PNG is made of JPEG."""
-    suffix: str = ""
-    """Text between the name and its ending, such as "_denoised"."""
-
-    def __post_init__(self) -> None:
-        if any(sign in self.suffix for sign in ("/", "\\", "\0")):
-            raise UsageError(
-                f"a file name cannot hold the suffix '{self.suffix}'", hint="for example _denoised", option="suffix"
-            )
-
-    def of(self, name: str) -> str:
-        """Name of the result of a file called `name`.
-
-        Only endings that stand for a format are replaced: the last part of "1.2.840.113" is no ending.
-        """
-        path = Path(name)
-        jpeg = path.suffix.lower() in files.READ_ONLY
-        if self.file_format is None and not jpeg:
-            return f"{path.stem}{self.suffix}{path.suffix}"
-        stem = path.stem if jpeg or path.suffix.lower() in files.SUFFIXES else name
-        return f"{stem}{self.suffix}.{self.file_format or 'png'}"
-
-
 def plan_jobs(
     inputs: Iterable[AnyPath],
     output: AnyPath,
@@ -123,7 +91,7 @@ def plan_jobs(
         jobs = [_single(next(iter(sources)), output, naming)]
     else:
         _refuse_file(output)
-        jobs = [Job(source, output / inside.with_name(naming.of(inside.name))) for source, inside in sources.items()]
+        jobs = [Job(source, output / inside.with_name(naming.of(source))) for source, inside in sources.items()]
     _refuse_collisions({job: [job.target, *job.maps(noise=noise_maps, uncertainty=uncertainty)] for job in jobs})
     return jobs, left_alone
 

@@ -28,8 +28,9 @@ from xray_denoise.physics import metrics
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.scale import GREY_MAX
-from xray_denoise.tasks.jobs import AnyPath, Format, LeftAlone, find_sources
+from xray_denoise.tasks.jobs import AnyPath, LeftAlone, find_sources
 from xray_denoise.tasks.line_file import append_line, lines_of
+from xray_denoise.tasks.naming import Format
 from xray_denoise.tasks.synth_noise import Grey, Noise, Seed
 
 MANIFEST = "manifest.jsonl"
