@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
+from tests.synthetic_dicom import Sample, write
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
 from xray_denoise.files.profiles import read_profile, write_profile
@@ -161,6 +163,58 @@ def test_one_seed_is_one_exposure_of_a_detector_whatever_the_depth(tmp_path: Pat
         (exposure,) = written(iter([subject]), recipe, tmp_path / str(bits))
         shown.append(files.read(exposure.noisy, value_range=(0, 2**bits - 1)).grey)
     assert np.abs(shown[0] - shown[1]).max() < 0.51
+
+
+@pytest.mark.parametrize("sample", [Sample(), Sample(inverted=True), Sample("CR", bits=10, signed=True, padding=-512)])
+def test_a_dicom_file_with_noise_is_derived_from_its_source(tmp_path: Path, sample: Sample) -> None:
+    """Noise of three grey levels in 21x24 pixels: its deviation is known to 3 %, and rounding is a tenth of a level."""
+    rng = np.random.default_rng(0)
+    low, high = sample.limits
+    stored = rng.integers(low + 100, high - 100, (1, 24, 21)).astype(sample.dtype)
+    if sample.padding is not None:
+        stored[:, :5, :4] = sample.padding
+    source = write(tmp_path / "a.dcm", sample, stored)
+    clean = files.read(source)
+    subjects, _ = synth.radiographs([source], tmp_path / "out", count=2)
+    recipe = synth.Recipe(synth_noise.DetectorNoise("white", 3.0), format="dcm")
+    first, second = written(subjects, recipe, tmp_path / "out")
+    assert first.clean is not None
+    assert first.profile is not None
+    noisy = files.read(first.noisy, value_range=clean.value_range)
+    assert np.array_equal(files.read(first.clean).stored, clean.stored)
+    valid = slice(None) if clean.padding is None else ~clean.padding
+    assert (noisy.grey - clean.grey)[valid].std() == pytest.approx(3.0, rel=0.15)
+    if clean.padding is not None:
+        assert np.array_equal(noisy.padding, clean.padding)
+    told = read_profile(first.profile)
+    assert told.black_white == clean.black_white
+    step = 255 / (clean.value_range[1] - clean.value_range[0])
+    assert told.deviation_at(MID_GREY) == pytest.approx((9 + step**2 / 12) ** 0.5)
+    assert json.loads((tmp_path / "out" / synth.MANIFEST).read_text().splitlines()[0])["bits"] == sample.bits
+
+    original, *made = (pydicom.dcmread(path) for path in (source, first.noisy, second.noisy, first.clean))
+    assert len({one.SOPInstanceUID for one in (original, *made)}) == 4
+    for one, words in zip(made, ("detector white, deviation 3, seed 0", "seed 1", "Pixels copied"), strict=True):
+        assert words in one.DerivationDescription
+        assert ("Simulated noise added" in one.DerivationDescription) == (one is not made[2])
+        assert one.ImageType[0] == "DERIVED"
+        assert one.SeriesDescription.endswith("[simulated noise]")
+        assert "DerivationCodeSequence" not in one
+        assert one.SourceImageSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
+        for keyword in ("PatientName", "BodyPartExamined", "StudyInstanceUID", "PatientOrientation", "BitsStored"):
+            assert one.get(keyword) == original.get(keyword)
+        assert one.get("ImagerPixelSpacing") == original.get("ImagerPixelSpacing")
+    written(subjects, recipe, tmp_path / "out")  # again, without a complaint
+
+
+def test_a_picture_becomes_no_dicom_file(tmp_path: Path) -> None:
+    """Nothing is known of its patient, its anatomy and its size."""
+    subjects, _ = synth.radiographs([png(tmp_path / "a.png", 90)], tmp_path / "out")
+    (failure,) = synth.synthesise(subjects, synth.Recipe(LEVEL, format="dcm"), tmp_path / "out")
+    assert isinstance(failure, synth.Failure)
+    assert "only a DICOM image becomes a DICOM image" in str(failure.error)
+    assert failure.error.hint == "write PNG or TIFF files"
+    assert not list((tmp_path / "out").iterdir())
 
 
 def png(path: Path, grey: float) -> Path:

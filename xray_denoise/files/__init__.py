@@ -15,7 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
-from xray_denoise.files.derivation import Derivation
+from xray_denoise.files.derivation import Derivation, SimulatedNoise
 from xray_denoise.files.formats import (
     ONE_IMAGE,
     READ_ONLY,
@@ -39,6 +39,7 @@ __all__ = [
     "Kind",
     "Private",
     "Render",
+    "SimulatedNoise",
     "caveats",
     "count_frames",
     "displayed",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xray_denoise.errors import UnwritableFileError, UsageError
 from xray_denoise.files.atomic import atomic_write
-from xray_denoise.files.derivation import Derivation
+from xray_denoise.files.derivation import Provenance
 from xray_denoise.files.formats import READ_ONLY, SUFFIXES, Kind, Written, dicom_header, ending, is_dicom
 from xray_denoise.radiograph import Radiograph
 
@@ -23,7 +23,7 @@ def write(
     radiographs: Radiograph | Iterable[Radiograph],
     target: Path,
     *,
-    derivation: Derivation | None = None,
+    derivation: Provenance | None = None,
     bits: int | None = None,
     render: Render = "auto",
     compression: Compression = "none",
@@ -117,7 +117,7 @@ def _write_dicom(
     frames: Iterable[Radiograph],
     first: Radiograph,
     target: Path,
-    derivation: Derivation | None,
+    derivation: Provenance | None,
     now: datetime,
     compression: Compression,
     private: Private,
@@ -161,7 +161,7 @@ def _write_raster(
     first: Radiograph,
     *,
     kind: Literal["png", "tiff", "webp"],
-    derivation: Derivation | None,
+    derivation: Provenance | None,
     bits: int | None,
     render: Render,
 ) -> None:

@@ -1,5 +1,6 @@
 """The noise that `synth` adds: of a level that is drawn, of a detector, or of any profile."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,13 @@ Noise = LevelNoise | DetectorNoise | ProfileNoise
 def _drawn(noisy: Grey, name: str, deviation: float, profile: NoiseProfile) -> Drawn:
     numbers: dict[str, str | float] = {"detector": name, "deviation": deviation}
     return Drawn(noisy, numbers, f"{name}_std{deviation:.4g}", profile)
+
+
+def in_words(numbers: Mapping[str, str | float]) -> str:
+    """What the noise of an exposure was, for people: "eta 0.6, sigma 10"."""
+    return ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in numbers.items()
+    )
 
 
 def profile_noise(path: Path, deviation: float | None) -> ProfileNoise:
