@@ -47,6 +47,18 @@ def same_file(first: Path, second: Path) -> bool:
         return False
 
 
+class TruePaths(dict[Path, Path]):
+    """Folders without links, each looked up once: an archive has many files in each."""
+
+    def __missing__(self, folder: Path) -> Path:
+        self[folder] = true_path(folder)
+        return self[folder]
+
+    def of(self, path: Path) -> Path:
+        """`true_path` of a file."""
+        return true_path(path) if path.is_symlink() else self[path.parent] / path.name
+
+
 def _is_damaged(path: Path) -> bool:
     return path.suffix.lower() in (*files.SUFFIXES, *files.READ_ONLY) and path.is_file() and files.sniff(path) is None
 

@@ -154,7 +154,12 @@ def denoise_files(
         raise UsageError(f"a picture has 8 or 16 bits, not {bits}", hint="choose 8 or 16", option="bits")
     part = None if shard is None else Shard.of(shard)
     jobs, left_alone = plan_jobs(
-        given, target, noise_maps=save_noise_map, uncertainty=save_uncertainty, naming=Naming(file_format, suffix)
+        given,
+        target,
+        noise_maps=save_noise_map,
+        uncertainty=save_uncertainty,
+        naming=Naming(file_format, suffix),
+        recorded=lambda folder: Manifest(folder).is_ours,
     )
     _refuse_useless_options(jobs, compression, private, bits)
     page = None if report is None else DenoiseReport(checked_path(report, "the report", "report"), jobs, existing,

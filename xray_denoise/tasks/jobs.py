@@ -1,14 +1,14 @@
 """Plan a run: inputs and an output -> pairs of source and target, without collisions."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UsageError
-from xray_denoise.files.folders import true_path, walk
+from xray_denoise.files.folders import TruePaths, true_path, walk
 from xray_denoise.tasks.naming import Naming
 
 AnyPath = str | os.PathLike[str]
@@ -51,7 +51,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class LeftAlone:
-    """A file or link in an input folder that is not denoised."""
+    """A file or link among the inputs that is not denoised."""
 
     path: Path
     reason: str
@@ -65,6 +65,7 @@ def plan_jobs(
     noise_maps: bool = False,
     uncertainty: bool = False,
     naming: Naming | None = None,
+    recorded: Callable[[Path], Callable[[Path], bool]] | None = None,
 ) -> tuple[list[Job], list[LeftAlone]]:
     """Decide which file becomes which.
 
@@ -75,9 +76,12 @@ def plan_jobs(
         noise_maps: whether each result has its noise map beside it.
         uncertainty: whether it has its map of uncertainty.
         naming: names of results in a folder; by default those of the sources.
+        recorded: tells of the files in a folder which are unchanged results of earlier runs. Where inputs lie in the
+            folder of the results, these are none, but for one that is given by its name and is no result of another
+            input; None takes all for inputs.
 
     Returns:
-        The jobs in a stable order, and what was found in folders and is left alone.
+        The jobs in a stable order, and what was found among the inputs and is left alone.
 
     Raises:
         UsageError: no file at all, several files for one result, a result in the place of an input, a file name for
@@ -92,6 +96,9 @@ def plan_jobs(
     else:
         _refuse_file(output)
         jobs = [Job(source, output / inside.with_name(naming.of(source))) for source, inside in sources.items()]
+        if recorded:
+            jobs, earlier = _without_results(jobs, set(given), output, recorded)
+            left_alone += earlier
     _refuse_collisions({job: [job.target, *job.maps(noise=noise_maps, uncertainty=uncertainty)] for job in jobs})
     return jobs, left_alone
 
@@ -209,6 +216,33 @@ def _collect(inputs: Iterable[Path], output: Path) -> tuple[dict[Path, Path], li
     return found, left_alone
 
 
+def _without_results(
+    jobs: list[Job], given: Container[Path], output: Path, recorded: Callable[[Path], Callable[[Path], bool]]
+) -> tuple[list[Job], list[LeftAlone]]:
+    """The jobs whose sources are no results of earlier runs into the same folder, and the results.
+
+    Raises:
+        UsageError: all of them are.
+    """
+    places, results = TruePaths(), true_path(output)
+    if not any(places[job.source.parent].is_relative_to(results) for job in jobs):
+        return jobs, []
+    is_result, made, earlier = recorded(output), {places.of(job.target) for job in jobs}, set()
+    for job in jobs:
+        place = places.of(job.source)
+        if place.is_relative_to(results) and (job.source not in given or place in made):
+            earlier |= {job.source} if is_result(output / place.relative_to(results)) else set()
+    if len(earlier) == len(jobs):
+        raise UsageError(
+            "all inputs are earlier results in {path}",
+            path=output,
+            hint="give the originals, or choose another folder to denoise results again",
+            option="target",
+        )
+    kept = [job for job in jobs if job.source not in earlier]
+    return kept, [LeftAlone(path, "an earlier result") for path in sorted(earlier)]
+
+
 def _why_left(path: Path) -> str:
     for suffix, what in ((NOISE_MAP_SUFFIX, "a noise map"), (UNCERTAINTY_SUFFIX, "a map of uncertainty")):
         if path.name.endswith(suffix):
@@ -275,7 +309,7 @@ def _refuse_file(output: Path) -> None:
 def _refuse_collisions(jobs: Mapping[Job, list[Path]]) -> None:
     """Refuse two results of one name, and results that would take the place of a source."""
     claimed: dict[Path, Path] = {}
-    places = _TruePaths()
+    places = TruePaths()
     sources = {places.of(job.source): job.source for job in jobs}
     for job, results in jobs.items():
         for result in results:
@@ -292,18 +326,7 @@ def _refuse_collisions(jobs: Mapping[Job, list[Path]]) -> None:
                 raise UsageError(
                     f"the result of {job.source} would replace {{path}}, which is an input",
                     path=victim,
-                    hint="choose another name or folder: originals are never overwritten",
+                    hint="choose another name or folder: originals are never overwritten, and only the manifest of the"
+                    " folder tells earlier results from them",
                     option="target",
                 )
-
-
-class _TruePaths(dict[Path, Path]):
-    """Folders without links, each looked up once: an archive has many files in each."""
-
-    def __missing__(self, folder: Path) -> Path:
-        self[folder] = true_path(folder)
-        return self[folder]
-
-    def of(self, path: Path) -> Path:
-        """`true_path` of a file."""
-        return true_path(path) if path.is_symlink() else self[path.parent] / path.name
