@@ -194,7 +194,7 @@ def test_a_dicom_file_with_noise_is_derived_from_its_source(tmp_path: Path, samp
 
     original, *made = (pydicom.dcmread(path) for path in (source, first.noisy, second.noisy, first.clean))
     assert len({one.SOPInstanceUID for one in (original, *made)}) == 4
-    for one, words in zip(made, ("detector white, deviation 3, seed 0", "seed 1", "Pixels copied"), strict=True):
+    for one, words in zip(made, ("deviation 3 grey levels at mid-grey", "seed 1", "Pixels copied"), strict=True):
         assert words in one.DerivationDescription
         assert ("Simulated noise added" in one.DerivationDescription) == (one is not made[2])
         assert one.ImageType[0] == "DERIVED"
@@ -242,6 +242,17 @@ def test_a_folder_keeps_its_tree_and_every_image_has_its_exposures(tmp_path: Pat
     assert {entry["noisy"] for entry in entries} == {name for name in expected if "noisy" in name}
     assert {entry["seed"] for entry in entries} == {5, 6, 7}
     assert len(entries) == 6
+
+
+def test_results_beside_their_sources_are_exposed_by_no_second_run(tmp_path: Path) -> None:
+    source = png(tmp_path / "sub" / "a.png", 90)
+    for earlier in (0, 2):
+        subjects, left_alone = synth.radiographs([tmp_path], tmp_path)
+        assert [subject.source for subject in subjects] == [source]
+        assert sum(found.reason == "an earlier result" for found in left_alone) == earlier
+        (exposure,) = written(subjects, synth.Recipe(LEVEL), tmp_path)
+    subjects, _ = synth.radiographs([exposure.noisy], tmp_path)
+    assert len(subjects) == 1, "asked for by its name"
 
 
 def test_exposures_differ_by_seed_and_by_image_and_by_nothing_else(tmp_path: Path) -> None:

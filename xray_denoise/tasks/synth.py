@@ -21,14 +21,14 @@ from xray_denoise.errors import (
     UsageError,
     XrayDenoiseError,
 )
-from xray_denoise.files.folders import make_folder
+from xray_denoise.files.folders import TruePaths, make_folder, true_path
 from xray_denoise.files.profiles import read_profile, write_profile
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import metrics
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.scale import GREY_MAX
-from xray_denoise.tasks.jobs import AnyPath, LeftAlone, find_sources
+from xray_denoise.tasks.jobs import AnyPath, LeftAlone, checked_path, find_sources
 from xray_denoise.tasks.line_file import append_line, lines_of
 from xray_denoise.tasks.naming import Format
 from xray_denoise.tasks.synth_noise import Drawn, Grey, Noise, Seed, in_words
@@ -104,7 +104,8 @@ def radiographs(
 
     Args:
         inputs: files and folders, searched to the bottom.
-        output: folder of the results; what lies in it is no input.
+        output: folder of the results; what lies in it is no input, and where inputs lie in it, what its manifest names
+            is none, but for a file that is given by its name.
         count: exposures of each image; number i depends on seed + i and on the pixels only.
         seed: of the first one.
 
@@ -114,10 +115,15 @@ def radiographs(
     Raises:
         UsageError: there is no radiograph, or two would have one name.
     """
-    sources, left_alone = find_sources(inputs, output)
+    given = [checked_path(path, "an input") for path in inputs]
+    sources, left_alone = find_sources(given, output)
+    made, places = _written_before(output), TruePaths()
     claimed: dict[Path, Path] = {}
     subjects = []
     for source, inside in sources.items():
+        if source not in given and places.of(source) in made:
+            left_alone.append(LeftAlone(source, "an earlier result"))
+            continue
         name = inside.with_suffix("") if _has_ending(inside) else inside
         if name in claimed:
             raise UsageError(
@@ -127,7 +133,21 @@ def radiographs(
             )
         claimed[name] = source
         subjects.append(Subject(name, partial(_read, source), tuple(range(seed, seed + count)), source))
+    if not subjects:
+        raise UsageError(
+            "all inputs are earlier results in {path}", path=output, hint="give clean radiographs", option="target"
+        )
     return subjects, left_alone
+
+
+def _written_before(output: Path) -> set[Path]:
+    """The images that the manifest of a folder names, without links; lines that are none of ours name none."""
+    folder, found = true_path(output), set()
+    for line in lines_of(output / MANIFEST):
+        with suppress(ValueError, AttributeError):
+            entry = json.loads(line)
+            found |= {folder / name for name in (entry.get("noisy"), entry.get("clean")) if isinstance(name, str)}
+    return found
 
 
 def _has_ending(path: Path) -> bool:
@@ -222,7 +242,8 @@ def _provenance(drawn: Drawn, seed: int, noisy: Radiograph) -> files.SimulatedNo
     low, high = noisy.value_range
     profile = drawn.profile and hashlib.sha256(drawn.profile.to_json().encode()).hexdigest()
     return files.SimulatedNoise(
-        f"{in_words(drawn.numbers)}, seed {seed}; grey levels 0 to 255 are stored values {low:g} to {high:g}",
+        f"{in_words(drawn.numbers, units=True)}, seed {seed}; "
+        f"grey levels 0 to 255 are stored values {low:g} to {high:g}",
         json.dumps([drawn.numbers, seed, profile]),
     )
 

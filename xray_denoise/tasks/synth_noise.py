@@ -16,6 +16,7 @@ from xray_denoise.scale import GREY_MAX, MID_GREY
 
 Range = tuple[float, float]
 Grey = NDArray[np.float32]
+UNITS = {"eta": " photons per grey level", "sigma": " grey levels", "deviation": " grey levels at mid-grey"}
 Seed = tuple[int, int]
 """The seed that the user gave, and a number that depends on the pixels of an own image (0 for a phantom), so that two
 images of one seed have different noise."""
@@ -91,10 +92,11 @@ def _drawn(noisy: Grey, name: str, deviation: float, profile: NoiseProfile) -> D
     return Drawn(noisy, numbers, f"{name}_std{deviation:.4g}", profile)
 
 
-def in_words(numbers: Mapping[str, str | float]) -> str:
-    """What the noise of an exposure was, for people: "eta 0.6, sigma 10"."""
+def in_words(numbers: Mapping[str, str | float], *, units: bool = False) -> str:
+    """What the noise of an exposure was, for people: "eta 0.6, sigma 10", with `units` or without."""
     return ", ".join(
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in numbers.items()
+        f"{name} {value:g}{UNITS[name] * units}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in numbers.items()
     )
 
 
