@@ -153,6 +153,8 @@ def test_a_broken_file_does_not_stop_the_others(here: Path) -> None:
         ("--repeated dark.png", 2, "at least two frames"),
         ("dark.png flat/300-0.png --profile p.json", 2, "2 were measured"),
         ("missing.png", 1, "cannot read missing.png"),
+        ("missing.png --csv nofolder/x.csv", 1, "cannot write nofolder/x.csv: there is no such folder"),
+        ("missing.png --csv flat", 1, "flat is a folder"),
     ],
 )
 def test_what_is_refused(here: Path, line: str, status: int, message: str) -> None:
@@ -162,6 +164,37 @@ def test_what_is_refused(here: Path, line: str, status: int, message: str) -> No
     assert message in error
     assert hint.startswith("hint:")
     assert not list(here.glob("*.json"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dark.png --profile dark.png",
+        "flat --csv flat/300-0.png",
+        "flat --csv linked.png",
+        "links --plot flat/3000-1.svg",
+        "--flat flat --offset dark.png --csv dark.png",
+        "--flat @list.txt --csv list.txt",
+    ],
+)
+def test_an_output_never_takes_the_place_of_what_is_measured(here: Path, line: str) -> None:
+    (here / "list.txt").write_text("flat/300-0.png\n")
+    (here / "linked.png").symlink_to(here / "flat" / "300-0.png")
+    (here / "links").mkdir()
+    (here / "flat" / "3000-1.svg").write_bytes((here / "flat" / "3000-1.png").read_bytes())
+    (here / "links" / "a.png").symlink_to(here / "flat" / "3000-1.svg")
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    result = call(f"measure {line} --existing overwrite")
+    assert result.exit_code == 2
+    assert "is an input" in result.stderr
+    assert not result.stdout
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+
+
+def test_a_table_in_the_folder_that_is_measured_is_replaced(here: Path) -> None:
+    for _ in range(2):
+        assert call("measure --flat flat --csv flat/numbers.csv --existing overwrite").exit_code == 0
+    assert (here / "flat" / "numbers.csv").read_text().startswith("number,")
 
 
 def test_a_list_of_files(here: Path) -> None:

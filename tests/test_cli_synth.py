@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.synthetic_dicom import Sample, write
+from xray_denoise import files
 from xray_denoise.cli import app
 from xray_denoise.files.profiles import read_profile, write_profile
 from xray_denoise.physics.profile import NoiseProfile
@@ -50,6 +52,14 @@ def test_the_profile_that_was_written_can_be_used_again(here: Path) -> None:
 def test_noise_that_rounding_hides_is_said() -> None:
     assert "--bits 16 keeps it" in call("synth --detector white --noise-std 0.2 --size 32 -o a").stderr
     assert "--bits 16" not in call("synth --detector white --noise-std 0.2 --size 32 --bits 16 -o b").stderr
+
+
+def test_dicom_files_keep_their_bits(here: Path) -> None:
+    write(here / "a.dcm", Sample(bits=12))
+    refused = call("synth a.dcm --format dcm --bits 16")
+    assert (refused.exit_code, "keeps the bits of its source" in refused.stderr) == (2, True)
+    assert call("synth a.dcm --format dcm --detector csi --noise-std 0.2").exit_code == 0
+    assert {files.read(path).bits for path in here.glob("a_*.dcm")} == {12}
 
 
 @pytest.mark.parametrize(

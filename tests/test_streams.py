@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from xray_denoise import files
 from xray_denoise.cli import app
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
 
 FULL = Path("/dev/full")
@@ -121,6 +122,29 @@ def test_wrong_words_are_told_in_two_lines(here: Path, line: list[str], status: 
     assert not (here / "out").exists()
 
 
+@pytest.mark.parametrize("watch", [False, True])
+@pytest.mark.parametrize("option", ["--log", "--report"])
+def test_log_and_report_never_take_the_place_of_what_is_read(here: Path, option: str, watch: bool) -> None:
+    """Profile, list, weights, and any file of a folder that is watched."""
+    (here / "p.html").write_text(NoiseProfile.white(4).to_json())
+    (here / "list.html").write_text("in/0.png\n")
+    (here / "link.html").symlink_to("in/1.png")
+    (here / "w.safetensors").write_bytes(b"weights")
+    (here / "w.html").symlink_to("w.safetensors")
+    lines = [
+        ["in", "--profile", "p.html", "--model", "tv", option, "p.html"],
+        ["@list.html", "--model", "tv", option, "list.html"],
+        ["in", "--model", "w.safetensors", option, "w.html"],
+    ]
+    watched = [["in", "--watch", "--model", "tv", option, "link.html"]]
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    for line in watched if watch else lines:
+        result = call("denoise", *line, "-o", "out", "--existing", "overwrite")
+        assert result.exit_code == 2, result.stderr
+        assert "is an input" in result.stderr
+        assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+
+
 def test_a_missing_package_is_status_3(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xray_denoise.extras.find_spec", lambda _: None)
     result = call("denoise", "in", "-o", "out", "--model", "gat-bm3d")
@@ -130,8 +154,6 @@ def test_a_missing_package_is_status_3(here: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_profile_reaches_the_method(here: Path) -> None:
-    from xray_denoise.physics.profile import NoiseProfile
-
     (here / "p.json").write_text(NoiseProfile.white(4).to_json())
     result = call("denoise", "in/0.png", "-o", "out.png", "--model", "tv", "--profile", "p.json", "--json")
     assert result.exit_code == 0, result.stderr

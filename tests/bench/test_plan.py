@@ -21,6 +21,7 @@ from xray_denoise.cli import app, results
 from xray_denoise.denoisers import Denoised, Denoiser, Runtime
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.physics.noise import NoiseLevel
+from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.reports import page as reports_page
 from xray_denoise.reports import tables
 
@@ -289,6 +290,24 @@ def test_the_command_writes_every_kind_of_file(fakes: dict[str, Fake], folder: P
     assert title == "Quick run on crops of few images, laid out as: Table II of the X-BDCNN paper"
     assert "this takes less than a minute here" in err
     assert "left out: 6 of the 9 cases of each image" in err
+
+
+@pytest.mark.parametrize("option", ["--csv", "--markdown", "--summary", "--report", "--log", "--output"])
+def test_no_output_takes_the_place_of_what_is_read(
+    fakes: dict[str, Fake], folder: Path, tmp_path: Path, option: str
+) -> None:
+    profile, linked = tmp_path / "p.svg", tmp_path / "linked.svg"
+    profile.write_text(NoiseProfile.white(4).to_json())
+    linked.symlink_to(next(folder.iterdir()))
+    line = ["--images", folder, "--table", "detectors", "--profile", profile, "--existing", "overwrite"]
+    for victim in (linked, profile):
+        before = victim.read_bytes()
+        status, _, err = invoke(*line, option, victim)
+        assert (status, "is an input" in err) == (2, True), err
+        assert victim.read_bytes() == before
+    status, _, err = invoke("--images", folder, "--csv", tmp_path / "a", "--log", tmp_path / "a")
+    assert (status, "two results would be one file" in err) == (2, True)
+    assert not any(fake.calls for fake in fakes.values())
 
 
 def test_files_are_replaced_only_when_that_is_asked_for(fakes: dict[str, Fake], folder: Path, tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ from xray_denoise import Outcome, denoise_files
 from xray_denoise.errors import CannotRunError, UsageError
 from xray_denoise.node import durable
 from xray_denoise.node.watch import QUEUE_NAME, WatchedFolder
-from xray_denoise.tasks.jobs import MANIFEST_NAME, Naming
+from xray_denoise.tasks.jobs import MANIFEST_NAME
+from xray_denoise.tasks.naming import Naming
 
 
 class Watch:

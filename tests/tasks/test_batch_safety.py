@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.synthetic_dicom import Sample, write
 from xray_denoise import files
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
@@ -23,9 +24,10 @@ from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.tasks.batch import run_jobs
 from xray_denoise.tasks.fingerprint import fingerprint
-from xray_denoise.tasks.jobs import MANIFEST_NAME, Naming, plan_jobs
+from xray_denoise.tasks.jobs import MANIFEST_NAME, plan_jobs
 from xray_denoise.tasks.line_file import LONGEST_LINE
 from xray_denoise.tasks.manifest import Manifest
+from xray_denoise.tasks.naming import Naming
 from xray_denoise.tasks.options import Options
 from xray_denoise.tasks.outcome import Outcome
 from xray_denoise.tasks.overlap import ROOM, AbandonedError, Feed
@@ -450,13 +452,45 @@ def test_next_to_nothing_is_noted(tmp_path: Path) -> None:
         (Naming("png"), "1.2.840.113", "1.2.840.113.png"),
         (Naming("tiff", "_x"), "a.jpeg", "a_x.tiff"),
         (Naming(), "a.JPG", "a.png"),
-        (Naming(None, "_x"), "1.2.840.113", "1.2.840_x.113"),
+        (Naming(None, "_x"), "1.2.840.113", "1.2.840.113_x"),
         (Naming(None, "_x"), "IM0001", "IM0001_x"),
         (Naming("dcm", "_x"), "a.b.dcm", "a.b_x.dcm"),
     ],
 )
 def test_names_of_results(naming: Naming, name: str, expected: str) -> None:
-    assert naming.of(name) == expected
+    assert naming.of(Path(name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "expected"),
+    [
+        ("dicom", "a.png", "a_x.dcm"),
+        ("dicom", "a.JPG", "a_x.dcm"),
+        ("dicom", "a.dicom", "a_x.dicom"),
+        ("dicom", "a.ima", "a_x.ima"),
+        ("dicom", "1.2.840.5", "1.2.840.5_x"),
+        ("dicom", "IM0001", "IM0001_x"),
+        ("png", "a.dcm", "a_x.png"),
+        ("png", "a.TIFF", "a_x.png"),
+        ("tiff", "a.png", "a_x.tif"),
+        ("jpeg", "a.dcm", "a_x.png"),
+        ("jpeg", "IM0001", "IM0001_x.png"),
+    ],
+)
+def test_results_keep_the_format_of_the_content_whatever_its_name(
+    tmp_path: Path, content: files.Kind, name: str, expected: str
+) -> None:
+    source = tmp_path / "in" / name
+    source.parent.mkdir()
+    if content == "dicom":
+        write(source, Sample())
+    else:
+        Image.fromarray(np.full((20, 30), 100, np.uint8)).save(source, content)
+    jobs, _ = plan_jobs([source.parent], tmp_path / "out", naming=Naming(None, "_x"))
+    assert [job.target.name for job in jobs] == [expected]
+    (outcome,) = run_jobs(jobs, Options(Lower()))
+    assert outcome.status == "written", outcome.error
+    assert files.kind_of(outcome.target) == {"jpeg": "png"}.get(content, content)
 
 
 def test_formats_and_suffixes_are_for_folders(tmp_path: Path) -> None:

@@ -20,14 +20,18 @@ from xray_denoise.physics.profile import Noise
 from xray_denoise.tasks.jobs import MANIFEST_NAME
 
 
+def png(path: Path, grey: float = 90.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    xd.write(xd.Radiograph.from_grey(np.full((20, 30), grey), bits=8), path, overwrite=True)
+    return path
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
     """A folder of six radiographs."""
-    folder = tmp_path / "in"
-    folder.mkdir()
     for number in range(6):
-        xd.write(xd.Radiograph.from_grey(np.full((20, 30), 90.0), bits=8), folder / f"{number}.png")
-    return folder
+        png(tmp_path / "in" / f"{number}.png")
+    return tmp_path / "in"
 
 
 @pytest.mark.parametrize("end", ["interrupted", "close"])
@@ -248,3 +252,43 @@ def test_an_empty_pass_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         xd.load("x-profile", batch_size=0)
     assert caught.value.option == "batch_size"
+
+
+@pytest.mark.parametrize("by", ["folder", "files"])
+def test_results_beside_their_sources_are_no_inputs_of_the_next_run(tmp_path: Path, by: str) -> None:
+    folder = tmp_path / "in"
+    for name in ("a", "b"):
+        png(folder / "sub" / f"{name}.png")
+
+    def again(**options: Any) -> dict[str, str]:
+        sources = folder if by == "folder" else sorted(folder.rglob("*.png"))
+        target = folder if by == "folder" else folder / "sub"
+        batch = xd.denoise_files(sources, target, model="noisy", suffix="_d", **options)
+        assert all(found.reason == "an earlier result" for found in batch.left_alone)
+        return {outcome.target.name: outcome.status for outcome in batch}
+
+    assert again() == {"a_d.png": "written", "b_d.png": "written"}
+    (folder / "sub" / "b_d.png").unlink()  # as after an interruption
+    assert again(existing="skip") == {"a_d.png": "skipped", "b_d.png": "written"}
+    assert again(existing="overwrite") == {"a_d.png": "written", "b_d.png": "written"}
+    assert again() == {"a_d.png": "failed", "b_d.png": "failed"}, "they exist already"
+
+    png(folder / "sub" / "a_d.png", 7)
+    before = (folder / "sub" / "a_d.png").read_bytes()
+    for existing in ("skip", "overwrite"):
+        with pytest.raises(UsageError, match="which is an input") as caught:
+            again(existing=existing)
+        assert "manifest" in caught.value.hint
+    assert (folder / "sub" / "a_d.png").read_bytes() == before
+
+
+def test_an_earlier_result_is_denoised_again_where_it_is_named(tmp_path: Path) -> None:
+    png(tmp_path / "a.png")
+    list(xd.denoise_files(tmp_path, tmp_path, model="noisy", suffix="_d"))
+    (again,) = xd.denoise_files(tmp_path / "a_d.png", tmp_path, model="noisy", suffix="_e")
+    assert again.target.name == "a_d_e.png"
+    batch = xd.denoise_files(tmp_path, tmp_path, model="noisy", suffix="_f")
+    assert [job.source.name for job in batch.jobs] == ["a.png"]
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(UsageError, match="all inputs are earlier results"):
+        xd.denoise_files(tmp_path, tmp_path, model="noisy", suffix="_d")

@@ -72,6 +72,13 @@ def test_flat_fields_of_three_doses_and_dark_frames(flats: Path) -> None:
             assert part.error is not None
             assert part.error < 0.03 * truth
             assert part.value == pytest.approx(truth, abs=4 * part.error)
+    for noise in ("total", "temporal"):
+        fit = found[-1].curve(f"{noise}_fit")
+        variance = parts[f"{noise}_electronic_variance"].value + parts[f"{noise}_quantum_gain"].value * fit.x
+        variance += parts[f"{noise}_structural_square"].value * fit.x**2
+        np.testing.assert_allclose(fit.value, variance)
+    panel = output._panels(found)[0]
+    assert [line.label for line in panel.lines] == [name.replace("_", " ") for name in output.DRAWINGS[0].names]
 
 
 def test_the_profile_is_the_noise_in_grey_levels(flats: Path) -> None:

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from typer.testing import CliRunner
 
 from tests.synthetic_dicom import Sample, write
 from xray_denoise import denoise_files
+from xray_denoise.cli import app
 from xray_denoise.errors import UsageError
 from xray_denoise.files import atomic
 from xray_denoise.tasks.jobs import MANIFEST_NAME, PARTS_NAME, plan_jobs
@@ -92,6 +94,12 @@ def test_an_empty_part_is_no_error(tmp_path: Path) -> None:
     counts = [len(list(denoise_files(source, tmp_path / "out", model="noisy", shard=f"{k}/9"))) for k in range(1, 10)]
     assert sorted(counts)[-2:] in ([1, 1], [0, 2])
     assert sum(counts) == 2
+    line = ["denoise", str(source), "-o", str(tmp_path / "cli"), "--model", "noisy", "--shard"]
+    empty = f"{counts.index(0) + 1}/9"
+    for options in ([], ["--dry-run"]):
+        result = CliRunner().invoke(app, [*line, empty, *options])
+        assert result.exit_code == 0
+        assert result.stderr.splitlines()[-1] == "nothing to do: no file falls into this shard"
 
 
 def test_names_decide_relative_to_the_folder(tmp_path: Path) -> None:

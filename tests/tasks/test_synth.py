@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
+from tests.synthetic_dicom import Sample, write
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError, UsageError
 from xray_denoise.files.profiles import read_profile, write_profile
@@ -163,6 +165,58 @@ def test_one_seed_is_one_exposure_of_a_detector_whatever_the_depth(tmp_path: Pat
     assert np.abs(shown[0] - shown[1]).max() < 0.51
 
 
+@pytest.mark.parametrize("sample", [Sample(), Sample(inverted=True), Sample("CR", bits=10, signed=True, padding=-512)])
+def test_a_dicom_file_with_noise_is_derived_from_its_source(tmp_path: Path, sample: Sample) -> None:
+    """Noise of three grey levels in 21x24 pixels: its deviation is known to 3 %, and rounding is a tenth of a level."""
+    rng = np.random.default_rng(0)
+    low, high = sample.limits
+    stored = rng.integers(low + 100, high - 100, (1, 24, 21)).astype(sample.dtype)
+    if sample.padding is not None:
+        stored[:, :5, :4] = sample.padding
+    source = write(tmp_path / "a.dcm", sample, stored)
+    clean = files.read(source)
+    subjects, _ = synth.radiographs([source], tmp_path / "out", count=2)
+    recipe = synth.Recipe(synth_noise.DetectorNoise("white", 3.0), format="dcm")
+    first, second = written(subjects, recipe, tmp_path / "out")
+    assert first.clean is not None
+    assert first.profile is not None
+    noisy = files.read(first.noisy, value_range=clean.value_range)
+    assert np.array_equal(files.read(first.clean).stored, clean.stored)
+    valid = slice(None) if clean.padding is None else ~clean.padding
+    assert (noisy.grey - clean.grey)[valid].std() == pytest.approx(3.0, rel=0.15)
+    if clean.padding is not None:
+        assert np.array_equal(noisy.padding, clean.padding)
+    told = read_profile(first.profile)
+    assert told.black_white == clean.black_white
+    step = 255 / (clean.value_range[1] - clean.value_range[0])
+    assert told.deviation_at(MID_GREY) == pytest.approx((9 + step**2 / 12) ** 0.5)
+    assert json.loads((tmp_path / "out" / synth.MANIFEST).read_text().splitlines()[0])["bits"] == sample.bits
+
+    original, *made = (pydicom.dcmread(path) for path in (source, first.noisy, second.noisy, first.clean))
+    assert len({one.SOPInstanceUID for one in (original, *made)}) == 4
+    for one, words in zip(made, ("deviation 3 grey levels at mid-grey", "seed 1", "Pixels copied"), strict=True):
+        assert words in one.DerivationDescription
+        assert ("Simulated noise added" in one.DerivationDescription) == (one is not made[2])
+        assert one.ImageType[0] == "DERIVED"
+        assert one.SeriesDescription.endswith("[simulated noise]")
+        assert "DerivationCodeSequence" not in one
+        assert one.SourceImageSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
+        for keyword in ("PatientName", "BodyPartExamined", "StudyInstanceUID", "PatientOrientation", "BitsStored"):
+            assert one.get(keyword) == original.get(keyword)
+        assert one.get("ImagerPixelSpacing") == original.get("ImagerPixelSpacing")
+    written(subjects, recipe, tmp_path / "out")  # again, without a complaint
+
+
+def test_a_picture_becomes_no_dicom_file(tmp_path: Path) -> None:
+    """Nothing is known of its patient, its anatomy and its size."""
+    subjects, _ = synth.radiographs([png(tmp_path / "a.png", 90)], tmp_path / "out")
+    (failure,) = synth.synthesise(subjects, synth.Recipe(LEVEL, format="dcm"), tmp_path / "out")
+    assert isinstance(failure, synth.Failure)
+    assert "only a DICOM image becomes a DICOM image" in str(failure.error)
+    assert failure.error.hint == "write PNG or TIFF files"
+    assert not list((tmp_path / "out").iterdir())
+
+
 def png(path: Path, grey: float) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((32, 32), grey, np.uint8)).save(path)
@@ -188,6 +242,17 @@ def test_a_folder_keeps_its_tree_and_every_image_has_its_exposures(tmp_path: Pat
     assert {entry["noisy"] for entry in entries} == {name for name in expected if "noisy" in name}
     assert {entry["seed"] for entry in entries} == {5, 6, 7}
     assert len(entries) == 6
+
+
+def test_results_beside_their_sources_are_exposed_by_no_second_run(tmp_path: Path) -> None:
+    source = png(tmp_path / "sub" / "a.png", 90)
+    for earlier in (0, 2):
+        subjects, left_alone = synth.radiographs([tmp_path], tmp_path)
+        assert [subject.source for subject in subjects] == [source]
+        assert sum(found.reason == "an earlier result" for found in left_alone) == earlier
+        (exposure,) = written(subjects, synth.Recipe(LEVEL), tmp_path)
+    subjects, _ = synth.radiographs([exposure.noisy], tmp_path)
+    assert len(subjects) == 1, "asked for by its name"
 
 
 def test_exposures_differ_by_seed_and_by_image_and_by_nothing_else(tmp_path: Path) -> None:

@@ -236,6 +236,15 @@ def test_a_checkpoint_is_not_started_over_and_small_images_are_refused(data: Pat
         train.start(Plan(data, tmp_path / "run", "lite", PRESETS["fast"]))
 
 
+def test_weights_in_the_folder_of_the_run_are_not_replaced(data: Path, tmp_path: Path) -> None:
+    """They may be those of the teacher, or of another training."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "lite.safetensors").write_bytes(b"mine")
+    with pytest.raises(UsageError, match="holds a training"):
+        train.start(Plan(data, tmp_path / "run", "lite", dataclasses.replace(PRESETS["fast"], patch=32)))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["lite.safetensors"]
+
+
 def test_what_cannot_be_taken_up_is_refused(data: Path, tmp_path: Path) -> None:
     plan = Plan(data, tmp_path / "run", "lite", dataclasses.replace(PRESETS["fast"], patch=32))
     with pytest.raises(UsageError, match="is a x-bdcnn"):

@@ -13,6 +13,7 @@ import xray_denoise as xd
 from xray_denoise import weights
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import CannotRunError, UsageError
+from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.physics.uncertainty import SHAPE, UncertaintyTable
 from xray_denoise.tasks.jobs import MANIFEST_NAME, Job
@@ -93,7 +94,7 @@ def test_a_part_of_the_weights_has_no_part_in_the_intervals_of_the_whole(tmp_pat
         xd.denoise_file(source, tmp_path / "out.png", model=model, save_uncertainty=True)
 
 
-def test_other_weights_and_strengths_are_refused(folder: Path) -> None:
+def test_other_weights_strengths_and_noise_are_refused(folder: Path) -> None:
     source = radiograph(folder / "in.png")
     with pytest.raises(CannotRunError, match="'tv' has no calibrated uncertainty") as caught:
         xd.denoise_file(source, folder / "out.png", model="tv", save_uncertainty=True)
@@ -107,6 +108,9 @@ def test_other_weights_and_strengths_are_refused(folder: Path) -> None:
     for strength in (0.5, "auto"):
         with pytest.raises(UsageError, match="full strength"):
             xd.denoise_file(source, folder / "out.png", model=Told(), save_uncertainty=True, strength=strength)
+    for noise in (NoiseLevel(0.6, 10), NOISE):
+        with pytest.raises(UsageError, match="estimated from the image"):
+            xd.denoise_file(source, folder / "out.png", model=Told(), save_uncertainty=True, profile_or_level=noise)
     (folder / "weights" / "told.uncertainty.json").write_text("{}")
     with pytest.raises(CannotRunError, match="is no calibration"):
         xd.denoise_file(source, folder / "out.png", model=Told(), save_uncertainty=True)

@@ -10,7 +10,7 @@ import typer
 from xray_denoise.cli.app import guarded, option
 from xray_denoise.cli.results import about, collected, confirmed, write_tables
 from xray_denoise.cli.terminal import say
-from xray_denoise.errors import ExistingFileError, UnwritableFileError, UsageError
+from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
     from xray_denoise.bench.plan import Plan
@@ -82,6 +82,7 @@ def bench(
     from xray_denoise.bench.records import Log
     from xray_denoise.files.atomic import write_bytes
     from xray_denoise.reports import page, tables
+    from xray_denoise.tasks.outputs import check_targets, refuse_inputs
 
     files: dict[Callable[[Report], str], Path | None] = {
         tables.csv_text: csv,
@@ -90,7 +91,9 @@ def bench(
     }
     kinds = {"--table": table, "--figure": figure, "--speed": speed, "--growth": growth}
     name = _table([kind for kind, wanted in kinds.items() if wanted], table, output, [log, report, *files.values()])
-    _check_targets([output, report, *files.values()], existing)
+    written = {"output": output, "csv": csv, "markdown": markdown, "summary": summary, "report": report, "log": log}
+    refuse_inputs(written, [path for path in (images, profile, *_weights(methods)) if path])
+    check_targets([output, report, *files.values()], replace=existing == "overwrite")
     if report:
         page.require()
     runtime = denoisers.Runtime(device, precision)
@@ -147,16 +150,12 @@ def _table(kinds: list[str], table: str | None, output: Path | None, targets: Se
     return name
 
 
-def _check_targets(targets: list[Path | None], existing: str) -> None:
-    """Check that the files can be written."""
-    for target in filter(None, targets):
-        if not target.parent.is_dir():
-            raise UnwritableFileError(
-                "cannot write {path}: there is no such folder", path=target, hint="make the folder, or choose another"
-            )
-        if target.exists() and existing == "error":
-            hint = "choose another name, or replace it with --existing overwrite"
-            raise ExistingFileError("{path} exists already", path=target, hint=hint)
+def _weights(methods: str | None) -> list[Path]:
+    """The files of weights among the methods."""
+    from xray_denoise import weights
+
+    names = (one.strip().partition("+")[0] for one in (methods or "").split(","))
+    return [weights.file_of(name) for name in names if name]
 
 
 def _announce(plan: "Plan", log: "Log", *, ask: bool) -> Mapping[str, float]:

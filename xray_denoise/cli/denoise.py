@@ -2,6 +2,7 @@
 
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -93,7 +94,7 @@ def denoise(
         typer.Option(
             "--format",
             rich_help_panel=FILES,
-            help="Format of results in a folder. Default: that of each input (JPEG becomes PNG).",
+            help="Format of results in a folder. Default: that of each input's content (JPEG becomes PNG).",
         ),
     ] = None,
     suffix: Annotated[
@@ -197,8 +198,12 @@ def denoise(
     """Denoise radiographs; the originals are never touched."""
     from xray_denoise import denoise_files, denoisers, load
     from xray_denoise.cli.watch import watch_folder
-    from xray_denoise.tasks.jobs import Naming, expand_lists
+    from xray_denoise.tasks.jobs import expand_lists, lists_among
+    from xray_denoise.tasks.naming import Naming
+    from xray_denoise.tasks.outputs import refuse_inputs
 
+    written = {"log": Path(log) if log else None, "report": Path(report) if report else None}
+    refuse_inputs(written, [*([profile] if profile else []), *lists_among(inputs), *(inputs if watch else [])])
     denoisers.keep_memory()
     plan = partial(
         denoise_files,

@@ -9,7 +9,7 @@ import typer
 
 from xray_denoise.cli.app import complain_of, guarded, value_range_of
 from xray_denoise.cli.terminal import libraries_muted, one_line, say
-from xray_denoise.errors import ExistingFileError, UsageError
+from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
     from xray_denoise.tasks.measure import Kind, Measurement
@@ -95,7 +95,8 @@ def measure(
     """Measure noise, spectrum and MTF: of a detector from test images, or of one radiograph by itself."""
     from xray_denoise.tasks import measure as task
     from xray_denoise.tasks import measure_output as output
-    from xray_denoise.tasks.jobs import expand_lists
+    from xray_denoise.tasks.jobs import expand_lists, lists_among
+    from xray_denoise.tasks.outputs import check_targets, refuse_inputs
 
     kind = _kind(flat=flat, repeated=repeated, dark=dark, edge=edge)
     settings = task.Settings(
@@ -108,13 +109,16 @@ def measure(
     )
     if profile and kind in ("dark", "edge"):
         raise UsageError(f"--profile cannot be made from --{kind}", hint="use flat fields or repeated frames")
-    _check_outputs((csv, profile, plot), existing)
+    given = list(expand_lists(inputs, sys.stdin))
+    dark_frames = [settings.offset] if isinstance(settings.offset, Path) else []
+    refuse_inputs({"csv": csv, "profile": profile, "plot": plot}, [*given, *dark_frames, *lists_among(inputs)])
+    check_targets((csv, profile, plot), replace=existing == "overwrite")
     _check_plot(plot)
     found: list[Measurement] = []
     notes: set[str] = set()
     failed = 0
     with libraries_muted():
-        for one in task.measure(expand_lists(inputs, sys.stdin), settings):
+        for one in task.measure(given, settings):
             if isinstance(one, task.Failure):
                 failed += 1
                 if as_json:
@@ -195,16 +199,6 @@ def _region(text: str | None) -> tuple[int, int, int, int] | None:
             f"--region takes TOP,LEFT,HEIGHT,WIDTH, got '{text}'", hint="for example --region 100,100,512,512"
         ) from None
     return top, left, height, width
-
-
-def _check_outputs(targets: tuple[Path | None, ...], existing: str) -> None:
-    given = [target for target in targets if target]
-    if len(set(given)) < len(given):
-        raise UsageError("two results would be one file", hint="choose different names")
-    for target in given:
-        if target.exists() and existing == "error":
-            hint = "choose another name, or replace it with --existing overwrite"
-            raise ExistingFileError("{path} exists already", path=target, hint=hint)
 
 
 def _check_plot(plot: Path | None) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NAMED = 10
 """Ignored files that are named without -v."""
+NOTHING = "nothing to do: no file falls into this shard"
+"""Said of a run without files, which only a shard can be."""
 CORRELATED = 0.05
 """Correlation of the noise of neighbouring pixels from which on it is told."""
 
@@ -45,6 +47,8 @@ def preview(batch: "Batch", *, as_json: bool) -> int:
             typer.echo(json.dumps({"source": str(found.path), "action": "leave", "reason": found.reason}))
         else:
             typer.echo(one_line(f"leave   {found.path} ({found.reason})"))
+    if not batch.jobs:
+        say(NOTHING)
     for what, path in (("report", batch.report and batch.report.target), ("log", batch.log and batch.log.target)):
         if path:
             say(f"{what}: {one_line(str(path))}")
@@ -92,6 +96,8 @@ def _sum_up(batch: "Batch", counts: dict[str, int]) -> None:
     if len(batch.jobs) > 1:
         told = {**counts, **({"not begun": left} if left else {})}
         say(", ".join(f"{count} {status}" for status, count in told.items()))
+    elif not batch.jobs:
+        say(NOTHING)
     if batch.cluster and batch.cluster.lost:
         say(f"workers that died, and whose files others denoised again: {batch.cluster.lost}")
 

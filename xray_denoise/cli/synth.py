@@ -56,16 +56,24 @@ def synth(
         ),
     ] = None,
     size: Annotated[int, _images("Side of a phantom, pixels.", min=16, max=8192)] = 1024,
-    bits: Annotated[int, _images("Bits per pixel.", min=8, max=16)] = 8,
-    file_format: Annotated[Literal["png", "tiff", "dcm"], _files("Format of the images.", "--format")] = "png",
+    bits: Annotated[
+        int | None, _images("Bits per pixel. DICOM from DICOM keeps its own.", min=8, max=16, show_default="8")
+    ] = None,
+    file_format: Annotated[
+        Literal["png", "tiff", "dcm"], _files("Format of the images; dcm for phantoms and DICOM files.", "--format")
+    ] = "png",
     save_clean: Annotated[bool, _files("Also write the noise-free image.", "--save-clean/--no-save-clean")] = True,
 ) -> None:
     """Add X-ray noise to clean radiographs, or to a built-in chest phantom."""
     from xray_denoise.scale import GREY_MAX
     from xray_denoise.tasks import synth as task
     from xray_denoise.tasks.jobs import checked_path, expand_lists
-    from xray_denoise.tasks.synth_noise import DetectorNoise
+    from xray_denoise.tasks.synth_noise import DetectorNoise, in_words
 
+    derived = bool(clean) and file_format == "dcm"
+    if derived and bits is not None:
+        raise UsageError("a DICOM file keeps the bits of its source", hint="leave out --bits, or write PNG or TIFF")
+    bits = bits or 8
     if bits not in (8, 16) and file_format != "dcm":
         raise UsageError(f"a {file_format.upper()} has 8 or 16 bits, not {bits}", hint="use --format dcm, or --bits 16")
     noise = _level(eta, sigma) if detector is None and noise_std is None else _detector(detector, noise_std, eta, sigma)
@@ -87,12 +95,8 @@ def synth(
             if path and path not in printed:  # exposures of one image share the clean one
                 give(one_line(str(path)))
                 printed.add(path)
-        what = ", ".join(
-            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in exposure.noise.items()
-        )
-        say(f"  {one_line(what)}: noisy PSNR {exposure.noisy_psnr:.2f} dB")
-    if isinstance(noise, DetectorNoise) and 0 < noise.deviation < 0.4 * GREY_MAX / (2**bits - 1):
+        say(f"  {one_line(in_words(exposure.noise))}: noisy PSNR {exposure.noisy_psnr:.2f} dB")
+    if not derived and isinstance(noise, DetectorNoise) and 0 < noise.deviation < 0.4 * GREY_MAX / (2**bits - 1):
         say(f"  note: rounding to {bits} bits hides noise of this deviation; --bits 16 keeps it")
     say(f"  listed in {one_line(str(folder / task.MANIFEST))}")
     name_left_alone(left_alone)

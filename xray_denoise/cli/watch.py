@@ -11,7 +11,7 @@ from xray_denoise.errors import UsageError
 
 if TYPE_CHECKING:
     from xray_denoise import Batch
-    from xray_denoise.tasks.jobs import Naming
+    from xray_denoise.tasks.naming import Naming
 
 
 def watch_folder(

@@ -15,13 +15,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
-from xray_denoise.files.derivation import Derivation
+from xray_denoise.files.derivation import Derivation, SimulatedNoise
 from xray_denoise.files.formats import (
     ONE_IMAGE,
     READ_ONLY,
     SUFFIXES,
     Kind,
     dicom_header,
+    ending,
     is_dicom,
     is_radiograph,
     kind_of,
@@ -38,9 +39,11 @@ __all__ = [
     "Kind",
     "Private",
     "Render",
+    "SimulatedNoise",
     "caveats",
     "count_frames",
     "displayed",
+    "ending",
     "is_dicom",
     "is_radiograph",
     "is_timed",

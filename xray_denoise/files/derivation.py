@@ -1,9 +1,11 @@
 """The provenance of a derived image, written into its file."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from xray_denoise import __version__
 
+USE = "Research use only, not for diagnosis."
 HASH_PREFIX = 12
 """Hexadecimal digits of a model's hash that are enough to tell it apart by eye."""
 
@@ -11,6 +13,11 @@ HASH_PREFIX = 12
 @dataclass(frozen=True, slots=True)
 class Derivation:
     """How a derived image was made; equal source, model, hash and options give an equal object."""
+
+    marker: ClassVar[str] = "denoised"
+    """What the Series Description is extended by."""
+    code: ClassVar[tuple[str, str] | None] = ("113087", "Smoothing")
+    """Value and meaning of the derivation in DICOM's own terms, None where they have none."""
 
     model: str
     """Name of the model or method."""
@@ -55,5 +62,37 @@ class Derivation:
         if self.sigma is not None:
             parts.append(f"estimated sigma {self.sigma:.3g} grey levels")
         notes = f" Note: {'; '.join(self.notes)}." if self.notes else ""
-        text = ", ".join(parts) + f".{notes} Research use only, not for diagnosis."
-        return text.replace("\\", "/").encode("ascii", "replace").decode("ascii")
+        return _plain(", ".join(parts) + f".{notes} {USE}")
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedNoise:
+    """How an image with simulated noise was made, or the unchanged copy of its source beside it."""
+
+    marker: ClassVar[str] = "simulated noise"
+    code: ClassVar[tuple[str, str] | None] = None
+    model: ClassVar[str] = "simulated noise"
+
+    noise: str = ""
+    """The noise that was added and its seed, for people; empty for the copy, whose pixels are those of the source."""
+    settings: str = ""
+    """The same at full precision, for the new identifiers."""
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What a new UID is derived from, besides the UID of the source."""
+        return self.model, "", self.settings
+
+    @property
+    def sentence(self) -> str:
+        """The derivation as text: ASCII without backslashes, which are separators in DICOM."""
+        if self.noise:
+            return _plain(f"Simulated noise added by xray-denoise {__version__}: {self.noise}. {USE}")
+        return _plain(f"Pixels copied by xray-denoise {__version__}, beside images with simulated noise. {USE}")
+
+
+Provenance = Derivation | SimulatedNoise
+
+
+def _plain(text: str) -> str:
+    return text.replace("\\", "/").encode("ascii", "replace").decode("ascii")

@@ -42,6 +42,26 @@ def true_path(path: Path) -> Path:
         return path
 
 
+def same_file(first: Path, second: Path) -> bool:
+    """Whether two paths are one file, by their names without links or by what is there."""
+    try:
+        return true_path(first) == true_path(second) or first.samefile(second)
+    except (OSError, ValueError):  # one of them is not there, or no file can have this name
+        return False
+
+
+class TruePaths(dict[Path, Path]):
+    """Folders without links, each looked up once: an archive has many files in each."""
+
+    def __missing__(self, folder: Path) -> Path:
+        self[folder] = true_path(folder)
+        return self[folder]
+
+    def of(self, path: Path) -> Path:
+        """`true_path` of a file."""
+        return true_path(path) if path.is_symlink() else self[path.parent] / path.name
+
+
 def _is_damaged(path: Path) -> bool:
     if path.suffix.lower() not in (*files.SUFFIXES, *files.READ_ONLY):
         return False

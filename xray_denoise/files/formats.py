@@ -35,6 +35,11 @@ FIRST_VRS = (b"UL", b"OB", b"CS", b"DA", b"TM", b"UI", b"SH", b"LO")
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
+def ending(path: Path) -> str:
+    """The ending of a name, such as ".dcm"; empty for the last part of a UID, and for what is put behind one."""
+    return path.suffix if path.suffix[1:2].isalpha() else ""
+
+
 def sniff(path: Path) -> Kind | None:
     """The format of a file by its first bytes, None for one that is not read.
 

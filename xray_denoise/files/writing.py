@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from xray_denoise.errors import UnwritableFileError, UsageError
 from xray_denoise.files.atomic import atomic_write
-from xray_denoise.files.derivation import Derivation
-from xray_denoise.files.formats import READ_ONLY, SUFFIXES, Kind, Written, dicom_header, is_dicom
+from xray_denoise.files.derivation import Provenance
+from xray_denoise.files.formats import READ_ONLY, SUFFIXES, Kind, Written, dicom_header, ending, is_dicom
 from xray_denoise.radiograph import Radiograph
 
 Compression = Literal["none", "rle", "jpegls", "j2k"]
@@ -24,7 +24,7 @@ def write(
     radiographs: Radiograph | Iterable[Radiograph],
     target: Path,
     *,
-    derivation: Derivation | None = None,
+    derivation: Provenance | None = None,
     bits: int | None = None,
     value_range: tuple[float, float] | None = None,
     render: Render = "auto",
@@ -39,7 +39,7 @@ def write(
     Args:
         radiographs: what `read` gave, changed; or what `read_frames` gave, one by one; or a phantom from
             `Radiograph.from_grey`, which becomes a new DX object in a DICOM file.
-        target: .dcm, .dicom, .png, .tif, .tiff or .webp; or any name with the suffix of the source.
+        target: .dcm, .dicom, .png, .tif, .tiff or .webp; or any name with the ending of the source.
         derivation: what was done; needed for DICOM made from DICOM, told in the head of a PNG or TIFF.
         bits: 8 or 16 per pixel of a raster image; by default those of the source, with the stored values as they
             are (10 to 15 bits in 16), and 8 for a picture of a DICOM image.
@@ -100,7 +100,7 @@ def require_encoder(compression: Compression) -> None:
 
 def _kind_to_write(target: Path, radiograph: Radiograph) -> Written:
     kind: Kind | None = SUFFIXES.get(target.suffix.lower())
-    if kind is None and radiograph.header is not None and target.suffix == radiograph.source.suffix:
+    if kind is None and radiograph.header is not None and ending(target) == ending(radiograph.source):
         from xray_denoise.files.raster_header import RasterHeader
 
         header = radiograph.header
@@ -125,7 +125,7 @@ def _write_dicom(
     frames: Iterable[Radiograph],
     first: Radiograph,
     target: Path,
-    derivation: Derivation | None,
+    derivation: Provenance | None,
     now: datetime,
     compression: Compression,
     private: Private,
@@ -179,7 +179,7 @@ def _write_raster(
     frames: Iterable[Radiograph],
     *,
     kind: Literal["png", "tiff", "webp"],
-    derivation: Derivation | None,
+    derivation: Provenance | None,
     look: _Look,
 ) -> None:
     from xray_denoise.files import raster

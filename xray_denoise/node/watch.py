@@ -24,7 +24,8 @@ from xray_denoise.node.durable import MOST_STARTS, Database, lock_folder, pause
 from xray_denoise.tasks import denoise_log
 from xray_denoise.tasks.batch import run_jobs
 from xray_denoise.tasks.denoise_run import Batch
-from xray_denoise.tasks.jobs import MANIFEST_NAME, NOISE_MAP_SUFFIX, UNCERTAINTY_SUFFIX, Job, Naming
+from xray_denoise.tasks.jobs import MANIFEST_NAME, NOISE_MAP_SUFFIX, UNCERTAINTY_SUFFIX, Job
+from xray_denoise.tasks.naming import Naming
 from xray_denoise.tasks.outcome import Outcome, failed
 
 SETTLE_SECONDS = 2.0
@@ -205,7 +206,7 @@ class WatchedFolder:
     def _queue(self, path: Path, stamp: str) -> None:
         """Remember a file, and have it denoised if it is a radiograph."""
         inside = path.relative_to(self.folder)
-        job = Job(path, self.output / inside.with_name(self._naming.of(inside.name)))
+        job = Job(path, self.output / inside.with_name(self._naming.of(path)))
         source, target = self._inside(path), os.fsencode(job.target.relative_to(self.output))
         state = "waiting" if self._is_input(path) else "left"
         with self._database.transaction() as database:

@@ -209,7 +209,11 @@ class NoiseProfile:
         """
         if not 8 <= bits <= 16:
             raise ValueError(f"a radiograph has 8 to 16 bits, got {bits}")
-        added = (GREY_MAX / (2**bits - 1)) ** 2 / 12
+        return self.rounded_to(GREY_MAX / (2**bits - 1), spectrum_at)
+
+    def rounded_to(self, step: float, spectrum_at: float = MID_GREY) -> "NoiseProfile":
+        """The noise after rounding to multiples of `step`, grey levels, > 0; see `rounded`."""
+        added = step**2 / 12
         deviation = np.sqrt(self.deviation**2 + added)
         if self.kernel.size == 1:
             return replace(self, deviation=deviation)

@@ -16,25 +16,26 @@ from xray_denoise import denoisers, files, weights
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.files import Compression, Private, Render
+from xray_denoise.files.folders import same_file
 from xray_denoise.physics.profile import Noise
 from xray_denoise.tasks.cluster import on_cluster
-from xray_denoise.tasks.denoise_log import OutcomeLog, same_file
+from xray_denoise.tasks.denoise_log import OutcomeLog
 from xray_denoise.tasks.denoise_report import DenoiseReport
 from xray_denoise.tasks.denoise_run import Batch
 from xray_denoise.tasks.jobs import (
     MANIFEST_NAME,
     AnyPath,
-    Format,
     Job,
-    Naming,
     check_choice,
     checked_path,
     plan_jobs,
 )
 from xray_denoise.tasks.manifest import Manifest
 from xray_denoise.tasks.models import Device, Precision, load
+from xray_denoise.tasks.naming import Format, Naming
 from xray_denoise.tasks.options import Existing, Options, Temporal
 from xray_denoise.tasks.outcome import Outcome
+from xray_denoise.tasks.outputs import refuse_inputs
 from xray_denoise.tasks.remarks import Strength
 from xray_denoise.tasks.shard import Shard, name_below
 
@@ -91,7 +92,8 @@ def denoise_files(
         value_range: stored values that are shown black and white; by default 0..255 of 8-bit pictures, and all but
             the outermost 0.01 % of the pixels of everything else. All frames of a scene get the widest range among its
             first four.
-        file_format: "png", "tiff" or "dcm" for every result in a folder; None keeps the format of each source.
+        file_format: "png", "tiff" or "dcm" for every result in a folder; None keeps that of the content of each source,
+            whatever its name (JPEG becomes PNG).
         suffix: text between the name and the ending of results in a folder, such as "_denoised".
         bits: 8 or 16 bits for each pixel of a PNG or TIFF; other bits than those of a PNG or TIFF source scale its
             stored values, those of `value_range` or else all that it can hold, to all that the result can hold.
@@ -104,7 +106,7 @@ def denoise_files(
         save_noise_map: also write the standard deviation of the noise at every pixel: RESULT.noise.tif, grey levels.
         save_uncertainty: also write how far from the true value each pixel may be: RESULT.uncertainty.tif, half widths
             of intervals that hold it in 90 % of the pixels, stored values (docs/notes.md says what they do not cover).
-            Only for a model that was calibrated, at full strength.
+            Only for a model that was calibrated, at full strength and for noise that is estimated from the image.
         report: HTML page with the images before and after.
         report_names: name the files on that page; names may tell who a patient is.
         log: file of JSON lines with every outcome (docs/api.md lists the fields).
@@ -153,7 +155,12 @@ def denoise_files(
         raise UsageError(f"a picture has 8 or 16 bits, not {bits}", hint="choose 8 or 16", option="bits")
     part = None if shard is None else Shard.of(shard)
     jobs, left_alone = plan_jobs(
-        given, target, noise_maps=save_noise_map, uncertainty=save_uncertainty, naming=Naming(file_format, suffix)
+        given,
+        target,
+        noise_maps=save_noise_map,
+        uncertainty=save_uncertainty,
+        naming=Naming(file_format, suffix),
+        recorded=lambda folder: Manifest(folder).is_ours,
     )
     _refuse_useless_options(jobs, compression, private, bits)
     page = None if report is None else DenoiseReport(checked_path(report, "the report", "report"), jobs, existing,
@@ -163,7 +170,9 @@ def denoise_files(
                          option="report_names")  # fmt: skip
     outcomes = None if log is None else OutcomeLog(checked_path(log, "the log", "log"), jobs, existing)
     folder = target if jobs[0].target != target else target.parent
-    _refuse_one_file_twice(outcomes.target if outcomes else None, page.target if page else None, folder / MANIFEST_NAME)
+    _refuse_one_file_twice(
+        outcomes.target if outcomes else None, page.target if page else None, folder / MANIFEST_NAME, model
+    )
     manifest = _manifest(folder, jobs, existing, always=folder == target, part=part.name if part else "")
     if page and not page.skipped:
         page.require()
@@ -270,14 +279,18 @@ def _refuse_useless_options(jobs: list[Job], compression: Compression, private: 
         )
 
 
-def _refuse_one_file_twice(log: Path | None, report: Path | None, record: Path) -> None:
-    """Refuse a log, a report and a manifest that share a file."""
+def _refuse_one_file_twice(
+    log: Path | None, report: Path | None, record: Path, model: str | os.PathLike[str] | Denoiser
+) -> None:
+    """Refuse a log, a report and a manifest that share a file, also one with the weights."""
     places = (("log", log), ("report", report), ("manifest", record))
     for (name, path), (other, taken) in combinations(places, 2):
         if path and taken and same_file(path, taken):
             raise UsageError(
                 f"{{path}} cannot be the {name} and the {other}", path=path, hint="choose another name", option=name
             )
+    if isinstance(model, str | os.PathLike):
+        refuse_inputs({"log": log, "report": report}, [weights.file_of(os.fspath(model))])
 
 
 def _jobs_of_part(

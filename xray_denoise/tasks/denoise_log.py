@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from xray_denoise.errors import ExistingFileError, UnwritableFileError, UsageError
-from xray_denoise.files.folders import make_folder, true_path
+from xray_denoise.files.folders import make_folder, same_file
 from xray_denoise.physics.profile import as_level
 from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.jobs import Job, LeftAlone
@@ -165,11 +165,3 @@ def _unwritable(target: Path, error: OSError | ValueError) -> UnwritableFileErro
         hint="check the name, the permissions of the folder and the space on the disk",
         option="log",
     )
-
-
-def same_file(first: Path, second: Path) -> bool:
-    """Whether two paths are one file, by their names without links or by what is there."""
-    try:
-        return true_path(first) == true_path(second) or first.samefile(second)
-    except (OSError, ValueError):  # one of them is not there, or no file can have this name
-        return False

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from xray_denoise import files
 from xray_denoise.errors import ExistingFileError, UnreadableFileError, UsageError
 from xray_denoise.files.atomic import write_bytes
-from xray_denoise.files.folders import make_folder
+from xray_denoise.files.folders import make_folder, same_file
 from xray_denoise.physics.profile import as_level
 from xray_denoise.radiograph import Radiograph
 from xray_denoise.reports import page
-from xray_denoise.tasks.denoise_log import same_file
 from xray_denoise.tasks.jobs import Job
 from xray_denoise.tasks.options import Existing, Options
 from xray_denoise.tasks.outcome import Outcome

@@ -1,17 +1,17 @@
 """Plan a run: inputs and an output -> pairs of source and target, without collisions."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from xray_denoise import files
 from xray_denoise.errors import UnreadableFileError, UsageError
-from xray_denoise.files.folders import true_path, walk
+from xray_denoise.files.folders import TruePaths, true_path, walk
+from xray_denoise.tasks.naming import Naming
 
 AnyPath = str | os.PathLike[str]
-Format = Literal["png", "tiff", "dcm"]
 
 MANIFEST_NAME = "xray-denoise-manifest.jsonl"
 """The record of the results in a folder (`manifest`)."""
@@ -21,6 +21,8 @@ NOISE_MAP_SUFFIX = ".noise.tif"
 """What a noise map adds to the name of its result."""
 UNCERTAINTY_SUFFIX = ".uncertainty.tif"
 """What a map of uncertainty adds to it."""
+LIST, STREAM = "@", "@-"
+"""Begins the name of a list of files, and stands for a list on standard input."""
 COMMENT = "#"
 """Begins a line of a list that names no file."""
 
@@ -49,43 +51,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class LeftAlone:
-    """A file or link in an input folder that is not denoised."""
+    """A file or link among the inputs that is not denoised."""
 
     path: Path
     reason: str
     """Such as "not a radiograph"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Naming:
-    """How results in a folder are named after their sources.
-
-    Raises:
-        UsageError: `suffix` cannot be part of a file name.
-    """
-
-    file_format: Format | None = None
-    """Format of every result; None keeps the format of each source, except that PNG is made of JPEG."""
-    suffix: str = ""
-    """Text between the name and its ending, such as "_denoised"."""
-
-    def __post_init__(self) -> None:
-        if any(sign in self.suffix for sign in ("/", "\\", "\0")):
-            raise UsageError(
-                f"a file name cannot hold the suffix '{self.suffix}'", hint="for example _denoised", option="suffix"
-            )
-
-    def of(self, name: str) -> str:
-        """Name of the result of a file called `name`.
-
-        Only endings that stand for a format are replaced: the last part of "1.2.840.113" is no ending.
-        """
-        path = Path(name)
-        jpeg = path.suffix.lower() in files.READ_ONLY
-        if self.file_format is None and not jpeg:
-            return f"{path.stem}{self.suffix}{path.suffix}"
-        stem = path.stem if jpeg or path.suffix.lower() in files.SUFFIXES else name
-        return f"{stem}{self.suffix}.{self.file_format or 'png'}"
 
 
 def plan_jobs(
@@ -95,6 +65,7 @@ def plan_jobs(
     noise_maps: bool = False,
     uncertainty: bool = False,
     naming: Naming | None = None,
+    recorded: Callable[[Path], Callable[[Path], bool]] | None = None,
 ) -> tuple[list[Job], list[LeftAlone]]:
     """Decide which file becomes which.
 
@@ -105,9 +76,12 @@ def plan_jobs(
         noise_maps: whether each result has its noise map beside it.
         uncertainty: whether it has its map of uncertainty.
         naming: names of results in a folder; by default those of the sources.
+        recorded: tells of the files in a folder which are unchanged results of earlier runs. Where inputs lie in the
+            folder of the results, these are none, but for one that is given by its name and is no result of another
+            input; None takes all for inputs.
 
     Returns:
-        The jobs in a stable order, and what was found in folders and is left alone.
+        The jobs in a stable order, and what was found among the inputs and is left alone.
 
     Raises:
         UsageError: no file at all, several files for one result, a result in the place of an input, a file name for
@@ -121,7 +95,10 @@ def plan_jobs(
         jobs = [_single(next(iter(sources)), output, naming)]
     else:
         _refuse_file(output)
-        jobs = [Job(source, output / inside.with_name(naming.of(inside.name))) for source, inside in sources.items()]
+        jobs = [Job(source, output / inside.with_name(naming.of(source))) for source, inside in sources.items()]
+        if recorded:
+            jobs, earlier = _without_results(jobs, set(given), output, recorded)
+            left_alone += earlier
     _refuse_collisions({job: [job.target, *job.maps(noise=noise_maps, uncertainty=uncertainty)] for job in jobs})
     return jobs, left_alone
 
@@ -158,11 +135,11 @@ def expand_lists(inputs: Sequence[str], standard_input: Iterable[str] = ()) -> I
         UnreadableFileError: a list cannot be read.
     """
     for text in inputs:
-        if not text.startswith("@"):
+        if not text.startswith(LIST):
             yield text
             continue
         try:
-            lines = list(standard_input) if text == "@-" else _lines(text[1:])
+            lines = list(standard_input) if text == STREAM else _lines(text[1:])
         except (OSError, ValueError) as error:
             raise UnreadableFileError(
                 "cannot read the list {path}", path=text[1:], hint="a list is UTF-8 text with one path on each line"
@@ -171,6 +148,11 @@ def expand_lists(inputs: Sequence[str], standard_input: Iterable[str] = ()) -> I
             path = line.rstrip("\r\n")
             if path.strip() and not path.startswith(COMMENT):
                 yield path
+
+
+def lists_among(inputs: Iterable[str]) -> list[Path]:
+    """The files of the lists among inputs of a command line."""
+    return [Path(text[1:]) for text in inputs if text.startswith(LIST) and text != STREAM]
 
 
 def _lines(name: str) -> list[str]:
@@ -232,6 +214,33 @@ def _collect(inputs: Iterable[Path], output: Path) -> tuple[dict[Path, Path], li
             else:
                 left_alone.append(LeftAlone(path, _why_left(path)))
     return found, left_alone
+
+
+def _without_results(
+    jobs: list[Job], given: Container[Path], output: Path, recorded: Callable[[Path], Callable[[Path], bool]]
+) -> tuple[list[Job], list[LeftAlone]]:
+    """The jobs whose sources are no results of earlier runs into the same folder, and the results.
+
+    Raises:
+        UsageError: all of them are.
+    """
+    places, results = TruePaths(), true_path(output)
+    if not any(places[job.source.parent].is_relative_to(results) for job in jobs):
+        return jobs, []
+    is_result, made, earlier = recorded(output), {places.of(job.target) for job in jobs}, set()
+    for job in jobs:
+        place = places.of(job.source)
+        if place.is_relative_to(results) and (job.source not in given or place in made):
+            earlier |= {job.source} if is_result(output / place.relative_to(results)) else set()
+    if len(earlier) == len(jobs):
+        raise UsageError(
+            "all inputs are earlier results in {path}",
+            path=output,
+            hint="give the originals, or choose another folder to denoise results again",
+            option="target",
+        )
+    kept = [job for job in jobs if job.source not in earlier]
+    return kept, [LeftAlone(path, "an earlier result") for path in sorted(earlier)]
 
 
 def _why_left(path: Path) -> str:
@@ -300,7 +309,7 @@ def _refuse_file(output: Path) -> None:
 def _refuse_collisions(jobs: Mapping[Job, list[Path]]) -> None:
     """Refuse two results of one name, and results that would take the place of a source."""
     claimed: dict[Path, Path] = {}
-    places = _TruePaths()
+    places = TruePaths()
     sources = {places.of(job.source): job.source for job in jobs}
     for job, results in jobs.items():
         for result in results:
@@ -317,18 +326,7 @@ def _refuse_collisions(jobs: Mapping[Job, list[Path]]) -> None:
                 raise UsageError(
                     f"the result of {job.source} would replace {{path}}, which is an input",
                     path=victim,
-                    hint="choose another name or folder: originals are never overwritten",
+                    hint="choose another name or folder: originals are never overwritten, and only the manifest of the"
+                    " folder tells earlier results from them",
                     option="target",
                 )
-
-
-class _TruePaths(dict[Path, Path]):
-    """Folders without links, each looked up once: an archive has many files in each."""
-
-    def __missing__(self, folder: Path) -> Path:
-        self[folder] = true_path(folder)
-        return self[folder]
-
-    def of(self, path: Path) -> Path:
-        """`true_path` of a file."""
-        return true_path(path) if path.is_symlink() else self[path.parent] / path.name

@@ -28,7 +28,8 @@ class Options:
     """The settings that apply to every file.
 
     Raises:
-        UsageError: a value is out of its range, or the denoiser accepts no noise level.
+        UsageError: a value is out of its range, the denoiser accepts no noise level, or no uncertainty is calibrated
+            for this strength and this noise.
     """
 
     denoiser: Denoiser
@@ -63,6 +64,12 @@ class Options:
         if self.uncertainty is not None and self.strength != 1:
             raise UsageError(
                 "the uncertainty is that of the full strength", hint="leave the strength out", option="strength"
+            )
+        if self.uncertainty is not None and self.noise is not None:
+            raise UsageError(
+                "the uncertainty is that of noise which is estimated from the image",
+                hint="leave out the noise, or the uncertainty",
+                option="save_uncertainty",
             )
         if self.existing == "skip" and self.manifest is None:
             raise ValueError("skipping results takes a manifest")

@@ -1,5 +1,6 @@
 """The noise that `synth` adds: of a level that is drawn, of a detector, or of any profile."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from xray_denoise.scale import GREY_MAX, MID_GREY
 
 Range = tuple[float, float]
 Grey = NDArray[np.float32]
+UNITS = {"eta": " photons per grey level", "sigma": " grey levels", "deviation": " grey levels at mid-grey"}
 Seed = tuple[int, int]
 """The seed that the user gave, and a number that depends on the pixels of an own image (0 for a phantom), so that two
 images of one seed have different noise."""
@@ -88,6 +90,14 @@ Noise = LevelNoise | DetectorNoise | ProfileNoise
 def _drawn(noisy: Grey, name: str, deviation: float, profile: NoiseProfile) -> Drawn:
     numbers: dict[str, str | float] = {"detector": name, "deviation": deviation}
     return Drawn(noisy, numbers, f"{name}_std{deviation:.4g}", profile)
+
+
+def in_words(numbers: Mapping[str, str | float], *, units: bool = False) -> str:
+    """What the noise of an exposure was, for people: "eta 0.6, sigma 10", with `units` or without."""
+    return ", ".join(
+        f"{name} {value:g}{UNITS[name] * units}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in numbers.items()
+    )
 
 
 def profile_noise(path: Path, deviation: float | None) -> ProfileNoise:

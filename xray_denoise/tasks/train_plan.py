@@ -77,11 +77,12 @@ def check(plan: Plan) -> None:
     """Refuse what can be refused before any image is read.
 
     Raises:
-        UsageError: `run` holds a training and `resume` is not set, or network, noise, teacher and the model to begin
-            with do not go together.
+        UsageError: `run` holds a training or weights of its name, and `resume` is not set, or network, noise, teacher
+            and the model to begin with do not go together.
         CannotRunError: there are no weights of the teacher or of the model to begin with.
     """
-    if not plan.resume and any((plan.run / name).exists() for name in (checkpoint.FILE_NAME, continued.FILE_NAME)):
+    made = (checkpoint.FILE_NAME, continued.FILE_NAME, f"{plan.name}.safetensors", f"{plan.name}.md")
+    if not plan.resume and any((plan.run / name).exists() for name in made):
         raise UsageError(
             "{path} holds a training",
             path=plan.run,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Card",
+    "file_of",
     "find",
     "folder",
     "load",
@@ -47,6 +48,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in folder().glob("*.md"))
 
 
+def file_of(model: str) -> Path:
+    """Where the weights of a model lie: of a name, in the folder of the package; of a .safetensors file, itself."""
+    return Path(model) if model.endswith(".safetensors") else folder() / f"{model}.safetensors"
+
+
 def find(model: str) -> Card:
     """The card of a model that is installed, or of a weights file anywhere.
 
@@ -56,7 +62,7 @@ def find(model: str) -> Card:
     Raises:
         CannotRunError: no such model, no card, or a card that cannot be understood.
     """
-    path = Path(model) if model.endswith(".safetensors") else folder() / f"{model}.safetensors"
+    path = file_of(model)
     if not path.is_file() and not path.with_suffix(".md").is_file():
         raise CannotRunError("no weights at {path}", path=path, hint=f"choose one of {', '.join(names())}")
     return read_card(path)

@@ -16,7 +16,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from xray_denoise import __version__
 from xray_denoise.files import Private
-from xray_denoise.files.derivation import Derivation
+from xray_denoise.files.derivation import Provenance
 from xray_denoise.files.dicom.guard import as_sequence, is_sequence, is_unknown
 from xray_denoise.files.dicom.layout import fact
 from xray_denoise.files.dicom.write import (
@@ -29,7 +29,7 @@ from xray_denoise.files.dicom.write import (
     new_uid,
 )
 
-MARKER, SEPARATOR = " [denoised]", " | "
+SEPARATOR = " | "
 LONG_STRING, SHORT_TEXT = 64, 1024
 """Characters that DICOM allows in the value representations LO and ST."""
 NEW_SERIES_OFFSET = 1000
@@ -54,7 +54,7 @@ LOSSY_SYNTAXES = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.1
 
 def derived_header(
     header: FileDataset,
-    derivation: Derivation,
+    derivation: Provenance,
     now: datetime,
     *,
     syntax: UID = ExplicitVRLittleEndian,
@@ -83,12 +83,13 @@ def derived_header(
     _put(derived, "SeriesInstanceUID", new_uid("series", series, *derivation.identity))
     _put(derived, "SeriesNumber", min(_series_number(facts) + NEW_SERIES_OFFSET, LAST_SERIES_NUMBER))
     _put(derived, "SamplesPerPixel", 1)
-    _put(derived, "SeriesDescription", _extended(header, "SeriesDescription", MARKER, LONG_STRING))
+    _put(derived, "SeriesDescription", _extended(header, "SeriesDescription", f" [{derivation.marker}]", LONG_STRING))
     _put(derived, "ImageType", _image_type(fact(facts, "ImageType"), sop_class))
     sentence = SEPARATOR + derivation.sentence[: SHORT_TEXT - len(SEPARATOR)]
     _put(derived, "DerivationDescription", _extended(header, "DerivationDescription", sentence, SHORT_TEXT))
-    codes = [*_items(facts, "DerivationCodeSequence"), _code("113087", "Smoothing")]
-    _put(derived, "DerivationCodeSequence", Sequence(codes))
+    if derivation.code:
+        codes = [*_items(facts, "DerivationCodeSequence"), _code(*derivation.code)]
+        _put(derived, "DerivationCodeSequence", Sequence(codes))
     _put(derived, "SourceImageSequence", Sequence([_source_image(sop_class, instance)]))
     now = now.astimezone(_time_zone(facts) or now.tzinfo)
     equipment = [*_items(facts, "ContributingEquipmentSequence"), _equipment(derivation, now)]
@@ -186,7 +187,7 @@ def _source_image(sop_class: str, instance: str) -> Dataset:
     return item
 
 
-def _equipment(derivation: Derivation, now: datetime) -> Dataset:
+def _equipment(derivation: Provenance, now: datetime) -> Dataset:
     item = Dataset()
     item.Manufacturer = TOOL
     item.ManufacturerModelName = derivation.model[:LONG_STRING]

@@ -60,7 +60,7 @@ def variance_curves(
     if fit:
         positive = signal[signal > 0]
         dense = np.geomspace(positive.min(), positive.max(), CURVE_POINTS)
-        yield Curve(f"{name}fitted", dense, STORED, fit.variance(dense), SQUARED)
+        yield Curve(f"{name}_fit", dense, STORED, fit.variance(dense), SQUARED)
 
 
 def variances(found: FieldStatistics) -> Iterator[Number]:
