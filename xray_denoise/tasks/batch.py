@@ -24,7 +24,6 @@ from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.decision import Decision, decide, examine
 from xray_denoise.tasks.fingerprint import Fingerprint, fingerprint
@@ -38,8 +37,6 @@ from xray_denoise.tasks.remarks import Remarks, remarks_on
 
 WELL_KNOWN = 0.5
 """Share of the pixels whose noise a profile that is given should know."""
-NEXT_TO_NOTHING = 0.05
-"""A change of fewer grey levels (root mean square) is noted: nobody sees it, and 8 bits may not hold it."""
 
 _Map = tuple[Path, Maps, str]
 """Where a map goes, its frames, and what it is."""
@@ -155,6 +152,7 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
             changes = (frame.change(remarks.strength) for frame in chain(opening, frames))
             held = list(islice(changes, len(opening)))
             first = held[-1]
+            remarks = remarks.with_change(first.removed_grey)
             make_folder(job.target.parent)
             maps, half_widths = (
                 until_named.enter_context(closing(Maps(job.target.parent))) if wanted else None
@@ -285,21 +283,16 @@ def _over_image(frame: Change, options: Options) -> float | None:
 
 def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: Tally) -> Outcome:
     options = source.options
-    low, high = first.before.value_range
-    unit = (high - low) / GREY_MAX
-    removed_grey = tally.removed_grey
     noise = options.noise_in(first.before) or first.result.noise
     notes = list(files.caveats(first.after, job.target))
     if tally.maps is not None and not tally.maps:
         notes.append(f"'{options.denoiser.name}' makes no noise map")
     notes += remarks.notes
-    if removed_grey < NEXT_TO_NOTHING and remarks.strength > 0:
-        notes.append(f"next to nothing was removed: {removed_grey:.2g} grey levels (root mean square)")
     return Outcome(
         job,
         "written",
         noise=noise,
-        noise_stored=None if noise is None else noise_words.deviation_at_mid_grey(noise) * unit,
+        noise_stored=None if noise is None else noise_words.deviation_at_mid_grey(noise) * first.unit,
         noise_over_image=_over_image(first, options),
         noise_gain=first.result.gain.spread if first.result.gain else None,
         remarks=remarks,
@@ -308,7 +301,7 @@ def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: 
         weights_sha256=options.denoiser.weights_sha256,
         shape=source.shape,
         frames=tally.frames,
-        removed_grey=removed_grey,
+        removed_grey=tally.removed_grey,
         removed_stored=tally.removed_stored,
         seconds=tally.seconds,
     )
