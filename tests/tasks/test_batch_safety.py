@@ -439,6 +439,9 @@ def test_next_to_nothing_is_noted(tmp_path: Path) -> None:
     png(tmp_path / "in" / "a.png")
     (outcome,) = run(tmp_path, Lower(), strength=0.004)
     assert "next to nothing was removed" in outcome.notes[0]
+    (line,) = (tmp_path / "out" / MANIFEST_NAME).read_text().splitlines()
+    assert json.loads(line)["notes"] == list(outcome.notes)
+    assert outcome.notes[0] in Image.open(outcome.target).text["Software"]  # type: ignore[attr-defined]
     (untouched,) = run(tmp_path, Lower(), strength=0.0, existing="overwrite")
     assert untouched.notes == ()
 

@@ -186,6 +186,80 @@ def test_a_stack_is_averaged_where_the_caller_says_so() -> None:
         assert seeing.shown[:2] == expected
 
 
+class Measuring(Seeing):
+    """Finds the noise in the difference of two frames that are not black; notes the white deviation that it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[float | None] = []
+
+    def noise_of_scene(self, frames: Any) -> Any:
+        shown = [frame for frame in frames if frame.any()]
+        return NoiseProfile.white((shown[1] - shown[0]).std() / 2**0.5) if len(shown) > 1 else None
+
+    def __call__(self, noisy: NDArray[np.floating], level: Any = None) -> Denoised:
+        self.told.append(None if level is None else round(float(level.deviation[0]), 1))
+        return super().__call__(noisy, level)
+
+
+ROWS, COLUMNS = np.mgrid[:64, :64]
+SCENE = 2000 + 1500 * np.sin(ROWS / 10) * np.cos(COLUMNS / 15)
+OTHER = 2000 + 1500 * np.cos(ROWS / 5) * np.cos(COLUMNS / 20)
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        ([(SCENE, 96)] * 4 + [(OTHER, 16), (OTHER / 10, 4), (SCENE, 96)], [6, 6, 6, 6, None, None, 6]),
+        ([(SCENE, 96)] * 3 + [(SCENE, 16)] * 4, [6, 6, 6, 1, 1, 1, 1]),
+        ([(SCENE, 96)] * 2 + [(OTHER, 16)] * 3 + [(SCENE, 96)], [6, 6, 1, 1, 1, 6]),
+        ([(SCENE, 16), *[(OTHER, 96)] * 5], [None, 6, 6, 6, 6, 6]),
+        ([(SCENE / 20, 16)] * 4 + [(SCENE / 3, 48), (SCENE, 96), (SCENE, 96)], [1, 1, 1, 1, None, 6, 6]),
+        ([(SCENE * 0, 0)] * 6 + [(SCENE, 96)] * 2, [None] * 4 + [6, 6, 6, 6]),
+    ],
+)
+def test_every_scene_and_every_exposure_gets_the_noise_of_its_own(
+    tmp_path: Path, run: list[tuple[NDArray[np.float64], float]], told: list[float | None]
+) -> None:
+    """Deviations in stored values, of 4096; told in grey levels."""
+    rng = np.random.default_rng(0)
+    stack = np.stack([np.rint(clean + rng.normal(0, deviation, clean.shape)).clip(0, 4095) for clean, deviation in run])
+    sample = Sample(modality="XA", bits=12, shape=(64, 64), frames=len(run))
+    write(tmp_path / "run.dcm", sample, stack.astype(np.uint16), **TIMED)
+    array, file, averaged = Measuring(), Measuring(), Measuring()
+    xd.denoise(stack.astype(np.uint16), value_range=(0, 4095), model=array)
+    xd.denoise_file(tmp_path / "run.dcm", tmp_path / "out.dcm", model=file, value_range=(0, 4095))
+    xd.denoise(stack.astype(np.uint16), value_range=(0, 4095), model=averaged, temporal=True)
+    for found in (array, file, averaged):
+        assert [one and round(one) for one in found.told] == told
+    assert averaged.shown == file.shown
+    assert [len(others) for others in file.shown] == [
+        0 if one is None else sum(other == one for other in [*told[max(at - 4, 0) : at], *told[at + 1 : at + 5]])
+        for at, one in enumerate(told)
+    ]
+
+
+def test_a_later_exposure_has_the_scale_that_its_noise_is_given_on(tmp_path: Path) -> None:
+    """The value range of the first frames would make white of a hundred grey levels."""
+    stack = np.stack([SCENE / 20] * 4 + [SCENE] * 3).astype(np.uint16)
+    write(tmp_path / "run.dcm", Sample(modality="XA", bits=12, shape=(64, 64), frames=7), stack, **TIMED)
+    looking = Looking()
+    xd.denoise_file(tmp_path / "run.dcm", tmp_path / "out.dcm", model=looking)
+    assert all(grey.min() > -5 and grey.max() < 260 for grey in looking.greys)
+
+
+def test_a_method_that_finds_no_noise_in_frames_is_asked_once() -> None:
+    class Asked(Seeing):
+        asked = 0
+
+        def noise_of_scene(self, frames: Any) -> Any:  # noqa: ARG002 - whatever they show
+            self.asked += 1
+
+    asked = Asked()
+    xd.denoise(np.stack([SCENE] * 9).astype(np.uint16), value_range=(0, 4095), model=asked)
+    assert asked.asked == 1
+
+
 def test_the_default_model_averages_and_says_so(tmp_path: Path) -> None:
     """In a still scene more of the noise goes than from one frame alone: measured 0.87 of its error."""
     rows, columns = np.mgrid[:128, :128]

@@ -18,11 +18,9 @@ import numpy as np
 from xray_denoise import denoisers, files
 from xray_denoise.denoisers import Denoiser
 from xray_denoise.physics.evenness import PERCENTILES, shares_removed, still_scene
-from xray_denoise.physics.frame_average import RADIUS
 from xray_denoise.reports import tables as layout
 from xray_denoise.reports.tables import Column, Row, Table
-from xray_denoise.tasks.batch import READ_AHEAD
-from xray_denoise.tasks.frames import value_range_of_scene, with_neighbours
+from xray_denoise.tasks.frames import in_scenes
 
 MOST_FRAMES = 32
 """Of a run, its first ones."""
@@ -47,12 +45,7 @@ def real_files(denoise: Denoiser, paths: Sequence[Path]) -> Table:
     for number, path in enumerate(paths, start=1):
         shares, before, after = [], [], []
         read = list(islice(files.read_frames(path), MOST_FRAMES))
-        scale = value_range_of_scene(read[:READ_AHEAD])
-        radiographs = [radiograph.with_value_range(*scale) for radiograph in read]
-        opening = [radiograph.grey for radiograph in radiographs[:READ_AHEAD]]
-        noise = denoise.noise_of_scene(opening) if len(opening) > 1 else None
-        averaged = noise is not None and files.is_timed(radiographs[0])
-        for radiograph, others in with_neighbours(radiographs, RADIUS if averaged else 0):
+        for radiograph, noise, others in in_scenes(read, denoise, averaged=files.is_timed(read[0])):
             before.append(radiograph.grey)
             after.append(denoise.denoise_frame(before[-1], noise, [other.grey for other in others]).image)
             padding = radiograph.padding

@@ -29,7 +29,7 @@ EVERY = 4
 class ToldDenoiser(NetworkDenoiser):
     """A network that is told the noise: by the caller, or by the pooled estimate of the whole image.
 
-    Of a run of frames the noise is estimated once, from what changes between the first ones.
+    Of the frames of a scene the noise is estimated once, from what changes between the first ones.
 
     whole image -> profile -> deviation at 33 grey levels, power in four bands -> each window: noise maps -> network
                    local gain of the noise, where there is one                 ->

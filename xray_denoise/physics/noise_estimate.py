@@ -21,13 +21,11 @@ from xray_denoise.physics.noise_mixture import FEWEST_BLOCKS, fit
 from xray_denoise.physics.noise_power import block_means
 from xray_denoise.physics.noise_separation import levels, plane, separate
 from xray_denoise.physics.profile import LARGEST_LEVEL, NoiseProfile, kernel_of
+from xray_denoise.physics.scenes import COARSE, is_one_scene
 from xray_denoise.scale import GREY_MAX
 
 Values = NDArray[np.float64]
 
-COARSE, CHANGED = 32, 0.5
-"""Side of the blocks whose means tell whether two frames show the same, pixels, and how much these means may differ:
-standard deviation of their differences relative to that of themselves."""
 BLANK = 0.05
 """A frame is blank if its block means vary by less than this fraction of those of the most varied frame."""
 GAIN_SHARE = 0.5
@@ -86,7 +84,7 @@ def estimate_scene_profile(
         differ in size, or are too small.
     """
     greys = _exposed([np.asarray(frame, dtype=np.float64) for frame in frames])
-    pairs = [(one, two) for one, two in pairwise(greys) if _is_one_scene(one, two)]
+    pairs = [(one, two) for one, two in pairwise(greys) if _shows_the_same(one, two)]
     if len(pairs) < len(greys) - 1 or not pairs:
         return None
     spectra = [block_spectra(one, most_blocks // len(pairs), two) for one, two in pairs]
@@ -99,12 +97,11 @@ def _exposed(frames: Sequence[Values]) -> list[Values]:
     return [frame for frame, one in zip(frames, varied, strict=True) if one >= BLANK * max(varied)]
 
 
-def _is_one_scene(one: Values, two: Values) -> bool:
-    """Whether two frames show the same: their coarse structure differs less than it varies within them."""
+def _shows_the_same(one: Values, two: Values) -> bool:
+    """Whether two frames are of one scene; False for those that are too small to tell."""
     if one.shape != two.shape or min(one.shape) < COARSE:
         return False
-    coarse = block_means(one, COARSE), block_means(two, COARSE)
-    return bool((coarse[0] - coarse[1]).std() <= CHANGED * min(frame.std() for frame in coarse))
+    return is_one_scene(block_means(one, COARSE), block_means(two, COARSE))
 
 
 def _estimate(spectra: BlockSpectra, shape: tuple[int, int], *, alike: bool = False) -> ProfileEstimate | None:

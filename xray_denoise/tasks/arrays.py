@@ -15,14 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from xray_denoise import denoisers
 from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError, XrayDenoiseError
-from xray_denoise.physics.frame_average import RADIUS
 from xray_denoise.physics.level_estimate import estimate_level
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.noise_estimate import estimate_profile as _profile_of
 from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.radiograph import checked_range
 from xray_denoise.scale import GREY_MAX
-from xray_denoise.tasks.batch import READ_AHEAD
+from xray_denoise.tasks.frames import in_scenes
 from xray_denoise.tasks.models import load
 from xray_denoise.tasks.remarks import Strength, check_strength, remarks_on
 
@@ -70,8 +69,8 @@ def denoise(
             uint16, whatever the values. Give (0, 4095) for 12 bits in 16, and (0, 1) for floats from 0 to 1.
         model: a name of `models()`, "auto", a .safetensors file with its card beside it, or what `load` gave.
         profile_or_level: the noise where it is known; None has it estimated from each image, and from the first ones
-            of a stack if they show one scene. A profile that knows its `black_white` is converted to the value range;
-            other noise is over grey levels (0..255 over the value range).
+            of a stack, or of another scene in it, if they show one scene with the same noise. A profile that knows its
+            `black_white` is converted to the value range; other noise is over grey levels (0..255 over that range).
         strength: share of the predicted change that is made, 0..1; 0 gives the input back bit by bit, and "auto"
             takes less than 1 where structure would be removed (docs/notes.md).
         temporal: average the images of a stack, frames of one scene in the order in which they were taken, with up to
@@ -112,19 +111,16 @@ def denoise(
     if isinstance(profile_or_level, NoiseProfile):
         profile_or_level = _converted(profile_or_level, values, value_range)
     stack = values if values.ndim == 3 else values[None]
-    told = profile_or_level
-    if told is None and len(stack) > 1:
-        told = model.noise_of_scene([_grey(one, value_range) for one in stack[:READ_AHEAD]])
+    given = None if profile_or_level is None else (lambda _: profile_or_level)
+    slices = (_Slice(one, value_range) for one in stack)
     result, noises, removed, strengths = np.empty_like(stack), [], [], []
-    for index, one in enumerate(stack):
-        radius = RADIUS if temporal and told is not None else 0
-        others = [*stack[max(index - radius, 0) : index], *stack[index + 1 : index + 1 + radius]]
-        found = model.denoise_frame(_grey(one, value_range), told, [_grey(other, value_range) for other in others])
-        changed, noise, used = _changed(one, value_range, model, found, strength, given=profile_or_level)
+    for index, (one, told, others) in enumerate(in_scenes(slices, model, given, averaged=temporal)):
+        found = model.denoise_frame(one.grey, told, [other.grey for other in others])
+        changed, noise, used = _changed(one.values, value_range, model, found, strength, given=profile_or_level)
         result[index] = changed
         noises.append(noise)
         strengths.append(used)
-        removed.append(math.sqrt(np.mean(np.subtract(changed, one, dtype=np.float64) ** 2)))
+        removed.append(math.sqrt(np.mean(np.subtract(changed, one.values, dtype=np.float64) ** 2)))
     return DenoisedArray(result.reshape(values.shape), tuple(noises), tuple(removed), model.name, tuple(strengths))
 
 
@@ -233,6 +229,23 @@ def _changed(
     result = change.astype(values.dtype)
     np.copyto(result, values, where=untouched)
     return result, given or found.noise, used
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Slice:
+    """An image of a stack."""
+
+    values: NDArray[Any]
+    value_range: tuple[float, float]
+
+    @property
+    def grey(self) -> NDArray[np.float32]:
+        """(H, W), grey levels."""
+        return _grey(self.values, self.value_range)
+
+    def with_value_range(self, lo: float, hi: float) -> "_Slice":
+        """The same image with other values at grey levels 0 and 255."""
+        return replace(self, value_range=(lo, hi))
 
 
 def _grey(values: NDArray[Any], value_range: tuple[float, float]) -> NDArray[np.float32]:

@@ -22,14 +22,12 @@ from xray_denoise.denoisers import Denoised, progress
 from xray_denoise.errors import XrayDenoiseError
 from xray_denoise.files.folders import make_folder
 from xray_denoise.files.raster import write_maps
-from xray_denoise.physics.frame_average import RADIUS
 from xray_denoise.physics.profile import NoiseProfile
 from xray_denoise.radiograph import Radiograph
-from xray_denoise.scale import GREY_MAX
 from xray_denoise.tasks import noise_words
 from xray_denoise.tasks.decision import Decision, decide, examine
 from xray_denoise.tasks.fingerprint import Fingerprint, fingerprint
-from xray_denoise.tasks.frames import released, until_exposed, value_range_of_scene, with_neighbours
+from xray_denoise.tasks.frames import READ_AHEAD, in_scenes, until_exposed
 from xray_denoise.tasks.jobs import Job
 from xray_denoise.tasks.manifest import Entry
 from xray_denoise.tasks.options import Options
@@ -37,12 +35,8 @@ from xray_denoise.tasks.outcome import Change, Maps, Outcome, Tally, failed
 from xray_denoise.tasks.overlap import Feed, overlapped
 from xray_denoise.tasks.remarks import Remarks, remarks_on
 
-READ_AHEAD = 4
-"""Frames of a file that are read before it is denoised; the others are read one by one meanwhile."""
 WELL_KNOWN = 0.5
 """Share of the pixels whose noise a profile that is given should know."""
-NEXT_TO_NOTHING = 0.05
-"""A change of fewer grey levels (root mean square) is noted: nobody sees it, and 8 bits may not hold it."""
 
 _Map = tuple[Path, Maps, str]
 """Where a map goes, its frames, and what it is."""
@@ -73,6 +67,8 @@ class _Source:
     options: Options
     """What is done to it."""
     shape: tuple[int, int] = (0, 0)
+    averaged: bool = False
+    """Whether its frames are averaged where nothing moves."""
     fingerprint: Fingerprint | None = None
     """None where no manifest asks for it."""
 
@@ -117,7 +113,7 @@ def _read(job: Job, options: Options) -> _Source:
     held = list(islice(frames, READ_AHEAD))
     shape = (held[0].stored.shape[0], held[0].stored.shape[1])
     content = fingerprint(job.source) if options.manifest else None
-    return _Source(decision, chain(held, frames), options, shape, content)
+    return _Source(decision, chain(held, frames), options, shape, options.averages(held[0]), content)
 
 
 def _denoise(job: Job, reading: Future[_Source], writer: Pool) -> Future[Outcome]:
@@ -136,21 +132,12 @@ def _denoise(job: Job, reading: Future[_Source], writer: Pool) -> Future[Outcome
 
 def _denoised(job: Job, source: _Source) -> Iterator[_Denoised]:
     denoiser, options = source.options.denoiser, source.options
-    opening = list(islice(source.frames, READ_AHEAD))
-    scale, several, found = value_range_of_scene(opening), len(opening) > 1, None
-    if several and options.noise is None:
-        found = denoiser.noise_of_scene([radiograph.with_value_range(*scale).grey for radiograph in opening])
-    known = found is not None or options.noise is not None
-    together = several and known and options.averages(opening[0])
-    frames = released(opening, source.frames)
-    if found is not None or together:  # the noise is told over grey levels, which must mean the same in all frames
-        frames = (radiograph.with_value_range(*scale) for radiograph in frames)
     listener = None if options.on_progress is None else partial(options.on_progress, job)
-    for radiograph, others in with_neighbours(frames, RADIUS if together else 0):
+    given = None if options.noise is None else options.noise_in
+    for radiograph, noise, others in in_scenes(source.frames, denoiser, given, averaged=source.averaged):
         start = time.perf_counter()
         with progress.listening(listener):
-            alike = [other.grey for other in others if other.stored.shape == radiograph.stored.shape]
-            result = denoiser.denoise_frame(radiograph.grey, options.noise_in(radiograph) or found, alike)
+            result = denoiser.denoise_frame(radiograph.grey, noise, [other.grey for other in others])
         listener = None
         yield _Denoised(radiograph, result, time.perf_counter() - start)
 
@@ -165,6 +152,7 @@ def _write(job: Job, feed: Feed[_Denoised], source: _Source) -> Outcome:
             changes = (frame.change(remarks.strength) for frame in chain(opening, frames))
             held = list(islice(changes, len(opening)))
             first = held[-1]
+            remarks = remarks.with_change(first.removed_grey)
             make_folder(job.target.parent)
             maps, half_widths = (
                 until_named.enter_context(closing(Maps(job.target.parent))) if wanted else None
@@ -296,21 +284,16 @@ def _over_image(frame: Change, options: Options) -> float | None:
 
 def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: Tally) -> Outcome:
     options = source.options
-    low, high = first.before.value_range
-    unit = (high - low) / GREY_MAX
-    removed_grey = tally.removed_grey
     noise = options.noise_in(first.before) or first.result.noise
     notes = list(tally.caveats)
     if tally.maps is not None and not tally.maps:
         notes.append(f"'{options.denoiser.name}' makes no noise map")
     notes += remarks.notes
-    if removed_grey < NEXT_TO_NOTHING and remarks.strength > 0:
-        notes.append(f"next to nothing was removed: {removed_grey:.2g} grey levels (root mean square)")
     return Outcome(
         job,
         "written",
         noise=noise,
-        noise_stored=None if noise is None else noise_words.deviation_at_mid_grey(noise) * unit,
+        noise_stored=None if noise is None else noise_words.deviation_at_mid_grey(noise) * first.unit,
         noise_over_image=_over_image(first, options),
         noise_gain=first.result.gain.spread if first.result.gain else None,
         remarks=remarks,
@@ -319,7 +302,7 @@ def _written(job: Job, source: _Source, first: Change, remarks: Remarks, tally: 
         weights_sha256=options.denoiser.weights_sha256,
         shape=source.shape,
         frames=tally.frames,
-        removed_grey=removed_grey,
+        removed_grey=tally.removed_grey,
         removed_stored=tally.removed_stored,
         seconds=tally.seconds,
     )

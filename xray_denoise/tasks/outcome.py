@@ -94,6 +94,29 @@ class Change:
     result: Denoised
     seconds: float
 
+    @property
+    def pixels(self) -> int:
+        """Number of pixels without padding."""
+        padding = self.before.padding
+        return self.before.stored.size - (0 if padding is None else int(padding.sum()))
+
+    @property
+    def squares(self) -> float:
+        """Sum of the squares of what was removed, stored values."""
+        difference = np.subtract(self.after.stored, self.before.stored, dtype=np.float64).ravel()
+        return float(difference @ difference)
+
+    @property
+    def unit(self) -> float:
+        """Stored values in a grey level."""
+        low, high = self.before.value_range
+        return (high - low) / GREY_MAX
+
+    @property
+    def removed_grey(self) -> float:
+        """Root mean square of what was removed, grey levels, padding left out."""
+        return math.sqrt(self.squares / max(self.pixels, 1)) / self.unit
+
 
 class Maps:
     """Maps of the frames of a file until they are written: in memory, or in a nameless file if large."""
@@ -151,21 +174,18 @@ class Tally:
             if self.caveats_of and (self.frames == 0 or change.after.header is not header):
                 header = change.after.header
                 self.caveats.update(dict.fromkeys(self.caveats_of(change.after)))
-            difference = np.subtract(change.after.stored, change.before.stored, dtype=np.float64).ravel()
-            padding = change.before.padding
+            padding, squares = change.before.padding, change.squares
             self.frames += 1
-            self.pixels += difference.size - (0 if padding is None else int(padding.sum()))
-            squares = float(difference @ difference)
-            low, high = change.before.value_range
+            self.pixels += change.pixels
             self.squares += squares
-            self.grey_squares += squares * (GREY_MAX / (high - low)) ** 2
+            self.grey_squares += squares / change.unit**2
             self.seconds += change.seconds
             if self.maps is not None and change.result.noise_map is not None:
                 self.maps.add(change.result.noise_map)
             estimate = change.result.estimate
             if self.half_widths is not None and self.uncertainty is not None and estimate is not None:
                 width = self.uncertainty.half_width(change.result.image, estimate)
-                width *= np.float32((high - low) / GREY_MAX)
+                width *= np.float32(change.unit)
                 self.half_widths.add(width if padding is None else np.where(padding, np.float32(0), width))
             yield change.after
 

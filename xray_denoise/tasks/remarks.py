@@ -6,7 +6,7 @@ docs/notes.md says where the thresholds come from, and how often a note is false
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -36,6 +36,8 @@ MOST_SHARE = 1.25
 """Change over noise above which more was removed than was found."""
 COLOURED, SURE = 2.0, 0.5
 """Decibels that the power of a band may differ from what the model was told, and the confidence that it takes."""
+NEXT_TO_NOTHING = 0.05
+"""A change of fewer grey levels (root mean square) is noted: nobody sees it, and 8 bits may not hold it."""
 SILENT = -9.0
 """Power of the highest band, dB relative to white noise, below which no detector of `physics.detectors` comes."""
 
@@ -63,6 +65,13 @@ class Remarks:
     def share(self) -> float | None:
         """Root mean square of the change that is made, over the deviation of the noise."""
         return None if self.removed is None else self.strength * self.removed.share
+
+    def with_change(self, grey: float) -> "Remarks":
+        """The same with a note if the change that is made, root mean square in grey levels, is next to nothing."""
+        if grey >= NEXT_TO_NOTHING or self.strength == 0:
+            return self
+        note = f"next to nothing was removed: {grey:.2g} grey levels (root mean square)"
+        return replace(self, notes=(*self.notes, note))
 
 
 def check_strength(strength: Strength) -> None:
