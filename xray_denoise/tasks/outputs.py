@@ -71,7 +71,5 @@ def check_targets(targets: Iterable[Path | None], *, replace: bool) -> None:
             raise UnwritableFileError("{path} is a folder", path=target, hint="name a file inside it")
         if os.path.lexists(target) and not replace:  # a link to nothing takes the name, too
             raise ExistingFileError(
-                "{path} exists already",
-                path=target,
-                hint="choose another name, or replace it with --existing overwrite",
+                "{path} exists already", path=target, hint="choose another name, or overwrite it", option="existing"
             )
