@@ -9,7 +9,7 @@ import pytest
 from xray_denoise.errors import UnreadableFileError, UnwritableFileError
 from xray_denoise.files.profiles import read_profile, write_profile
 from xray_denoise.physics.detectors import detector_profile
-from xray_denoise.physics.profile import LONGEST_JSON
+from xray_denoise.physics.profile_json import LONGEST_JSON
 
 
 def test_a_profile_comes_back_exactly(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from tests.spectra import band_errors, expected_periodogram, periodogram, varian
 from xray_denoise.physics.noise import NoiseLevel, add_noise
 from xray_denoise.physics.profile import (
     BANDS,
-    LONGEST_JSON,
     MOST_LEVELS,
     WIDEST_KERNEL,
     NoiseProfile,
@@ -22,6 +21,7 @@ from xray_denoise.physics.profile import (
     band_means,
     kernel_of,
 )
+from xray_denoise.physics.profile_json import LONGEST_JSON
 
 GREYS = np.array([0.0, 100.0, 255.0])
 DEVIATIONS = np.array([1.0, 2.0, 4.0])

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from xray_denoise.errors import UnreadableFileError
 from xray_denoise.files.atomic import write_bytes
-from xray_denoise.physics.profile import LONGEST_JSON, NoiseProfile
+from xray_denoise.physics.profile import NoiseProfile
+from xray_denoise.physics.profile_json import LONGEST_JSON
 
 
 def read_profile(path: Path) -> NoiseProfile:

@@ -9,20 +9,19 @@ and resampling shape the spectrum. `NoiseLevel` is the special case of white noi
 is not part of a profile.
 """
 
-import json
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xray_denoise.physics import profile_json
 from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.scale import GREY_MAX, MID_GREY
 
 Values = NDArray[np.float64]
 
-FORMAT = "xray-denoise noise profile, version 1"
 BANDS = ((0.06, 0.125), (0.125, 0.25), (0.25, 0.375), (0.375, 0.71))
 """The radial bands that summarise a spectrum, cycles per pixel; the last reaches the corner."""
 KNOTS = 33
@@ -35,8 +34,6 @@ MOST_LEVELS = 4096
 """Largest number of grey levels at which a profile may know its deviation."""
 LARGEST_LEVEL = 1e6
 """Largest grey level (of either sign) and deviation in a profile."""
-LONGEST_JSON = 4 * 2**20
-"""Largest length of the JSON text of a profile, bytes or characters; the largest kernel takes less than half of it."""
 WIDEST = 2000.0
 """Largest value range of a profile in units of that of an image of floats, whose limits are not known."""
 KERNEL_LOSS = 1e-6
@@ -242,17 +239,7 @@ class NoiseProfile:
 
     def to_json(self) -> str:
         """A small JSON text with units, which `from_json` reads back exactly; a line for each row of the kernel."""
-        rows = ",\n  ".join(json.dumps(row) for row in self.kernel.tolist())
-        parts = [
-            ("grey", "grey level, 0 to 255 over the value range", json.dumps(self.grey.tolist())),
-            ("deviation", "grey level, standard deviation of the noise", json.dumps(self.deviation.tolist())),
-            ("kernel", "pixel; white noise convolved with it; its squares sum to 1", f"[\n  {rows}]"),
-        ]
-        if self.black_white is not None:
-            black_white = json.dumps(list(self.black_white))
-            parts.insert(0, ("black_white", "stored value, at grey levels 0 and 255", black_white))
-        lines = [f'"{name}": {{"unit": "{unit}", "values": {values}}}' for name, unit, values in parts]
-        return "{\n" + ",\n".join([f'"format": "{FORMAT}"', *lines]) + "\n}\n"
+        return profile_json.to_text(self.grey, self.deviation, self.kernel, self.black_white)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -261,40 +248,11 @@ class NoiseProfile:
         Raises:
             ValueError: not a profile; says what is wrong.
         """
-        if len(text) > LONGEST_JSON:
-            raise ValueError(f"longer than the {LONGEST_JSON} bytes that a noise profile can have")
-        try:
-            content: Any = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError("not JSON") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError(f"not a noise profile: 'format' must be '{FORMAT}'")
-        black_white = None
-        if "black_white" in content:
-            pair = _values(content, "black_white", 1)
-            if pair.shape != (2,):
-                raise ValueError("the 'values' of 'black_white' must be two numbers")
-            black_white = (float(pair[0]), float(pair[1]))
-        grey, deviation = _values(content, "grey", 1), _values(content, "deviation", 1)
-        return cls(grey, deviation, _values(content, "kernel", 2), black_white)
+        return cls(*profile_json.from_text(text))
 
 
 def _energy(kernel: Values) -> float:
     return float((kernel**2).sum())
-
-
-def _values(content: dict[str, Any], name: str, dimensions: int) -> Values:
-    """The numbers below `name` in a JSON object, or ValueError."""
-    part = content.get(name)
-    values: Any = part.get("values") if isinstance(part, dict) else None
-    rows: Any = values if dimensions == 2 else [values]
-    try:
-        if not all(type(number) in {int, float} for row in rows for number in row):
-            raise TypeError
-        return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:  # no lists, unequal lengths, an integer of 400 digits
-        wanted = "rows of equally many numbers" if dimensions == 2 else "a list of numbers"
-        raise ValueError(f"the 'values' of '{name}' must be {wanted}") from error
 
 
 def band_means(power: Values) -> Values:
