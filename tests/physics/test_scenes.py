@@ -72,3 +72,11 @@ def test_a_scene_begins_with_the_frames_that_are_alike() -> None:
         ([first[:9, :9], other[:9, :9]], [0, 1]),
     ):
         assert leading([overview(frame) for frame in run]) == places
+
+
+def test_frames_that_lead_a_scene_show_what_the_one_before_shows() -> None:
+    """As the estimate from their differences needs it; both are like the first one, but on either side of it."""
+    swing = 0.35 * (CLEAN.T - 120)
+    shown = frames(CLEAN, CLEAN + swing, CLEAN - swing, CLEAN)
+    assert leading([overview(frame) for frame in shown]) == [0, 1]
+    assert leading([overview(shown[place]) for place in (0, 1, 3, 2)]) == [0, 1, 2, 3]

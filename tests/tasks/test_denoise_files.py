@@ -231,6 +231,24 @@ def test_other_bits_scale_the_range_that_is_given_and_are_noted(tmp_path: Path) 
         assert np.array_equal(xd.read(tmp_path / "b.png").stored, xd.read(outcome.target).stored)
 
 
+def test_a_blank_page_is_not_said_to_lose_grey_levels(tmp_path: Path) -> None:
+    full = np.random.default_rng(0).integers(0, 65536, (2, 20, 30), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([np.full_like(full[0], 90), *full]), photometric="minisblack")
+    (outcome,) = xd.denoise_files(tmp_path / "a.tif", tmp_path / "out", model="noisy", bits=8)
+    assert [note for note in outcome.notes if "grey levels" in note] == []
+    assert any("were scaled" in note for note in outcome.notes)
+
+
+@pytest.mark.parametrize("suffix", ["_x", ".den", "_v1.final"])
+@pytest.mark.parametrize("name", ["1.2.840.113", "IM0001"])
+def test_a_suffix_is_not_taken_for_the_ending_of_a_dicom_file(tmp_path: Path, name: str, suffix: str) -> None:
+    (tmp_path / "in").mkdir()
+    synthetic_dicom.write(tmp_path / "in" / name, synthetic_dicom.Sample())
+    (outcome,) = xd.denoise_files(tmp_path / "in", tmp_path / "out", model="noisy", suffix=suffix)
+    assert outcome.status == "written", outcome.error
+    assert outcome.target.name == name + suffix + (".dcm" if "." in suffix else "")
+
+
 def test_a_picture_without_an_ending_stays_one(study: Path, tmp_path: Path) -> None:
     (study / "0.png").rename(tmp_path / "scan")
     xd.write(xd.read(tmp_path / "scan"), tmp_path / "scan2")

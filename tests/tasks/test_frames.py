@@ -248,7 +248,7 @@ def test_a_later_exposure_has_the_scale_that_its_noise_is_given_on(tmp_path: Pat
     assert all(grey.min() > -5 and grey.max() < 260 for grey in looking.greys)
 
 
-def test_a_method_that_finds_no_noise_in_frames_is_asked_once() -> None:
+def test_a_method_that_finds_no_noise_in_frames_is_asked_once_for_all_that_were_read() -> None:
     class Asked(Seeing):
         asked = 0
 
@@ -257,7 +257,20 @@ def test_a_method_that_finds_no_noise_in_frames_is_asked_once() -> None:
 
     asked = Asked()
     xd.denoise(np.stack([SCENE] * 9).astype(np.uint16), value_range=(0, 4095), model=asked)
-    assert asked.asked == 1
+    assert asked.asked == 2, "of nine frames, at the first and the fifth"
+
+
+def test_frames_that_tell_no_noise_do_not_keep_later_ones_from_telling_theirs() -> None:
+    class Patient(Measuring):
+        def noise_of_scene(self, frames: Any) -> Any:
+            return None if np.median(frames[0]) > 250 else super().noise_of_scene(frames)
+
+    saturated, rng = np.full_like(SCENE, 4095), np.random.default_rng(0)
+    saturated[:40, :40] = SCENE[:40, :40]
+    noisy = [np.rint(SCENE + rng.normal(0, 96, SCENE.shape)).clip(0, 4095) for _ in range(5)]
+    patient = Patient()
+    xd.denoise(np.stack([saturated] * 4 + noisy).astype(np.uint16), value_range=(0, 4095), model=patient, temporal=True)
+    assert [one and round(one) for one in patient.told] == [None] * 4 + [6] * 5
 
 
 def test_the_default_model_averages_and_says_so(tmp_path: Path) -> None:

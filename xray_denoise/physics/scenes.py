@@ -56,6 +56,10 @@ class Overview:
     power: Values
     """(K,), their fine power, grey levels squared."""
 
+    def is_like(self, other: "Overview") -> bool:
+        """Whether two frames of one size show the same, as far as one can tell."""
+        return not self.coarse.size or is_one_scene(self.coarse, other.coarse)
+
     def fine_power(self, noise: Noise | None = None) -> float:
         """Fine power of smooth blocks, over the variance of `noise` or in grey levels squared; NaN if unknown."""
         if self.power.size < FEWEST_BLOCKS:
@@ -93,16 +97,18 @@ def is_one_scene(one: Values, other: Values) -> bool:
 def leading(frames: Sequence[Overview]) -> list[int]:
     """Places of the frames that show the scene of the first one with the same noise, up to one that does not.
 
-    Blank frames are among them. Frames of another size are passed over.
+    Each also shows what the one before it does, as an estimate from their differences needs it. Blank frames are among
+    them. Frames of another size are passed over.
     """
-    places, known = [], None
+    places, known, last = [], None, None
     for place, frame in enumerate(frames):
         if frame.shape != frames[0].shape:
             continue
         if not frame.is_blank:
             known = known or Scene(None, [frame])
-            if not known.shows(frame):
+            if not known.shows(frame) or not (last is None or last.is_like(frame)):
                 break
+            last = frame
         places.append(place)
     return places
 
@@ -136,7 +142,7 @@ class Scene:
             return False
         if frame.is_blank:
             return True
-        alike = not frame.coarse.size or any(is_one_scene(frame.coarse, one.coarse) for one in self._shown)
+        alike = any(frame.is_like(one) for one in self._shown)
         if alike and not relative < 1 / SAME_NOISE:
             self._shown[1] = frame
             return True

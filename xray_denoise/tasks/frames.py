@@ -94,40 +94,40 @@ def in_scenes(
 
 def _with_shots(frames: Iterable[Scaled], estimate: Estimate[Scaled]) -> Iterator[tuple[Scaled, _Shot[Scaled] | None]]:
     """Each frame on the scale of the scene that it shows; none is kept once the next one is asked for."""
-    coming, asking = iter(frames), True
+    coming, alone = iter(frames), 0  # how many frames are passed on without asking for their noise
     waiting: deque[Scaled] = deque()
     known: deque[_Shot[Scaled]] = deque(maxlen=SCENES)  # the one that was shown last is the first
     while waiting or (waiting := deque(islice(coming, 1))):
         shot = next((one for one in known if one.shows(waiting[0])), None)
         if shot is not None:
             known.remove(shot)
-        elif asking:
+        elif not alone:
             waiting.extend(islice(coming, READ_AHEAD - len(waiting)))
-            shot, asking = _begun(waiting, estimate)
+            shot, alone = _begun(waiting, estimate)
         if shot is not None:
             known.appendleft(shot)
-        frame = waiting.popleft()
+        frame, alone = waiting.popleft(), max(alone - 1, 0)
         yield (frame if shot is None else shot.scaled(frame)), shot
 
 
-def _begun(opening: Sequence[Scaled], estimate: Estimate[Scaled]) -> tuple[_Shot[Scaled] | None, bool]:
+def _begun(opening: Sequence[Scaled], estimate: Estimate[Scaled]) -> tuple[_Shot[Scaled] | None, int]:
     """The scene that begins with the first of some frames; None where it has no other frame, or tells no noise.
 
-    The second result is False where `estimate` found no noise in frames that show something: it never will.
+    The second result is how many frames, from the first, have no scene then.
     """
     if len(opening) < 2:
-        return None, True
+        return None, 1
     scale = _widest(opening)
     places = leading([overview(frame.with_value_range(*scale).grey) for frame in opening])
     if len(places) < 2:
-        return None, True
+        return None, 1
     scale = _widest([opening[place] for place in places])
     members = [opening[place].with_value_range(*scale) for place in places]
     overviews = [overview(frame.grey) for frame in members]
     noise = estimate(members)
     if noise is None:
-        return None, sum(not one.is_blank for one in overviews) < 2
-    return _Shot(Scene(noise, overviews), scale), True
+        return None, 1 if sum(not one.is_blank for one in overviews) < 2 else places[-1] + 1
+    return _Shot(Scene(noise, overviews), scale), 0
 
 
 def _widest(frames: Sequence[OnScale]) -> tuple[float, float]:

@@ -45,7 +45,10 @@ class Naming:
         if kind and (known or kind == "jpeg") and files.SUFFIXES.get(source.suffix.lower()) != kind:
             return f"{source.stem if known else source.name}{self.suffix}{ENDINGS[kind]}"
         ending = files.ending(source)
-        return f"{source.name.removesuffix(ending)}{self.suffix}{ending}"
+        name = f"{source.name.removesuffix(ending)}{self.suffix}{ending}"
+        if kind and files.ending(Path(name)) != ending:  # of the suffix: it would be taken for a format
+            name += ENDINGS[kind]
+        return name
 
 
 def _kind_of(source: Path) -> files.Kind | None:
