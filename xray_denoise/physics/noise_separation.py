@@ -26,12 +26,8 @@ Values = NDArray[np.float64]
 UNLIKE = 0.8
 """Median texture over what is in common at the lowest frequencies, below which the blocks are alike there; radiographs
 have 2 and more even under strong noise, homogeneous clutter less than 0.2."""
-IMPLAUSIBLE, SPREAD, AMBIGUOUS = 44.0, 170.0, 3.0
-"""Squared misfit of all spectra of detectors, in standard deviations, that speaks for texture as much as against it;
-how much less is enough, over the root of the number of blocks, since in doubt it is texture; and the difference that
-makes either e times as likely. Noise of a measured mammography detector has 25 to 46 in images of 900 blocks and more,
-that of a scintillator 30 at most; homogeneous tissue of a breast under such noise 42 to 107 with 400 blocks, 19 to 96
-with 81."""
+IMPLAUSIBLE = 25.0
+"""Squared misfit of all spectra of detectors, in standard deviations, that speaks for texture as much as against it."""
 LEVEL_ERROR, TEXTURE_ERROR = 0.05, 0.7
 """Standard deviation of the log power at a grey level without texture, and how much more it is per unit of texture."""
 GRID = 64
@@ -59,8 +55,7 @@ def separate(fit: Fit, rings: Rings) -> tuple[Values, float]:
     excess = min((1 - math.exp(expected)) / max(1 - share, 1e-9), 1.0)  # the likeness of the blocks allows no more
     alike = excess * (1 - np.exp(-added[best]))
     nearest = np.unravel_index((misfit + ratio / 2).argmin(), misfit.shape)  # the least texture that explains as much
-    implausible = IMPLAUSIBLE - SPREAD / math.sqrt(fit.blocks.size)
-    doubt = np.clip((float(misfit[..., 0].min() - misfit.min()) - implausible) / AMBIGUOUS, -30, 30)
+    doubt = np.clip((float(misfit[..., 0].min() - misfit.min()) - IMPLAUSIBLE) / 6, -30, 30)
     certain = 1 / (1 + math.exp(-doubt)) / (1 + (fit.unlike / UNLIKE) ** 2)
     left = 1 - (1 - certain) * alike - certain * (1 - np.exp(-added[nearest]))
     noise = fit.spectrum + np.log(np.maximum(left, 1e-6))
