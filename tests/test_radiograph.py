@@ -198,6 +198,13 @@ def test_the_robust_range_of_an_almost_constant_image_is_its_whole_range() -> No
     assert robust_range(values, np.ones(values.shape, bool)) == (7, 9)
 
 
+def test_an_image_of_one_value_is_blank() -> None:
+    stored = np.full((3, 4), 7, np.uint16)
+    assert Radiograph(stored, (0.0, 255.0)).is_blank
+    stored[1, 2] = 8
+    assert not Radiograph(stored, (0.0, 255.0)).is_blank
+
+
 def test_an_image_without_contents_does_not_change() -> None:
     stored = np.full((4, 4), 7, np.uint16)
     radiograph = Radiograph(stored, robust_range(stored), bits=12)

@@ -84,6 +84,11 @@ class Radiograph:
         return (hi, lo) if self.inverted else (lo, hi)
 
     @property
+    def is_blank(self) -> bool:
+        """Whether all pixels have one stored value, as in frames of a run that were read before the exposure."""
+        return bool(self.stored.min() == self.stored.max())
+
+    @property
     def padding(self) -> NDArray[np.bool_] | None:
         """Mask of the pixels that hold no image, (rows, columns); None where no value marks any."""
         if self.padding_range is None:

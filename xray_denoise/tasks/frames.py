@@ -155,7 +155,6 @@ def until_exposed(frames: Iterable[Frame], radiograph_of: Callable[[Frame], Radi
     opening = []
     for frame in frames:
         opening.append(frame)
-        stored = radiograph_of(frame).stored
-        if stored.min() < stored.max():
+        if not radiograph_of(frame).is_blank:
             break
     return opening

@@ -97,8 +97,7 @@ def range_of_frames(frames: Iterable[Radiograph], header: Dataset) -> tuple[floa
     for frame in frames:
         with as_unreadable(frame.source):
             values, _ = _modality(frame, facts, little_endian=little_endian)
-        is_blank = frame.stored.min() == frame.stored.max()
-        (blank if is_blank else exposed).append(robust_range(values, frame.padding))
+        (blank if frame.is_blank else exposed).append(robust_range(values, frame.padding))
     lows, highs = zip(*(exposed or blank), strict=True)
     return min(lows), max(highs)
 
