@@ -128,7 +128,8 @@ def scaling_caveats(
     (low, high), top = ends, 2**bits - 1
     scaled = f"its stored values from {low:g} to {high:g} were scaled to 0 to {top}"
     used_low, used_high = radiograph.value_range
-    if not radiograph.is_blank and bits < radiograph.bits and (used_high - used_low) * top / (high - low) < FEW_LEVELS:
+    few = bits < radiograph.bits and (used_high - used_low) * top / (high - low) < FEW_LEVELS
+    if few and not radiograph.is_blank:
         return scaled, f"fewer than {FEW_LEVELS} grey levels of it are left; a value range that fits it keeps more"
     return (scaled,)
 
