@@ -13,6 +13,7 @@ from tests.spectra import band_errors, expected_periodogram
 from xray_denoise.nets.profile_unet import BANDS
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics import profile
+from xray_denoise.physics.noise_estimate import estimate_profile
 from xray_denoise.physics.profile import KNOTS
 from xray_denoise.scale import GREY_MAX
 from xray_denoise.training import details as inserted
@@ -21,7 +22,7 @@ from xray_denoise.training.details import details
 from xray_denoise.training.detector import DetectorRange, DetectorSource, misjudged
 from xray_denoise.training.detector_noise import Noise
 from xray_denoise.training.draw import Draw
-from xray_denoise.training.loss import SMALLEST_ERROR, STRONG, VISIBLE, decibel_loss
+from xray_denoise.training.loss import SMALLEST_ERROR, STRONG, USUAL, VISIBLE, decibel_loss
 
 CPU = torch.device("cpu")
 SIDE = 128
@@ -189,18 +190,80 @@ def test_small_images_are_refused() -> None:
         DetectorSource([image(100)], 64, DetectorRange(), CPU, phantoms=1)
 
 
-def test_what_is_told_errs_by_as_much_as_it_should() -> None:
+def even_noise(count: int, deviation: float) -> Noise:
+    """White noise of one deviation, grey levels."""
+    variance = torch.full((count, KNOTS), (deviation / GREY_MAX) ** 2)
+    return Noise(torch.zeros(count, 1, 1, 1), variance, torch.ones(count, BANDS))
+
+
+def told_errors(deviation: float, count: int = 4000, **kinds: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logarithms of what is told over what is true: (B,) of the deviation at mid-grey, (B, BANDS) of the powers."""
+    true, nobody = even_noise(count, deviation), torch.zeros(count, dtype=torch.bool)
+    variance, powers = misjudged(true, DetectorRange(**kinds), draw(count), faithful=nobody)
+    ratio = variance[:, KNOTS // 2] / true.variance[:, KNOTS // 2]
+    return ratio.log() / 2, (powers * ratio[:, None]).log()
+
+
+def test_the_truth_is_told_where_it_should_be() -> None:
+    true, first = even_noise(4, 1.0), torch.tensor([True, False, False, False])
+    variance, powers = misjudged(true, DetectorRange(), draw(4), faithful=first)
+    torch.testing.assert_close(variance[0], true.variance[0] + 1e-12)
+    torch.testing.assert_close(powers[0], true.powers[0])
+    assert (powers[1:] != true.powers[1:]).all()
+
+
+def test_strong_noise_is_told_nearly_right() -> None:
+    level, powers = told_errors(40.0, told=0.1, taken=0.0)
+    assert level.std() == pytest.approx(math.hypot(0.1, 0.05 / 3, 0.5 * 0.05 * 0.6), rel=0.06)
+    assert powers.mean(dim=0).abs().max() < 0.03
+    assert told_errors(40.0, taken=0.0)[1].std(dim=0).max() < 0.13
+
+
+def test_weak_noise_is_told_with_larger_errors() -> None:
+    level, powers = told_errors(0.5, told=0.0, overtold=0.0, taken=0.0)
+    assert abs(level.median()) < 0.05
+    assert 0.2 < powers.std() < 0.4
+
+
+def test_a_part_of_the_noise_is_told_to_be_texture() -> None:
+    _, powers = told_errors(40.0, told=0.0, taken=1.0)
+    lost = -powers.mean(dim=0)
+    torch.testing.assert_close(lost[:3], torch.tensor([0.8, 0.32, 0.12]), rtol=0.1, atol=0.02)
+    assert abs(lost[3]) < 0.02
+    level = 2 * told_errors(40.0, told=0.0, taken=1.0)[0]
+    found = (torch.from_numpy(profile.band_areas()).float() * powers.exp()).sum(dim=1) / profile.band_areas().sum()
+    torch.testing.assert_close(level.exp(), found, rtol=0.2, atol=0.0)
+    assert (level.exp() / found - 1).mean().abs() < 0.01, "the powers are relative to white noise of the deviation"
+
+
+def test_noise_is_often_told_of_where_there_is_none() -> None:
     count = 4000
-    true = Noise(torch.zeros(count, 1, 1, 1), torch.full((count, KNOTS), 4.0), torch.ones(count, BANDS))
-    kinds = dataclasses.replace(DetectorRange(), told=0.08, overtold=0.0)
-    variance, powers = misjudged(true, kinds, draw(count), faithful=torch.arange(count) % 2 == 0)
-    error = (variance[:, KNOTS // 2] / 4).log() / 2
-    assert error[::2].abs().max() < 1e-6, "the truth where it should be told"
-    assert error[1::2].std() == pytest.approx(0.08, rel=5 / math.sqrt(count))
-    assert powers[1::2].log().std() == pytest.approx(0.12, rel=5 / math.sqrt(count))
-    none = Noise(true.noise, torch.zeros(count, KNOTS), true.powers)
-    told, _ = misjudged(none, kinds, draw(count), faithful=torch.zeros(count, dtype=torch.bool))
-    assert 0.4 < (told[:, 0] * GREY_MAX**2 > 0.005).float().mean() < 0.6, "noise is often seen where there is none"
+    told, _ = misjudged(
+        even_noise(count, 0.0), DetectorRange(), draw(count), faithful=torch.zeros(count, dtype=torch.bool)
+    )
+    assert 0.5 < (told[:, 0] * GREY_MAX**2 > 0.005).float().mean() < 0.7
+
+
+@pytest.mark.parametrize("deviation", [1.0, 4.0])
+def test_estimates_err_as_it_is_told(deviation: float) -> None:
+    """On a phantom: the errors of the powers that an estimate finds lie among those that networks are trained with."""
+    _, told = told_errors(deviation)
+    low, high = told.quantile(0.005, dim=0), told.quantile(0.995, dim=0)
+    for seed in range(4):
+        rng = np.random.default_rng((seed, 5))
+        clean = chest_phantom(512, rng=rng, mottle=False).astype(np.float64)
+        found = estimate_profile(clean + deviation * rng.standard_normal(clean.shape)).profile
+        variance = (found.deviation_at(clean) ** 2).mean() / deviation**2
+        error = torch.from_numpy(np.log(found.band_powers() * variance))
+        assert ((error > low) & (error < high)).all(), error
+
+
+def test_band_areas_are_the_shares_of_the_frequencies() -> None:
+    frequency = np.fft.fftfreq(profile.GRID)
+    radius = np.hypot(frequency[:, None], frequency)
+    expected = [((radius >= low) & (radius < high)).mean() for low, high in profile.BANDS]
+    np.testing.assert_allclose(profile.band_areas(), expected)
+    assert 0.98 < profile.band_areas().sum() < 1
 
 
 def test_details_are_small_and_of_either_sign() -> None:
@@ -289,14 +352,27 @@ def test_a_decibel_counts_alike_at_every_level_of_noise() -> None:
     scale = torch.zeros(2, requires_grad=True)
     error = torch.randn(2, 1, 16, 16) * torch.tensor([0.1, 10.0])[:, None, None, None] / 10
     restored = error * scale.exp()[:, None, None, None]
-    loss = decibel_loss(restored, target, torch.zeros_like(target), torch.ones(2), 0.0)
+    loss = decibel_loss(restored, target, torch.zeros_like(target), torch.zeros(2), 0.0)
     loss.total.backward()
     assert scale.grad is not None
     torch.testing.assert_close(
         scale.grad, torch.ones(2), rtol=1e-3, atol=0
     )  # d/ds of log(exp(2 s)) is 2, over 2 patches
-    perfect = decibel_loss(target, target, torch.zeros_like(target), torch.ones(2), 0.0)
+    perfect = decibel_loss(target, target, torch.zeros_like(target), torch.zeros(2), 0.0)
     assert float(perfect.total) == pytest.approx(math.log(SMALLEST_ERROR**2))
+
+
+def test_patches_with_less_than_the_usual_error_count_less() -> None:
+    """Noise of 0.45 grey levels usually leaves half of its power: a patch with as much counts half, others less."""
+    deviation = torch.tensor([USUAL, USUAL, 4 * USUAL]) / GREY_MAX
+    usual = deviation**2 * torch.tensor([1 / 2, 1 / 2, 1 / 5])
+    target = torch.zeros(3, 1, 16, 16)
+    scale = torch.zeros(3, requires_grad=True)
+    error = (usual * torch.tensor([1.0, 1 / 9, 1.0])).sqrt()[:, None, None, None] + target
+    restored = error * scale.exp()[:, None, None, None]
+    decibel_loss(restored, target, torch.zeros_like(target), deviation, 0.0).total.backward()
+    assert scale.grad is not None
+    torch.testing.assert_close(scale.grad, torch.tensor([1 / 2, 1 / 10, 1 / 2]) * 2 / 3, rtol=0.02, atol=0)
 
 
 def test_a_lost_detail_is_counted_by_its_share() -> None:
@@ -315,7 +391,7 @@ def test_what_noise_hides_need_not_be_kept() -> None:
     detail = torch.zeros(1, 1, 32, 32)
     detail[0, 0, 14:17, 14:17] = peak = 0.002
     energy = 9 * peak * (peak - 9 * peak / 81)
-    for times, share in ((1.0, 0.5), (30.0, 0.0), (1e-2, 1.0)):
+    for times, share in ((1.0, 0.5), (30.0, 1 / 901), (1e-2, 1.0)):
         noise = torch.tensor([times * math.sqrt(energy) / VISIBLE])
         found = decibel_loss(torch.zeros_like(detail), detail, detail, noise, 1.0)
         assert float(found.asymmetric) == pytest.approx(share, abs=1e-3)

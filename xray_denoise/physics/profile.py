@@ -261,6 +261,12 @@ def band_means(power: Values) -> Values:
     return np.array([power[inside].mean() for inside in in_bands(frequency)])
 
 
+def band_areas() -> Values:
+    """(4,), shares of all frequencies that lie in each of `BANDS`; the lowest frequencies lie in none."""
+    frequency = np.fft.fftfreq(GRID)
+    return np.asarray(in_bands(np.hypot(frequency[:, None], frequency)).mean(axis=(1, 2)))
+
+
 def in_bands(frequency: Values) -> NDArray[np.bool_]:
     """(4, ...), whether radial frequencies, cycles per pixel, lie in each of `BANDS`."""
     return np.stack([(frequency >= low) & (frequency < high) for low, high in BANDS])

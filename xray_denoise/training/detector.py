@@ -14,7 +14,7 @@ from torch import Tensor
 from xray_denoise.nets.level_encoding import noise_variance
 from xray_denoise.nets.profile_unet import BANDS, noise_maps
 from xray_denoise.phantom.chest import chest_phantom
-from xray_denoise.physics.profile import KNOTS, NoiseProfile
+from xray_denoise.physics.profile import KNOTS, NoiseProfile, band_areas
 from xray_denoise.scale import GREY_MAX, MID_GREY
 from xray_denoise.training.details import details
 from xray_denoise.training.detector_noise import Noise, detector_noise, measured_noise
@@ -46,10 +46,13 @@ class DetectorRange:
     """Share of crops of phantoms."""
     halved: float = 0.5
     """Share of crops that are averaged 2x2: sharper, and with less noise of their own."""
-    told: float = 0.08
-    """Standard deviation of the relative error of the deviation that the network is told."""
+    told: float = 0.03
+    """Standard deviation of the relative error of the deviation that the network is told, under strong noise."""
+    taken: float = 0.4
+    """Share of which a part of the noise is taken for texture."""
     overtold: float = 0.1
-    """Share that is told up to three times the noise there is."""
+    """Share that is told up to three times the noise there is, at a deviation of one grey level; without noise twice as
+    many, under strong noise next to none."""
     profile: str | None = None
     """Noise profile, as JSON text, whose curve and spectrum the noise has; None draws them for each patch."""
 
@@ -75,8 +78,16 @@ class ToldBatch:
     """(B, 1, P, P), what was inserted; 0 elsewhere."""
 
 
+TAKEN = (1.0, 0.4, 0.15, 0.0)
+"""How much of each of the bands is taken for texture, as a logarithm, relative to the lowest band."""
+
+
 def misjudged(noise: Noise, kinds: DetectorRange, draw: Draw, *, faithful: Tensor) -> tuple[Tensor, Tensor]:
     """The variance and powers of `noise` as an estimate would tell them, with errors of its size.
+
+    A part of the noise, most of it at low frequencies, is taken for texture; curve and powers err at random; and some
+    images are told far too much. All but the first matter less the stronger the noise is. `physics.noise_estimate` errs
+    so on radiographs averaged 2x2 and on phantoms.
 
     Args:
         noise: what is true.
@@ -84,16 +95,29 @@ def misjudged(noise: Noise, kinds: DetectorRange, draw: Draw, *, faithful: Tenso
         draw: of as many patches.
         faithful: (B,), true where the truth is told.
     """
-    grey = torch.linspace(-0.5, 0.5, KNOTS, device=noise.variance.device)[None]
-    error = draw.normal(kinds.told)[:, None] + draw.normal(kinds.told)[:, None] * grey
+    device, middle = noise.variance.device, KNOTS // 2
+    weak = 1 / (1 + noise.variance[:, middle, None] * GREY_MAX**2)  # 1 without noise, a half at one grey level
+    grey = torch.linspace(-1, 1, KNOTS, device=device)[None]
+    slope = draw.normal(0.05)[:, None] + weak * draw.normal(0.3)[:, None]
+    bend = draw.normal(0.05)[:, None] + weak * draw.normal(0.15)[:, None]
+    error = draw.normal(kinds.told)[:, None] + slope * grey + bend * (grey.square() - 1 / 3)
     quiet = noise.variance.amax(dim=1) == 0  # texture is easily taken for noise where there is none
-    over = (draw.share(kinds.overtold) | (quiet & draw.share(0.5)))[:, None]
+    over = (draw.uniform(0, 1)[:, None] < 2 * kinds.overtold * weak) | (quiet & draw.share(0.5))[:, None]
     error = error + over * draw.uniform(0, math.log(3))[:, None]
-    powers = draw.normal(0.12, BANDS) + over * draw.normal(0.4, 1) * torch.linspace(1, -1, BANDS, device=grey.device)
-    floor = (draw.uniform(0.1, 1.2)[:, None] * over / GREY_MAX).square() + 1e-12
+
+    change = draw.normal(0.05, BANDS) + weak * draw.normal(0.3, BANDS)
+    change = change + over * draw.normal(0.4, 1) * torch.linspace(1, -1, BANDS, device=device)
+    taken = draw.share(kinds.taken)[:, None] * draw.exponential(0.8)[:, None]
+    powers = noise.powers * (change - taken * torch.tensor(TAKEN, device=device)).exp()
+    areas = torch.from_numpy(band_areas()).to(powers)
+    left = (powers @ areas / (noise.powers @ areas))[:, None]
+
+    texture = (draw.uniform(0.1, 1.2)[:, None] * over / GREY_MAX).square() + 1e-12
+    found = noise.variance * (2 * error).exp() * left
+    share = found[:, middle, None] / (found[:, middle, None] + texture)
+    powers = share * powers / left + (1 - share)  # what is counted in is white
     true = faithful[:, None]
-    variance = torch.where(true, noise.variance + 1e-12, noise.variance * (2 * error).exp() + floor)
-    return variance, torch.where(true, noise.powers, noise.powers * powers.exp())
+    return torch.where(true, noise.variance + 1e-12, found + texture), torch.where(true, noise.powers, powers)
 
 
 PHANTOMS, PHANTOM_SIZE = 20, 1024

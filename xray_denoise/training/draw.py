@@ -21,6 +21,10 @@ class Draw:
         """(B,)."""
         return self.uniform(math.log(low), math.log(high)).exp()
 
+    def exponential(self, mean: float) -> Tensor:
+        """(B,)."""
+        return -mean * (1 - self.uniform(0, 1)).clamp_min(1e-6).log()
+
     def normal(self, deviation: float, *shape: int) -> Tensor:
         """(B, *shape)."""
         return deviation * torch.randn(self.count, *shape, generator=self.generator, device=self.generator.device)

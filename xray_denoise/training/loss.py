@@ -22,9 +22,12 @@ DETAIL = 9
 VISIBLE = 6.0
 """Detectability d' at which a detail counts half."""
 
-STRONG = 8.0 / GREY_MAX
+STRONG = 16.0 / GREY_MAX
 """Deviation of the noise at which lost details count half, grey level / 255: under stronger noise a network that is
 punished for what it loses invents bright specks."""
+
+USUAL = 0.45
+"""Deviation of noise of which half of the power is usually left, grey levels; of stronger noise less is."""
 
 ALPHA = 0.3
 """Weight of the squared error where a level is over-estimated; 1 - ALPHA where it is under-estimated."""
@@ -115,6 +118,9 @@ def denoising_loss(
 def decibel_loss(restored: Tensor, target: Tensor, details: Tensor, deviation: Tensor, lost: float) -> Loss:
     """Mean over patches of the logarithm of their squared error: a decibel counts alike at every noise level.
 
+    The squared error that is usual under a noise is added first: an even patch has a smaller one, and its decibels
+    would count more than they do in a whole image.
+
     Args:
         restored: (B, 1, P, P), grey level / 255.
         target: likewise.
@@ -126,7 +132,8 @@ def decibel_loss(restored: Tensor, target: Tensor, details: Tensor, deviation: T
     """
     error = restored - target
     squares = error.square().mean(dim=(1, 2, 3))
-    total = (squares + SMALLEST_ERROR**2).log().mean()
+    usual = deviation.square() * USUAL / (USUAL + deviation * GREY_MAX)
+    total = (squares + usual + SMALLEST_ERROR**2).log().mean()
     gone = squares.new_zeros(())
     if lost:
         fine = details - F.avg_pool2d(details, DETAIL, 1, DETAIL // 2, count_include_pad=False)
