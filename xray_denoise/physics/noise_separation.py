@@ -26,8 +26,10 @@ Values = NDArray[np.float64]
 UNLIKE = 0.8
 """Median texture over what is in common at the lowest frequencies, below which the blocks are alike there; radiographs
 have 2 and more even under strong noise, homogeneous clutter less than 0.2."""
-IMPLAUSIBLE = 25.0
-"""Squared misfit of all spectra of detectors, in standard deviations, that speaks for texture as much as against it."""
+MISFITS, CERTAINTY = (8.0, 20.0, 41.0, 46.0), (0.0, 0.34, 0.38, 1.0)
+"""Squared misfits of all spectra of detectors, in standard deviations, and how certain they make it that the reason is
+texture. Noise has up to 13, or mostly 11 to 41 where a scintillator spreads light far; homogeneous tissue 42 and more.
+"""
 LEVEL_ERROR, TEXTURE_ERROR = 0.05, 0.7
 """Standard deviation of the log power at a grey level without texture, and how much more it is per unit of texture."""
 GRID = 64
@@ -55,8 +57,8 @@ def separate(fit: Fit, rings: Rings) -> tuple[Values, float]:
     excess = min((1 - math.exp(expected)) / max(1 - share, 1e-9), 1.0)  # the likeness of the blocks allows no more
     alike = excess * (1 - np.exp(-added[best]))
     nearest = np.unravel_index((misfit + ratio / 2).argmin(), misfit.shape)  # the least texture that explains as much
-    doubt = np.clip((float(misfit[..., 0].min() - misfit.min()) - IMPLAUSIBLE) / 6, -30, 30)
-    certain = 1 / (1 + math.exp(-doubt)) / (1 + (fit.unlike / UNLIKE) ** 2)
+    unexplained = float(misfit[..., 0].min() - misfit.min())
+    certain = float(np.interp(unexplained, MISFITS, CERTAINTY)) / (1 + (fit.unlike / UNLIKE) ** 2)
     left = 1 - (1 - certain) * alike - certain * (1 - np.exp(-added[nearest]))
     noise = fit.spectrum + np.log(np.maximum(left, 1e-6))
     return noise, float(min(np.exp(_radial(noise, rings) - scale).mean(), 1.0))
