@@ -8,9 +8,10 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 
 from xray_denoise.files.damage import as_unreadable
+from xray_denoise.files.dicom.derive import contributions
 from xray_denoise.files.dicom.layout import fact
 from xray_denoise.files.dicom.opening import opened
-from xray_denoise.files.dicom.write import IMPLEMENTATION_UID, TOOL
+from xray_denoise.files.dicom.write import IMPLEMENTATION_UID
 from xray_denoise.node.rules import Facts
 
 PREAMBLE = b"\0" * 128 + b"DICM"
@@ -44,7 +45,4 @@ def facts_of(path: Path, calling_ae: str) -> tuple[Facts, bool]:
         modality, body_part, station = (
             str(fact(header, keyword) or "") for keyword in ("Modality", "BodyPartExamined", "StationName")
         )
-        equipment = fact(header, "ContributingEquipmentSequence") or []
-        return Facts(modality, body_part, station, calling_ae), any(
-            fact(item, "Manufacturer") == TOOL for item in equipment
-        )
+        return Facts(modality, body_part, station, calling_ae), bool(contributions(header))

@@ -38,6 +38,7 @@ from tests.synthetic_dicom import (
 from xray_denoise import __version__, files
 from xray_denoise.errors import UnwritableFileError, UsageError
 from xray_denoise.files import Derivation
+from xray_denoise.files.derivation import SimulatedNoise
 from xray_denoise.files.dicom.write import write_object
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
@@ -245,6 +246,23 @@ def test_the_software_is_added_to_the_contributing_equipment(tmp_path: Path) -> 
     assert second.SoftwareVersions == __version__
     assert second.ContributionDateTime == "20240506070809.123456+0000"
     assert second.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
+
+
+def test_who_denoises_a_result_again_is_told(tmp_path: Path) -> None:
+    noise = SimulatedNoise("white noise, seed 0")
+    noisy = write(tmp_path / "a.dcm", Sample())
+    for step, (derivation, told) in enumerate(
+        [
+            (noise, ()),
+            (DERIVATION, ("it was denoised by xray-denoise already, with x-bdcnn",)),
+            (Derivation("nlm"), ("it was denoised by xray-denoise already, with nlm",)),
+            (noise, ("it was denoised by xray-denoise already, with nlm",)),
+        ]
+    ):
+        derived = tmp_path / f"{step}.dcm"
+        files.write(files.read_frames(noisy), derived, derivation=derivation, now=NOW)
+        assert files.caveats(files.read(derived)) == told
+        noisy = derived
 
 
 def test_the_times_are_now_in_the_time_zone_of_the_file(tmp_path: Path) -> None:

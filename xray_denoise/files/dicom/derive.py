@@ -108,6 +108,19 @@ def derived_header(
     return derived
 
 
+def contributions(facts: Dataset) -> list[str]:
+    """What of this package made an image, or one that it is derived from: names of models, first to last.
+
+    Args:
+        facts: a header without pixels, whose (0018,A001) *Contributing Equipment Sequence* tells.
+    """
+    return [
+        str(fact(item, "ManufacturerModelName") or "")
+        for item in _items(facts, "ContributingEquipmentSequence")
+        if fact(item, "Manufacturer") == TOOL
+    ]
+
+
 def _put(dataset: Dataset, keyword: str, value: object) -> None:
     """Replace the element: assignment would change the one that the source still holds."""
     dataset.add_new(keyword, dictionary_VR(keyword), value)

@@ -15,12 +15,15 @@ from pydicom.uid import UID
 
 from xray_denoise.errors import AGAIN, UnreadableFileError
 from xray_denoise.files.damage import as_unreadable
+from xray_denoise.files.derivation import SimulatedNoise
 from xray_denoise.files.dicom import codecs, codestream, render
 from xray_denoise.files.dicom.codestream import BadCodestreamError
+from xray_denoise.files.dicom.derive import contributions
 from xray_denoise.files.dicom.fragments import by_frame
 from xray_denoise.files.dicom.layout import Layout, fact, layout_of, number
 from xray_denoise.files.dicom.opening import OpenedFile, PixelElement, opened, refuse_wrong_length, sop_class
 from xray_denoise.files.dicom.overlays import embedded_overlays, with_overlays_moved
+from xray_denoise.files.dicom.write import TOOL
 from xray_denoise.radiograph import Radiograph, robust_range
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -274,6 +277,9 @@ def caveats(header: Dataset) -> tuple[str, ...]:
             found.append("text is burned into its pixels and may identify the patient")
         if fact(facts, "LossyImageCompression") == "01":
             found.append("it was compressed with loss, so its noise is not that of the detector")
+        denoised = [model for model in contributions(facts) if model != SimulatedNoise.model]
+        if denoised:
+            found.append(f"it was denoised by {TOOL} already, with {denoised[-1]}")
         found += render.caveats(header)
     except Exception:  # whatever pydicom raises for the values of a damaged file
         found.append("some of its attributes are damaged, so pictures of it may fail and notes may be missing")
