@@ -34,6 +34,8 @@ def test_the_noise_itself_looks_like_noise(case: tuple[Image, Image]) -> None:
     assert found.edge_share == pytest.approx(1, abs=5 * 0.5 * math.sqrt(2 / 1024 / 20) + 1e-3)
     assert found.edge_ratio == pytest.approx(1, abs=5 * 0.5 * math.sqrt(2 / 1024 / 16) + 1e-3)
     assert abs(found.edge_correlation) < 5 / math.sqrt(1024 * 20)
+    assert found.has_edges
+    assert found.edge_contrast > 50
 
 
 def test_edges_that_were_blurred_show(case: tuple[Image, Image]) -> None:

@@ -17,6 +17,7 @@ from xray_denoise.denoisers import Denoised, Denoiser
 from xray_denoise.errors import UsageError
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.detectors import detector_profile
+from xray_denoise.physics.noise_estimate import estimate_profile
 from xray_denoise.physics.profile import Noise, NoiseProfile
 from xray_denoise.tasks.jobs import MANIFEST_NAME
 from xray_denoise.tasks.remarks import MOST_SHARE, NUMBERS, Strength, remarks_on
@@ -112,6 +113,36 @@ def test_the_strength_is_lowered_to_the_noise_along_edges() -> None:
     assert found.notes[0].endswith(f"strength lowered to {found.strength:g}")
     assert judged(noise(), strength="auto").strength == 1
     assert judged(0 * noisy, strength="auto").strength == 1
+
+
+@pytest.mark.parametrize("steepness", [0.0, 60.0, 200.0])
+def test_noise_left_in_an_even_field_is_no_edge(steepness: float) -> None:
+    """What a blur leaves of the noise is like what it removes: measured, a correlation of 0.4 and more."""
+    even = 20 + np.linspace(0, steepness, SIDE)[None] * np.ones((SIDE, 1))
+    noisy = even + WHITE.draw(even, np.random.default_rng(4))
+    found = remarks_on(Denoised.of(noisy, gaussian_filter(noisy, 1.0), profile=WHITE), 1.0)
+    assert found.removed is not None
+    assert found.removed.edge_correlation > 0.3
+    assert found.numbers["edge_correlation"] is found.numbers["edge_ratio"] is None
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.where(chest_phantom(256, rng=np.random.default_rng(0)) > 128, 225.0, 25.0),
+        np.where((np.indices((256, 256)) // 2).sum(axis=0) % 2, 150.0, 100.0),
+        chest_phantom(40, rng=np.random.default_rng(0)).astype(np.float64),
+    ],
+    ids=["two values", "checkerboard", "tiny"],
+)
+def test_where_noise_cannot_be_told_from_structure_that_is_said(image: NDArray[np.float64]) -> None:
+    estimate = estimate_profile(image)
+    assert estimate.confidence == 0
+    assert estimate.profile.deviation.max() <= image.std(), "noise cannot be stronger than all there is"
+    found = Denoised.of(image, gaussian_filter(image, 1.0), profile=estimate)
+    assert any("could not be told from structure" in note for note in remarks_on(found, 1.0).notes)
+    assert not any("could not be told" in note for note in remarks_on(found, 1.0, given=WHITE).notes)
 
 
 def test_nothing_is_said_of_nothing() -> None:

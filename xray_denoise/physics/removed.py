@@ -15,6 +15,8 @@ smooth places, and uncorrelated with the edges:
 A method that takes the noise and nothing else has a share and an edge ratio of at most 1 and a correlation near 0. One
 that blurs edges removes there what it leaves less of, so that r and h are alike. A method that leaves noise along edges
 has a ratio below 1, which is no fault. What was lost altogether, and does not show in n - r, does not show here either.
+In an even field the strongest gradients are those of noise that is left, which is like the noise that was removed: so
+ratio and correlation say nothing there (`Removed.has_edges`).
 """
 
 from dataclasses import dataclass
@@ -32,6 +34,9 @@ EDGES = 0.1
 """Share of the blocks that have the strongest gradients."""
 FEWEST_BLOCKS = 20
 """With fewer blocks nothing is said."""
+LEAST_CONTRAST = 10.0
+"""Mean square gradient of the edges over that of the smoothest blocks, below which there are no edges: even fields and
+ramps under noise have 1 to 4, radiographs and phantoms more than 70."""
 LEAST_DEVIATION = 0.05
 """Noise that is weaker counts as this strong, grey levels: nobody sees it, and any change would be far above it."""
 
@@ -48,6 +53,13 @@ class Removed:
     """`edge_share` over the same in the smoothest blocks; infinite where nothing was removed from those."""
     edge_correlation: float
     """With the denoised image less its blur, in the blocks with the strongest gradients, -1..1."""
+    edge_contrast: float
+    """Mean square gradient of these blocks over that of the smoothest ones; infinite where those have none."""
+
+    @property
+    def has_edges(self) -> bool:
+        """Whether the blocks with the strongest gradients hold edges, and not what is left of the noise."""
+        return self.edge_contrast >= LEAST_CONTRAST
 
 
 def appraise(
@@ -84,7 +96,8 @@ def appraise(
     denoised = image - taken
     smooth = gaussian_filter(denoised, BLUR, truncate=3.0)
     down, along = np.gradient(smooth)
-    order = np.argsort(blocks(down * down + along * along)[kept].mean(axis=1), kind="stable")
+    gradient = blocks(down * down + along * along)[kept].mean(axis=1, dtype=np.float64)
+    order = np.argsort(gradient, kind="stable")
     smoothest, edges = order[: int(len(order) * SMOOTHEST)], order[-max(int(len(order) * EDGES), 1) :]
     part = blocks(taken)[kept]
     energy = np.einsum("ij,ij->i", part, part, dtype=np.float64)
@@ -98,9 +111,11 @@ def appraise(
     fine = blocks(denoised - smooth)[kept][edges].astype(np.float64)
     product = np.sqrt((fine**2).sum() * energy[edges].sum())
     whole, edge, even = (float(np.sqrt(strength[some].mean())) for some in (order, edges, smoothest))
+    steep, flat = float(gradient[edges].mean()), float(gradient[smoothest].mean())
     return Removed(
         whole,
         edge,
         edge / even if even else float("inf"),
         float((fine * part[edges]).sum() / product) if product else 0.0,
+        steep / flat if flat else float("inf"),
     )

@@ -38,6 +38,8 @@ COLOURED, SURE = 2.0, 0.5
 """Decibels that the power of a band may differ from what the model was told, and the confidence that it takes."""
 NEXT_TO_NOTHING = 0.05
 """A change of fewer grey levels (root mean square) is noted: nobody sees it, and 8 bits may not hold it."""
+UNTOLD = "its noise could not be told from structure, so what was removed may be structure"
+"""Where the estimate of the noise has no confidence: in tiny images, and in those of two values."""
 SILENT = -9.0
 """Power of the highest band, dB relative to white noise, below which no detector of `physics.detectors` comes."""
 
@@ -57,8 +59,9 @@ class Remarks:
     def numbers(self) -> dict[str, float | None]:
         """Values for JSON, by name."""
         removed = self.removed
-        ratio = None if removed is None or math.isinf(removed.edge_ratio) else removed.edge_ratio
-        correlation = None if removed is None else removed.edge_correlation
+        edges = removed if removed and removed.has_edges else None
+        ratio = None if edges is None or math.isinf(edges.edge_ratio) else edges.edge_ratio
+        correlation = None if edges is None else edges.edge_correlation
         return dict(zip(NUMBERS, (self.strength, self.share, ratio, correlation), strict=True))
 
     @property
@@ -112,9 +115,9 @@ def remarks_on(
     told = found.estimate if given is None else None
     estimate = told or estimate_profile(found.noisy, BLOCKS)
     removed = appraise(found.noisy, found.removed, estimate.profile, valid, estimate.gain)
+    notes, made = [UNTOLD] if told and told.confidence == 0 else [], 1.0
     if removed is None:
-        return Remarks(1.0 if isinstance(strength, str) else strength)
-    notes, made = [], 1.0
+        return Remarks(1.0 if isinstance(strength, str) else strength, notes=tuple(notes))
     if _is_structure(removed):
         note = f"removed structure along edges: correlation {removed.edge_correlation:.2f}"
         if strength == "auto":
@@ -136,6 +139,8 @@ def remarks_on(
 
 def _is_structure(removed: Removed) -> bool:
     """Whether what was removed along edges is structure, and enough to matter."""
+    if not removed.has_edges:
+        return False
     stronger = min(removed.edge_ratio, removed.edge_share) > STRUCTURE_RATIO
     return removed.edge_share > NOTABLE and (removed.edge_correlation > STRUCTURE_CORRELATION or stronger)
 
