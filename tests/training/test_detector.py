@@ -22,7 +22,7 @@ from xray_denoise.training.details import details
 from xray_denoise.training.detector import DetectorRange, DetectorSource, misjudged
 from xray_denoise.training.detector_noise import Noise
 from xray_denoise.training.draw import Draw
-from xray_denoise.training.loss import SMALLEST_ERROR, STRONG, USUAL, VISIBLE, decibel_loss
+from xray_denoise.training.loss import SMALLEST_ERROR, VISIBLE, decibel_loss
 
 CPU = torch.device("cpu")
 SIDE = 128
@@ -158,8 +158,8 @@ def test_patches_are_clean_plus_noise_of_the_told_size() -> None:
     believed = batch.maps[:, 0].square().mean(dim=(1, 2)).sqrt()
     ratio = (believed / batch.deviation)[~quiet]
     assert 0.9 < ratio.median() < 1.1
-    detailed, strong = (batch.details != 0).flatten(1).any(dim=1), batch.deviation > 1.5 * STRONG
-    assert 0.4 < detailed[batch.deviation < STRONG / 2].float().mean() < 0.8
+    detailed, strong = (batch.details != 0).flatten(1).any(dim=1), batch.deviation > 12 / GREY_MAX
+    assert 0.4 < detailed[batch.deviation < 4 / GREY_MAX].float().mean() < 0.8
     assert detailed[strong].float().mean() < 0.2, "strong noise is not to be taken for details"
     assert torch.isfinite(batch.maps).all()
 
@@ -190,18 +190,18 @@ def test_small_images_are_refused() -> None:
         DetectorSource([image(100)], 64, DetectorRange(), CPU, phantoms=1)
 
 
-def even_noise(count: int, deviation: float) -> Noise:
-    """White noise of one deviation, grey levels."""
+def even_noise(count: int, deviation: float, powers: tuple[float, ...] = (1.0,) * BANDS) -> Noise:
+    """Noise of one deviation, grey levels."""
     variance = torch.full((count, KNOTS), (deviation / GREY_MAX) ** 2)
-    return Noise(torch.zeros(count, 1, 1, 1), variance, torch.ones(count, BANDS))
+    return Noise(torch.zeros(count, 1, 1, 1), variance, torch.tensor(powers).expand(count, BANDS))
 
 
 def told_errors(deviation: float, count: int = 4000, **kinds: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logarithms of what is told over what is true: (B,) of the deviation at mid-grey, (B, BANDS) of the powers."""
+    """Logarithms of what is told over what is true: (B, KNOTS) of the deviation, (B, BANDS) of the powers."""
     true, nobody = even_noise(count, deviation), torch.zeros(count, dtype=torch.bool)
     variance, powers = misjudged(true, DetectorRange(**kinds), draw(count), faithful=nobody)
-    ratio = variance[:, KNOTS // 2] / true.variance[:, KNOTS // 2]
-    return ratio.log() / 2, (powers * ratio[:, None]).log()
+    ratio = variance / true.variance
+    return ratio.log() / 2, (powers * ratio[:, KNOTS // 2, None]).log()
 
 
 def test_the_truth_is_told_where_it_should_be() -> None:
@@ -212,36 +212,60 @@ def test_the_truth_is_told_where_it_should_be() -> None:
     assert (powers[1:] != true.powers[1:]).all()
 
 
-def test_strong_noise_is_told_nearly_right() -> None:
-    level, powers = told_errors(40.0, told=0.1, taken=0.0)
-    assert level.std() == pytest.approx(math.hypot(0.1, 0.05 / 3, 0.5 * 0.05 * 0.6), rel=0.06)
+@pytest.mark.parametrize(
+    ("deviation", "slope", "bend", "bands"), [(40.0, 0.05, 0.05, 0.05), (1.0, 0.15, 0.09, 0.15), (0.1, 0.3, 0.15, 0.3)]
+)
+def test_the_curve_and_the_powers_err_less_under_strong_noise(
+    deviation: float, slope: float, bend: float, bands: float
+) -> None:
+    level, powers = told_errors(deviation, told=0.0, overtold=0.0, taken=0.0)
+    first, middle, last = level[:, 0], level[:, KNOTS // 2], level[:, -1]
+    assert ((last - first) / 2).std() == pytest.approx(slope, rel=0.08)
+    assert ((last + first) / 2 - middle).std() == pytest.approx(bend, rel=0.08)
+    assert (powers[:, 0] - powers[:, -1]).std() == pytest.approx(bands * math.sqrt(2), rel=0.08)
     assert powers.mean(dim=0).abs().max() < 0.03
-    assert told_errors(40.0, taken=0.0)[1].std(dim=0).max() < 0.13
+    areas = torch.from_numpy(profile.band_areas() / profile.band_areas().sum())
+    of_bands = bands / 2 * float(areas.square().sum().sqrt())
+    assert level.mean(dim=1).std() == pytest.approx(of_bands, rel=0.1), "slope and bend leave the mean as it is"
 
 
-def test_weak_noise_is_told_with_larger_errors() -> None:
-    level, powers = told_errors(0.5, told=0.0, overtold=0.0, taken=0.0)
-    assert abs(level.median()) < 0.05
-    assert 0.2 < powers.std() < 0.4
+def test_the_whole_curve_errs_at_every_strength() -> None:
+    for deviation in (40.0, 0.5):
+        level = told_errors(deviation, told=0.3, overtold=0.0, taken=0.0)[0]
+        assert level.mean(dim=1).std() == pytest.approx(0.3, rel=0.06)
 
 
 def test_a_part_of_the_noise_is_told_to_be_texture() -> None:
-    _, powers = told_errors(40.0, told=0.0, taken=1.0)
+    level, powers = told_errors(40.0, told=0.0, taken=1.0)
     lost = -powers.mean(dim=0)
     torch.testing.assert_close(lost[:3], torch.tensor([0.8, 0.32, 0.12]), rtol=0.1, atol=0.02)
     assert abs(lost[3]) < 0.02
-    level = 2 * told_errors(40.0, told=0.0, taken=1.0)[0]
+    assert powers[:, 0].std() == pytest.approx(0.8, rel=0.1), "most lose little, a few nearly all"
+    left = (2 * level[:, KNOTS // 2]).exp()
     found = (torch.from_numpy(profile.band_areas()).float() * powers.exp()).sum(dim=1) / profile.band_areas().sum()
-    torch.testing.assert_close(level.exp(), found, rtol=0.2, atol=0.0)
-    assert (level.exp() / found - 1).mean().abs() < 0.01, "the powers are relative to white noise of the deviation"
+    torch.testing.assert_close(left, found, rtol=0.2, atol=0.0)
+    assert (left / found - 1).mean().abs() < 0.01, "the powers are relative to white noise of the deviation"
+
+
+def test_some_are_told_far_too_much() -> None:
+    everybody = 1e6
+    level, powers = told_errors(40.0, told=0.0, taken=0.0, overtold=everybody)
+    assert level.mean() == pytest.approx(math.log(3) / 2, rel=0.05)
+    assert (powers[:, 0] - powers[:, -1]).std() == pytest.approx(2 * 0.4, rel=0.06)
+    assert (powers[:, 1] - powers[:, 2]).std() == pytest.approx(2 * 0.4 / 3, rel=0.1)
+
+    over, usual = (told_errors(1.0, told=0.0, overtold=share)[0][:, 0] for share in (0.1, 0.0))
+    assert (over != usual).float().mean() == pytest.approx(0.1, abs=0.02)
 
 
 def test_noise_is_often_told_of_where_there_is_none() -> None:
     count = 4000
-    told, _ = misjudged(
-        even_noise(count, 0.0), DetectorRange(), draw(count), faithful=torch.zeros(count, dtype=torch.bool)
-    )
-    assert 0.5 < (told[:, 0] * GREY_MAX**2 > 0.005).float().mean() < 0.7
+    true = even_noise(count, 0.0, (4.0, 2.0, 1.0, 0.5))
+    told, powers = misjudged(true, DetectorRange(), draw(count), faithful=torch.zeros(count, dtype=torch.bool))
+    deviation = told[:, 0].sqrt() * GREY_MAX
+    assert 0.5 < (deviation > 0.05).float().mean() < 0.7
+    assert 1.1 < deviation.max() < 1.21
+    torch.testing.assert_close(powers, torch.ones_like(powers), msg="what is told besides the noise is white")
 
 
 @pytest.mark.parametrize("deviation", [1.0, 4.0])
@@ -249,6 +273,7 @@ def test_estimates_err_as_it_is_told(deviation: float) -> None:
     """On a phantom: the errors of the powers that an estimate finds lie among those that networks are trained with."""
     _, told = told_errors(deviation)
     low, high = told.quantile(0.005, dim=0), told.quantile(0.995, dim=0)
+    assert ((high - low) < 6).all(), "errors of any size would contain those of the estimate"
     for seed in range(4):
         rng = np.random.default_rng((seed, 5))
         clean = chest_phantom(512, rng=rng, mottle=False).astype(np.float64)
@@ -363,8 +388,11 @@ def test_a_decibel_counts_alike_at_every_level_of_noise() -> None:
 
 
 def test_patches_with_less_than_the_usual_error_count_less() -> None:
-    """Noise of 0.45 grey levels usually leaves half of its power: a patch with as much counts half, others less."""
-    deviation = torch.tensor([USUAL, USUAL, 4 * USUAL]) / GREY_MAX
+    """A patch with the usual error counts half, one with less error less.
+
+    The usual error is half of the power of noise of 0.45 grey levels, and a fifth of that of four times stronger noise.
+    """
+    deviation = torch.tensor([0.45, 0.45, 4 * 0.45]) / GREY_MAX
     usual = deviation**2 * torch.tensor([1 / 2, 1 / 2, 1 / 5])
     target = torch.zeros(3, 1, 16, 16)
     scale = torch.zeros(3, requires_grad=True)
@@ -400,6 +428,7 @@ def test_what_noise_hides_need_not_be_kept() -> None:
 def test_lost_details_hardly_count_under_strong_noise() -> None:
     detail = torch.zeros(1, 1, 32, 32)
     detail[0, 0, 8:24, 8:24] = 1e3  # visible under any noise
-    for deviation, share in ((STRONG / 10, 1.0), (STRONG, 0.5), (3 * STRONG, 1 / 82)):
-        found = decibel_loss(torch.zeros_like(detail), detail, detail, torch.tensor([deviation]), 1.0)
+    for deviation, share in ((0.8, 1.0), (8.0, 0.5), (24.0, 1 / 82)):
+        noise = torch.tensor([deviation / GREY_MAX])
+        found = decibel_loss(torch.zeros_like(detail), detail, detail, noise, 1.0)
         assert float(found.asymmetric) == pytest.approx(share, abs=1e-3)

@@ -132,7 +132,7 @@ def _estimate(spectra: BlockSpectra, shape: tuple[int, int], *, alike: bool = Fa
 def _too_little(image: Values) -> ProfileEstimate:
     """White noise as `estimate_level` finds it, not stronger than the image allows."""
     ends = np.array([0.0, GREY_MAX])
-    most = min(2 * float(image.std()), LARGEST_LEVEL)
+    most = min(float(image.std()), LARGEST_LEVEL)
     deviation = np.minimum(np.sqrt(estimate_level(image).variance(ends)), most)
     return ProfileEstimate(NoiseProfile(ends, deviation, np.ones((1, 1))), 0.0)
 

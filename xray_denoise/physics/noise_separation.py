@@ -8,8 +8,8 @@ Two signs tell:
 
 The second says how much is texture (`_noise_share`), the first which part of the spectrum that is (`separate`). Where
 the blocks are alike at low frequencies too, as in the tissue of a breast, the second sign says nothing, and the
-spectrum decides alone, as far as no plausible detector has it. The second sign also tells which grey levels give
-reliable estimates (`levels`): in a chest radiograph those of the lungs are too textured.
+spectrum decides alone, as far as no plausible detector has it (`_certainty`). The second sign also tells which grey
+levels give reliable estimates (`levels`): in a chest radiograph those of the lungs are too textured.
 """
 
 import math
@@ -24,12 +24,18 @@ from xray_denoise.physics.noise_mixture import REFERENCE, Fit, blurred, curve_pr
 Values = NDArray[np.float64]
 
 UNLIKE = 0.8
-"""Median texture over what is in common at the lowest frequencies, below which the blocks are alike there; radiographs
-have 2 and more even under strong noise, homogeneous clutter less than 0.2."""
-MISFITS, CERTAINTY = (8.0, 20.0, 41.0, 46.0), (0.0, 0.34, 0.38, 1.0)
-"""Squared misfits of all spectra of detectors, in standard deviations, and how certain they make it that the reason is
-texture. Noise has up to 13, or mostly 11 to 41 where a scintillator spreads light far; homogeneous tissue 42 and more.
-"""
+"""Median texture over what is in common at the lowest frequencies, below which the blocks are alike there. Most
+radiographs have more than 1; under strong noise whose light spreads far they have 0.1 and more, homogeneous tissue 0.05
+to 0.07."""
+MISFITS = (8.0, 20.0, 32.0, 41.0, 46.0)
+"""By how much the squared misfit falls, in standard deviations squared, where texture is added to the spectrum of a
+detector. White, selenium and processed noise have up to 13, light that spreads far in a scintillator has mostly 11 to
+41, and homogeneous tissue 12 to 64."""
+CERTAINTY, CERTAINTY_TISSUE = (0.0, 0.34, 0.36, 0.38, 1.0), (0.0, 0.34, 0.77, 0.94, 1.0)
+"""How certain each of these makes it that there is texture: in most images, and where a further sign speaks for it."""
+MUCH, ALIKE = (0.46, 0.52), (0.1, 0.07)
+"""The further signs, from none to a full one: texture would hold more of the power than light that spreads far does, or
+the blocks are more alike at the lowest frequencies than those of radiographs under any noise (see `UNLIKE`)."""
 LEVEL_ERROR, TEXTURE_ERROR = 0.05, 0.7
 """Standard deviation of the log power at a grey level without texture, and how much more it is per unit of texture."""
 GRID = 64
@@ -57,11 +63,29 @@ def separate(fit: Fit, rings: Rings) -> tuple[Values, float]:
     excess = min((1 - math.exp(expected)) / max(1 - share, 1e-9), 1.0)  # the likeness of the blocks allows no more
     alike = excess * (1 - np.exp(-added[best]))
     nearest = np.unravel_index((misfit + ratio / 2).argmin(), misfit.shape)  # the least texture that explains as much
-    unexplained = float(misfit[..., 0].min() - misfit.min())
-    certain = float(np.interp(unexplained, MISFITS, CERTAINTY)) / (1 + (fit.unlike / UNLIKE) ** 2)
+    held = 1 - float((np.exp(_radial(fit.spectrum - added[nearest], rings)) / math.exp(scale)).mean())
+    certain = _certainty(float(misfit[..., 0].min() - misfit.min()), held, fit.unlike)
     left = 1 - (1 - certain) * alike - certain * (1 - np.exp(-added[nearest]))
     noise = fit.spectrum + np.log(np.maximum(left, 1e-6))
     return noise, float(min(np.exp(_radial(noise, rings) - scale).mean(), 1.0))
+
+
+def _certainty(explained: float, held: float, unlike: float) -> float:
+    """How certain it is, 0..1, that what no detector has is texture.
+
+    Args:
+        explained: by how much the squared misfit falls with texture; see `MISFITS`.
+        held: share of the power that the texture would hold.
+        unlike: see `UNLIKE`.
+    """
+    tissue = max(_ramp(held, *MUCH), _ramp(unlike, *ALIKE))
+    mostly, of_tissue = (float(np.interp(explained, MISFITS, certain)) for certain in (CERTAINTY, CERTAINTY_TISSUE))
+    return (mostly + tissue * (of_tissue - mostly)) / (1 + (unlike / UNLIKE) ** 2)
+
+
+def _ramp(value: float, none: float, full: float) -> float:
+    """0 at `none`, 1 at `full`, linear between, constant beyond."""
+    return min(max((value - none) / (full - none), 0.0), 1.0)
 
 
 def levels(fit: Fit) -> Values:

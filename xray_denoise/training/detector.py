@@ -47,12 +47,13 @@ class DetectorRange:
     halved: float = 0.5
     """Share of crops that are averaged 2x2: sharper, and with less noise of their own."""
     told: float = 0.03
-    """Standard deviation of the relative error of the deviation that the network is told, under strong noise."""
+    """Standard deviation of the relative error of the deviation that the network is told, at every strength. Slope and
+    bend of the curve err besides."""
     taken: float = 0.4
-    """Share of which a part of the noise is taken for texture."""
+    """Share of whose noise a part is not told, as if it were texture."""
     overtold: float = 0.1
-    """Share that is told up to three times the noise there is, at a deviation of one grey level; without noise twice as
-    many, under strong noise next to none."""
+    """Share, at a deviation of one grey level, that is told too much: up to three times the noise, and white noise of
+    0.1 to 1.2 grey levels on top. Without noise six times as many are, under strong noise next to none."""
     profile: str | None = None
     """Noise profile, as JSON text, whose curve and spectrum the noise has; None draws them for each patch."""
 
@@ -79,15 +80,15 @@ class ToldBatch:
 
 
 TAKEN = (1.0, 0.4, 0.15, 0.0)
-"""How much of each of the bands is taken for texture, as a logarithm, relative to the lowest band."""
+"""Logarithm of the power that each band loses to texture, relative to that of the lowest band."""
 
 
 def misjudged(noise: Noise, kinds: DetectorRange, draw: Draw, *, faithful: Tensor) -> tuple[Tensor, Tensor]:
     """The variance and powers of `noise` as an estimate would tell them, with errors of its size.
 
-    A part of the noise, most of it at low frequencies, is taken for texture; curve and powers err at random; and some
-    images are told far too much. All but the first matter less the stronger the noise is. `physics.noise_estimate` errs
-    so on radiographs averaged 2x2 and on phantoms.
+    A part of the noise, most of it at low frequencies, is taken for texture; curve and powers err at random; and for
+    some images far too much is told. The stronger the noise, the smaller are the last two, down to a few percent.
+    `physics.noise_estimate` errs so on radiographs averaged 2x2 and on phantoms.
 
     Args:
         noise: what is true.

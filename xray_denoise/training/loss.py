@@ -22,12 +22,13 @@ DETAIL = 9
 VISIBLE = 6.0
 """Detectability d' at which a detail counts half."""
 
-STRONG = 16.0 / GREY_MAX
+STRONG = 8.0 / GREY_MAX
 """Deviation of the noise at which lost details count half, grey level / 255: under stronger noise a network that is
 punished for what it loses invents bright specks."""
 
 USUAL = 0.45
-"""Deviation of noise of which half of the power is usually left, grey levels; of stronger noise less is."""
+"""Deviation, grey levels, of the noise of which a denoiser usually leaves half the power. Of stronger noise it leaves
+a smaller share."""
 
 ALPHA = 0.3
 """Weight of the squared error where a level is over-estimated; 1 - ALPHA where it is under-estimated."""
@@ -118,8 +119,8 @@ def denoising_loss(
 def decibel_loss(restored: Tensor, target: Tensor, details: Tensor, deviation: Tensor, lost: float) -> Loss:
     """Mean over patches of the logarithm of their squared error: a decibel counts alike at every noise level.
 
-    The squared error that is usual under a noise is added first: an even patch has a smaller one, and its decibels
-    would count more than they do in a whole image.
+    The squared error that is usual under a noise is added before the logarithm is taken. A smooth patch has a smaller
+    error, and without this a decibel of it would count more than it does in a whole image.
 
     Args:
         restored: (B, 1, P, P), grey level / 255.
