@@ -160,13 +160,20 @@ def test_one_radiograph_by_itself(tmp_path: Path) -> None:
     assert found.curve("deviation_stored").x[0] == 2000
     assert one_profile([found]).deviation_at(127.5) == pytest.approx(8, rel=0.1)
     assert found.number("local_gain_low") == found.number("local_gain_high") == 1
-    assert not any("place" in note for note in found.notes)
+    assert found.notes == ()
     uneven = clean + (noisy - clean) * np.linspace(0.5, 1.5, 384)
     save(tmp_path / "uneven.png", 100 * uneven + 2000)
     (found,) = done([tmp_path / "uneven.png"], Settings(value_range=(2000, 27500)))
     assert found.number("local_gain_low") < 0.75
     assert found.number("local_gain_high") > 1.25
     assert any("place" in note for note in found.notes)
+
+
+def test_an_estimate_that_cannot_be_relied_on_says_so(tmp_path: Path) -> None:
+    two_values = np.where(chest_phantom(256, rng=np.random.default_rng(0)) > 128, 225, 25)
+    (found,) = done([save(tmp_path / "a.png", two_values)], Settings())
+    assert found.number("confidence") < 0.5
+    assert any("hard to tell apart" in note for note in found.notes)
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------

@@ -15,7 +15,10 @@ from xray_denoise.scale import GREY_MAX, MID_GREY
 from xray_denoise.tasks.measure.frames import Frame, notes_of
 from xray_denoise.tasks.measure.numbers import finite
 from xray_denoise.tasks.measure.results import STORED, Curve, Measurement, Number, Settings
+from xray_denoise.tasks.remarks import SURE
 
+UNSURE = "noise and structure are hard to tell apart here: measure flat fields or repeated frames instead"
+"""Where the confidence of an estimate is below `SURE`."""
 UNEVEN = "the noise differs from place to place at the same grey level: the profile is that of a typical place"
 
 
@@ -73,6 +76,9 @@ def blind(frame: Frame, settings: Settings) -> Measurement:
     side = 2 * max(64, *profile.kernel.shape)
     spectrum = NoisePower(profile.spectrum((side, side)), frame.pitch, 0, math.inf).radial()
     bands = profile.band_powers()
+    notes = [UNSURE] if found.confidence < SURE else []
+    if found.gain is not None:
+        notes.append(UNEVEN)
     return Measurement(
         "blind",
         (frame.source,),
@@ -98,6 +104,6 @@ def blind(frame: Frame, settings: Settings) -> Measurement:
                 "of white noise",
             ),
         ),
-        (*files.caveats(radiograph), *(() if found.gain is None else (UNEVEN,))),
+        (*files.caveats(radiograph), *notes),
         profile=profile,
     )
