@@ -68,6 +68,11 @@ class BlockSpectra:
     high: float
     """The same at the bright end, inf if it does not."""
 
+    @property
+    def ring_power(self) -> Values:
+        """(B, J), mean power in each ring, grey levels squared."""
+        return np.asarray(self.power @ self.rings.weight.T.astype(np.float32), dtype=np.float64)
+
 
 def block_spectra(image: Values, most_blocks: int = MOST_BLOCKS, other: Values | None = None) -> BlockSpectra:
     """Spectra of the blocks of an image that are neither padding nor saturated.

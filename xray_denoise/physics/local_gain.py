@@ -132,7 +132,7 @@ def _followed(spectra: BlockSpectra, explained: Fit, seen: Values) -> Values:
 
     It is the slope of their log power, less that of their grey level, against the log variance of the gain.
     """
-    power = (spectra.power @ spectra.rings.weight.T.astype(np.float32)).astype(np.float64)
+    power = spectra.ring_power
     rest = np.log(np.maximum(power, 1e-12 * power.max()))
     rest -= np.interp(spectra.mean, explained.grey, explained.level)[:, None]
     return np.asarray(seen @ (rest - rest.mean(axis=0)) / (seen @ seen))

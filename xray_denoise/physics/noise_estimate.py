@@ -2,7 +2,8 @@
 
 Noise is the same all over an exposure and structure is not. Power is therefore measured in many small blocks
 (`block_spectra`); what the blocks have in common is told from the texture that each has of its own (`noise_mixture`),
-and of what they have in common the part that may be texture is taken off (`noise_separation`). Where processing made
+and of what they have in common the part that may be texture is taken off (`noise_separation`). Patterns that repeat all
+over the image are left out first (`regular_patterns`). Where processing made
 the noise stronger in one place than in another of the same grey level, that gain is estimated too (`local_gain`).
 """
 
@@ -21,6 +22,7 @@ from xray_denoise.physics.noise_mixture import FEWEST_BLOCKS, fit
 from xray_denoise.physics.noise_power import block_means
 from xray_denoise.physics.noise_separation import levels, plane, separate
 from xray_denoise.physics.profile import LARGEST_LEVEL, NoiseProfile, kernel_of
+from xray_denoise.physics.regular_patterns import without_patterns
 from xray_denoise.physics.scenes import COARSE, is_one_scene
 from xray_denoise.scale import GREY_MAX
 
@@ -111,6 +113,8 @@ def _estimate(spectra: BlockSpectra, shape: tuple[int, int], *, alike: bool = Fa
     """
     if len(spectra.mean) < FEWEST_BLOCKS:
         return None
+    if not alike:
+        spectra = without_patterns(spectra)
     common = fit(spectra)
     if common is None:
         return None

@@ -73,8 +73,8 @@ def fit(spectra: BlockSpectra, rounds: int = ROUNDS) -> Fit | None:
     Fewer `rounds` of expectation maximisation take less time and explain less well.
     """
     rings = spectra.rings
-    power: Values = (spectra.power @ rings.weight.T.astype(np.float32)).astype(np.float64)
-    seen = power.min(axis=1) > 1e-12 * max(float(power.max()), 1e-12)
+    power = spectra.ring_power
+    seen = with_power(power)
     if seen.sum() < FEWEST_BLOCKS:
         return None
     unit = float(np.median(power[seen]))
@@ -115,6 +115,11 @@ def fit(spectra: BlockSpectra, rounds: int = ROUNDS) -> Fit | None:
         seen_round.of_block[0],
         seen_round.of_block[1],
     )
+
+
+def with_power(power: Values) -> NDArray[np.bool_]:
+    """(B,), whether a block has more than rounding errors in each ring, of (B, J)."""
+    return np.asarray(power.min(axis=1) > 1e-12 * max(float(power.max()), 1e-12))
 
 
 def _classes(mean: Values, rough: Values, seen: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
