@@ -92,5 +92,5 @@ def _median_around(values: Values) -> Values:
     far = AROUND // 2
     view = np.lib.stride_tricks.sliding_window_view(np.pad(values, far, mode="reflect"), (AROUND, AROUND))
     around = view.reshape(*values.shape, -1)
-    known = np.isfinite(around).any(axis=2)
-    return np.where(known, np.nanmedian(np.where(known[..., None], around, 0.0), axis=2), np.nanmedian(values))
+    known = np.asarray(np.isfinite(around).any(axis=2, keepdims=True))
+    return np.asarray(np.nanmedian(np.where(known, around, np.nanmedian(values)), axis=2))
