@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
-SIDE, SMALL_SIDE = 32, 16
-"""Sides of a block, pixels; the smaller in images that hold fewer than `FEW` of the larger."""
+SIDE, SMALL_SIDE, LARGE_SIDE = 32, 16, 64
+"""Sides of a block, pixels; the smallest in images that hold fewer than `FEW` of those asked for."""
 FEW = 60
 MOST_BLOCKS = 2500
 """More blocks than these are thinned out evenly."""
@@ -74,20 +74,23 @@ class BlockSpectra:
         return np.asarray(self.power @ self.rings.weight.T.astype(np.float32), dtype=np.float64)
 
 
-def block_spectra(image: Values, most_blocks: int = MOST_BLOCKS, other: Values | None = None) -> BlockSpectra:
+def block_spectra(
+    image: Values, most_blocks: int = MOST_BLOCKS, other: Values | None = None, side: int = SIDE
+) -> BlockSpectra:
     """Spectra of the blocks of an image that are neither padding nor saturated.
 
     Args:
         image: (H, W), finite grey levels.
         most_blocks: more are thinned out evenly.
         other: (H, W), another frame of the same scene, where there is one.
+        side: of a block, pixels, even; `SMALL_SIDE` in images that hold fewer than `FEW` of these.
 
     Returns:
         Their spectra; there are none (B = 0) in an image smaller than a block.
     """
     low, high = _saturation(image)
-    count = [max(length // (SIDE // 2) - 1, 0) for length in image.shape]
-    side = SIDE if count[0] * count[1] >= FEW else SMALL_SIDE
+    count = [max(length // (side // 2) - 1, 0) for length in image.shape]
+    side = side if count[0] * count[1] >= FEW else SMALL_SIDE
     rings = rings_of(side)
     frames = [image] if other is None else [image, other]
     blocks, place = _blocks(frames, side, low, high, most_blocks)

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.block_spectra import MOST_BLOCKS, BlockSpectra, block_spectra, joined
+from xray_denoise.physics.block_spectra import LARGE_SIDE, MOST_BLOCKS, SIDE, BlockSpectra, block_spectra, joined
 from xray_denoise.physics.level_estimate import Saturation, estimate_level
 from xray_denoise.physics.local_gain import LocalGain, find_local_gain
 from xray_denoise.physics.noise_mixture import FEWEST_BLOCKS, fit
@@ -34,6 +34,8 @@ GAIN_SHARE = 0.5
 """With a local gain at least this share of what the blocks have in common must be noise, else there is none."""
 ENDS, REACH = 4, 0.25
 """The curve goes on as at so many grey levels of each end, for this part of its range; beyond it is constant."""
+FEWEST_LARGE = 150
+"""With fewer large blocks, as in images of less than about 450x450 pixels, smaller ones tell patterns apart."""
 KERNEL_SIDE, KERNEL_ENERGY = 31, 0.9998
 """Side of the kernel at most, pixels, and the energy that a smaller kernel must hold."""
 
@@ -65,7 +67,7 @@ def estimate_profile(image: NDArray[np.floating], most_blocks: int = MOST_BLOCKS
         local gain where there is one.
     """
     grey = np.asarray(image, dtype=np.float64)
-    return _estimate(block_spectra(grey, most_blocks), (grey.shape[0], grey.shape[1])) or _too_little(grey)
+    return _estimate(_spectra(grey, most_blocks), (grey.shape[0], grey.shape[1])) or _too_little(grey)
 
 
 def estimate_scene_profile(
@@ -106,6 +108,14 @@ def _shows_the_same(one: Values, two: Values) -> bool:
     return is_one_scene(block_means(one, COARSE), block_means(two, COARSE))
 
 
+def _spectra(grey: Values, most_blocks: int) -> BlockSpectra:
+    """Spectra of the blocks of one exposure without regular patterns, which large blocks tell apart best."""
+    large = block_spectra(grey, most_blocks * SIDE**2 // LARGE_SIDE**2, side=LARGE_SIDE)
+    if len(large.mean) >= FEWEST_LARGE and (between := without_patterns(large)) is not large:
+        return between
+    return without_patterns(block_spectra(grey, most_blocks))
+
+
 def _estimate(spectra: BlockSpectra, shape: tuple[int, int], *, alike: bool = False) -> ProfileEstimate | None:
     """The profile that blocks of images of a shape tell of; None where they are too few or have no power.
 
@@ -113,8 +123,6 @@ def _estimate(spectra: BlockSpectra, shape: tuple[int, int], *, alike: bool = Fa
     """
     if len(spectra.mean) < FEWEST_BLOCKS:
         return None
-    if not alike:
-        spectra = without_patterns(spectra)
     common = fit(spectra)
     if common is None:
         return None
