@@ -111,7 +111,7 @@ def test_the_range_of_an_integer_type_is_its_own() -> None:
     seed=st.integers(0, 100),
     strength=st.sampled_from([0.0, 0.3, 1.0]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_value_wraps_round(kind: str, seed: int, strength: float) -> None:
     limits = np.iinfo(kind)
     rng = np.random.default_rng(seed)

@@ -115,7 +115,7 @@ def test_a_halo_too_short_is_caught(name: str, shape: tuple[int, int], tile: int
         assert abs(restored(too_short) - whole).max() > 1e-9
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 900), st.integers(1, 40), st.integers(0, 100), st.integers(1, 4))
 def test_windows_cover_every_pixel_once(length: int, other: int, halo: int, extra: int) -> None:
     tile = 2 * halo + extra
@@ -134,7 +134,7 @@ def test_windows_cover_every_pixel_once(length: int, other: int, halo: int, extr
 EVEN = denoiser(FRESH)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 5000).map(lambda quarter: 4 * quarter), st.integers(32, 300).map(lambda quarter: 4 * quarter))
 def test_tiles_are_even_and_no_larger_than_asked_for(length: int, limit: int) -> None:
     one = EVEN

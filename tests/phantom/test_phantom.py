@@ -51,7 +51,7 @@ def test_global_random_state_is_neither_read_nor_changed() -> None:
     assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(16, 300), st.integers(16, 300), st.integers(0, 2**32 - 1))
 def test_any_size_is_finite_and_in_range(height: int, width: int, seed: int) -> None:
     grey = phantom((height, width), seed, nodules=1, tubes=True)

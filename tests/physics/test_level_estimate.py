@@ -118,7 +118,7 @@ def test_any_size_gets_a_level(shape: tuple[int, int]) -> None:
         assert total(found) < 100
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1), st.sampled_from([1e-3, 1.0, 1e4]))
 def test_no_image_is_too_odd(height: int, width: int, seed: int, scale: float) -> None:
     rng = np.random.default_rng(seed)

@@ -42,7 +42,7 @@ def gaussian(width: float, half: int = 9) -> Values:
 # -- what it keeps ------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(1, 6).flatmap(lambda n: arrays(np.float64, n, elements=st.floats(-1e3, 1e3), unique=True)),
     st.tuples(*[st.sampled_from([1, 3, 5])] * 2).flatmap(lambda s: arrays(np.float64, s, elements=st.floats(0.1, 1))),

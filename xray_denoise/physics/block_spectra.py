@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 SIDE, SMALL_SIDE, LARGE_SIDE = 32, 16, 64
-"""Sides of a block, pixels; the smallest in images that hold fewer than `FEW` of those asked for."""
+"""Sides of a block, pixels; `SMALL_SIDE` in images that hold fewer than `FEW` of the larger ones."""
 FEW = 60
 MOST_BLOCKS = 2500
 """More blocks than these are thinned out evenly."""
@@ -89,14 +89,19 @@ def block_spectra(
         Their spectra; there are none (B = 0) in an image smaller than a block.
     """
     low, high = _saturation(image)
-    count = [max(length // (side // 2) - 1, 0) for length in image.shape]
-    side = side if count[0] * count[1] >= FEW else SMALL_SIDE
+    side = side if count_blocks((image.shape[0], image.shape[1]), side) >= FEW else SMALL_SIDE
     rings = rings_of(side)
     frames = [image] if other is None else [image, other]
     blocks, place = _blocks(frames, side, low, high, most_blocks)
     mean = np.mean(blocks, axis=(0, 2, 3))
     noise = blocks[0] if other is None else (blocks[0] - blocks[1]) / np.sqrt(2)
     return BlockSpectra(rings, mean, place, _power(noise - noise.mean(axis=(1, 2))[:, None, None]), low, high)
+
+
+def count_blocks(shape: tuple[int, int], side: int) -> int:
+    """How many half overlapping blocks of `side` pixels an image of this shape holds."""
+    rows, columns = (max(length // (side // 2) - 1, 0) for length in shape)
+    return rows * columns
 
 
 def joined(spectra: Sequence[BlockSpectra]) -> BlockSpectra:

@@ -3,8 +3,8 @@
 Noise is the same all over an exposure and structure is not. Power is therefore measured in many small blocks
 (`block_spectra`); what the blocks have in common is told from the texture that each has of its own (`noise_mixture`),
 and of what they have in common the part that may be texture is taken off (`noise_separation`). Patterns that repeat all
-over the image are left out first (`regular_patterns`). Where processing made
-the noise stronger in one place than in another of the same grey level, that gain is estimated too (`local_gain`).
+over the image are left out first (`regular_patterns`). Where processing made the noise stronger in one place than in
+another of the same grey level, that gain is estimated too (`local_gain`).
 """
 
 import math
@@ -15,7 +15,15 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_denoise.physics.block_spectra import LARGE_SIDE, MOST_BLOCKS, SIDE, BlockSpectra, block_spectra, joined
+from xray_denoise.physics.block_spectra import (
+    LARGE_SIDE,
+    MOST_BLOCKS,
+    SIDE,
+    BlockSpectra,
+    block_spectra,
+    count_blocks,
+    joined,
+)
 from xray_denoise.physics.level_estimate import Saturation, estimate_level
 from xray_denoise.physics.local_gain import LocalGain, find_local_gain
 from xray_denoise.physics.noise_mixture import FEWEST_BLOCKS, fit
@@ -35,7 +43,7 @@ GAIN_SHARE = 0.5
 ENDS, REACH = 4, 0.25
 """The curve goes on as at so many grey levels of each end, for this part of its range; beyond it is constant."""
 FEWEST_LARGE = 150
-"""With fewer large blocks, as in images of less than about 450x450 pixels, smaller ones tell patterns apart."""
+"""Images that hold fewer large blocks, those below about 450x450 pixels, are searched for patterns in the others."""
 KERNEL_SIDE, KERNEL_ENERGY = 31, 0.9998
 """Side of the kernel at most, pixels, and the energy that a smaller kernel must hold."""
 
@@ -109,10 +117,16 @@ def _shows_the_same(one: Values, two: Values) -> bool:
 
 
 def _spectra(grey: Values, most_blocks: int) -> BlockSpectra:
-    """Spectra of the blocks of one exposure without regular patterns, which large blocks tell apart best."""
-    large = block_spectra(grey, most_blocks * SIDE**2 // LARGE_SIDE**2, side=LARGE_SIDE)
-    if len(large.mean) >= FEWEST_LARGE and (between := without_patterns(large)) is not large:
-        return between
+    """Spectra of the blocks of one exposure without regular patterns.
+
+    Large blocks tell the frequencies of dense patterns apart; only where they find one they are used.
+    """
+    most_large = most_blocks * SIDE**2 // LARGE_SIDE**2  # as many pixels
+    if min(most_large, count_blocks((grey.shape[0], grey.shape[1]), LARGE_SIDE)) >= FEWEST_LARGE:
+        large = block_spectra(grey, most_large, side=LARGE_SIDE)
+        between = without_patterns(large)
+        if between is not large:
+            return between
     return without_patterns(block_spectra(grey, most_blocks))
 
 

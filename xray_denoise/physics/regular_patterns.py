@@ -26,7 +26,7 @@ PEAK, FOOT = 1.0, 0.4
 area. Radiographs and phantoms, with noise and without, have up to 0.8, a mosaic of small images with noise of a
 measured kernel 0.94; in blocks of 64 pixels, where `PEAK` comes to 2.39, up to 2.1."""
 AROUND = 7
-"""Side of the square of frequencies that the median is taken of."""
+"""Side of the square of frequencies that the median, or a lower quantile, is taken of."""
 QUANTILES = (0.5, 0.15, 0.15)
 """Of this square, round by round, each without the frequencies that were found before. In dense patterns most of the
 frequencies around belong to the pattern; but as the first one, the lower quantile would find patterns in structure."""
