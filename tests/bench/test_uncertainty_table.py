@@ -1,5 +1,6 @@
 """The command that calibrates intervals, and the one that checks them, on a method whose errors are known."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,13 @@ def test_images_are_averaged_and_cut(tmp_path: Path) -> None:
     xd.write(xd.Radiograph.from_grey(chest_phantom(900, rng=np.random.default_rng(0)), bits=8), tmp_path / "a.png")
     (image,) = uncertainty.clean_images(tmp_path)
     assert image.shape == (uncertainty.SIDE, uncertainty.SIDE)
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(None, range(7)), (20, range(7)), (7, range(7)), (3, (1, 3, 5)), (1, (3,))]
+)
+def test_some_images_of_a_folder_are_spread_evenly(tmp_path: Path, most: int | None, expected: Sequence[int]) -> None:
+    for number in range(7):
+        even = np.full((4, 4), 10.0 * number, np.float32)
+        xd.write(xd.Radiograph.from_grey(even, bits=8), tmp_path / f"{number}.png")
+    assert [image.mean() for image in uncertainty.clean_images(tmp_path, most)] == [10 * one for one in expected]

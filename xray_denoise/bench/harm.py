@@ -232,8 +232,8 @@ GROUPS = (
     ),
     Group(
         "Noise power that is left",
-        "Power of half the difference of two denoised exposures of a chest phantom, on rings of frequencies, over the "
-        "variance of the noise before: white noise had 1 on each.",
+        "Power of the difference of two denoised exposures of a chest phantom over the root of 2, on rings of "
+        "frequencies, over the variance of the noise before: white noise had 1 on each.",
         "lesions",
         {f"{one:.2f} cycles per pixel": f"power {ring}" for ring, one in enumerate(RING_MIDDLES)},
         4,

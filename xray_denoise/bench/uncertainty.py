@@ -1,7 +1,7 @@
 """Calibrate the intervals of `denoise --save-uncertainty`, and check what share of pixels they hold.
 
-    python -m xray_denoise.bench.uncertainty calibrate MODEL IMAGES [-o TABLE.json]
-    python -m xray_denoise.bench.uncertainty coverage MODEL IMAGES
+    python -m xray_denoise.bench.uncertainty calibrate MODEL FOLDER... [-o TABLE.json]
+    python -m xray_denoise.bench.uncertainty coverage MODEL FOLDER...
 
 Both average clean images 2x2, draw detector noise of every spectrum and deviation, and denoise blind. `calibrate` adds
 phantoms without any noise, and writes the table of `physics.uncertainty` beside the weights; `coverage` prints the
@@ -53,9 +53,11 @@ def cells() -> list[tuple[str, float, NoiseProfile]]:
     ]
 
 
-def clean_images(folder: Path) -> Iterator[Grey]:
-    """The middle of every radiograph of a folder, averaged 2x2."""
-    for path in radiographs_in(folder):
+def clean_images(folder: Path, most: int | None = None) -> Iterator[Grey]:
+    """The middle of the radiographs of a folder, averaged 2x2: of all, or of `most` that are spread evenly."""
+    paths = radiographs_in(folder)
+    every = 1 if most is None else max(len(paths) // most, 1)
+    for path in paths[every // 2 :: every][:most]:
         yield _middle(averaged(files.read(path).grey))
 
 
@@ -123,14 +125,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("calibrate", "coverage"))
     parser.add_argument("model")
-    parser.add_argument("images", type=Path)
-    parser.add_argument("--most", type=int, help="use so many images at most")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    parser.add_argument("--most", type=int, help="use so many images of each folder at most, spread evenly")
     parser.add_argument("-o", "--output", type=Path, help="by default beside the weights")
     given = parser.parse_args(arguments)
     denoiser = denoisers.get(given.model)
     card = weights.find(given.model)
     beside = weights.uncertainty_path(card.path.parent, card.name)
-    images = list(clean_images(given.images))[: given.most]
+    images = [image for folder in given.folders for image in clean_images(folder, given.most)]
     if given.what == "calibrate":
         write_bytes(calibrate(denoiser, images).to_json().encode(), given.output or beside)
         return

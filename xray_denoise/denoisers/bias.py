@@ -42,10 +42,10 @@ def without_bias(
 
     Away from black and white noise has the mean 0, so that none may be removed: what a network removed is averaged over
     squares of `NEIGHBOURHOOD` pixels, mirrored at the rim so that the mean of the whole image is kept too, and that
-    mean is added back. Near black and white the noise is cut off, which brightens the one and darkens the other, by
+    mean is added back. Near black and white strong noise is cut off, which brightens the one and darkens the other, by
     how much follows from its deviation (`Saturation.moments`): there the restored image is shifted until it explains
     the mean of the noisy one, by Newton's method on squares of `WIDE_NEIGHBOURHOOD` pixels. Weak noise (`STRONG`)
-    shifts little, and is left to the network.
+    shifts little, and there the mean is kept as elsewhere.
 
     Args:
         noisy: (H, W), grey levels.
@@ -59,11 +59,12 @@ def without_bias(
         deviation *= gain
     typical = math.sqrt(np.square(deviation).mean(dtype=np.float64))
     strong = min(max((typical - STRONG[0]) / (STRONG[1] - STRONG[0]), 0.0), 1.0)
-    free = _free(restored, deviation, saturation)
+    shown = ~_without_noise(noisy, saturation)
+    cut = strong * (1 - _free(restored, deviation, saturation)) * shown
     del deviation
+    free = (shown - cut).astype(np.float32)
     unbiased = restored + free * _local_mean(free, noisy - restored, free, NEIGHBOURHOOD)
-    if strong and free.min() < 1:
-        cut = strong * (1 - free) * ~_without_noise(noisy, saturation)
+    if cut.any():
         unbiased += cut * (_before_saturation(noisy, restored, cut, profile, saturation, gain) - restored)
     return np.asarray(unbiased, dtype=np.float32)
 
@@ -125,7 +126,7 @@ def _local_mean(
 
 
 def _without_noise(noisy: NDArray[np.float32], saturation: Saturation) -> NDArray[np.bool_]:
-    """Where the image is black or white all around: shutters, letters and burnt-out areas, which tell nothing."""
+    """(H, W), where it is black or white all around: shutters, letters and burnt-out areas, which tell nothing."""
     from scipy.ndimage import minimum_filter
 
     return np.asarray(minimum_filter((noisy <= saturation.low) | (noisy >= saturation.high), 5))

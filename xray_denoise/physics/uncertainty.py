@@ -1,4 +1,4 @@
-"""How far a denoised pixel may be from the true value: intervals by split conformal prediction.
+"""How far a denoised pixel may be from the true value: intervals in the manner of split conformal prediction.
 
     score        e = |g - x| / d(x)        g: noise-free image, x: denoised, d: deviation of the estimated noise
     half width   w = d(x) q(d, c, s, k)    q: quantile of the scores of images with known g
@@ -13,7 +13,7 @@ regression of the scores: the share of pixels with e <= q is `COVERAGE`, not onl
 weighted by how near an image is to any node. So images like those of the calibration have g within x +- w in that
 share of the pixels of a class. It does not hold for structure that was lost altogether, which leaves nothing in x to
 tell it by, nor for images of another kind. The pixels of an image depend on each other, so that single images differ
-from that share.
+from that share, and the guarantee of conformal prediction for finite samples does not hold.
 
 References:
     Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World, Springer 2005 (Mondrian conformal prediction).

@@ -86,7 +86,7 @@ def uncertainty(sha256: str, part: str, model: str, path: Path) -> UncertaintyTa
         CannotRunError: there is none, it was made with other weights or another part of them, or it cannot be read.
     """
     known = ", ".join(_calibrated()) or "no model"
-    hint = f"{known} has intervals; python -m xray_denoise.bench.uncertainty calibrate {model} IMAGES makes them"
+    hint = f"{known} has intervals; python -m xray_denoise.bench.uncertainty calibrate {model} FOLDER makes them"
     if not sha256 or not path.is_file():
         raise CannotRunError(f"'{model}' has no calibrated uncertainty", hint=hint, option="save_uncertainty")
     try:
