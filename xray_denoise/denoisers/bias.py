@@ -45,7 +45,8 @@ def without_bias(
     mean is added back. Near black and white strong noise is cut off, which brightens the one and darkens the other, by
     how much follows from its deviation (`Saturation.moments`): there the restored image is shifted until it explains
     the mean of the noisy one, by Newton's method on squares of `WIDE_NEIGHBOURHOOD` pixels. Weak noise (`STRONG`)
-    shifts little, and there the mean is kept as elsewhere.
+    shifts little, and there the mean is kept too: of what lies near black and white apart from the rest, so that fine
+    structure that stands out from black or white gets back what it lost itself.
 
     Args:
         noisy: (H, W), grey levels.
@@ -59,18 +60,21 @@ def without_bias(
         deviation *= gain
     typical = math.sqrt(np.square(deviation).mean(dtype=np.float64))
     strong = min(max((typical - STRONG[0]) / (STRONG[1] - STRONG[0]), 0.0), 1.0)
-    shown = ~_without_noise(noisy, saturation)
-    cut = strong * (1 - _free(restored, deviation, saturation)) * shown
+    far = _far_from_ends(restored, deviation, saturation)
     del deviation
-    free = (shown - cut).astype(np.float32)
-    unbiased = restored + free * _local_mean(free, noisy - restored, free, NEIGHBOURHOOD)
-    if cut.any():
-        unbiased += cut * (_before_saturation(noisy, restored, cut, profile, saturation, gain) - restored)
+    unbiased, shown = restored, ~_without_noise(noisy, saturation)
+    for weight in (far * shown, (1 - strong) * (1 - far) * shown):
+        if weight.any():
+            unbiased = unbiased + weight * _local_mean(weight, noisy - restored, weight, NEIGHBOURHOOD)
+    if strong and (cut := strong * (1 - far) * shown).any():
+        unbiased = unbiased + cut * (_before_saturation(noisy, restored, cut, profile, saturation, gain) - restored)
     return np.asarray(unbiased, dtype=np.float32)
 
 
-def _free(restored: NDArray[np.float32], deviation: NDArray[np.float32], saturation: Saturation) -> NDArray[np.float32]:
-    """1 where no noise is cut off, down to 0 where much is."""
+def _far_from_ends(
+    restored: NDArray[np.float32], deviation: NDArray[np.float32], saturation: Saturation
+) -> NDArray[np.float32]:
+    """(H, W), 1 where no noise is cut off, down to 0 where much is."""
     distance = np.minimum(restored - saturation.low, saturation.high - restored) / deviation
     return np.asarray(np.clip((distance - CUT_OFF[0]) / (CUT_OFF[1] - CUT_OFF[0]), 0.0, 1.0), dtype=np.float32)
 
@@ -129,4 +133,5 @@ def _without_noise(noisy: NDArray[np.float32], saturation: Saturation) -> NDArra
     """(H, W), where it is black or white all around: shutters, letters and burnt-out areas, which tell nothing."""
     from scipy.ndimage import minimum_filter
 
-    return np.asarray(minimum_filter((noisy <= saturation.low) | (noisy >= saturation.high), 5))
+    ends = (noisy <= saturation.low) | (noisy >= saturation.high)
+    return np.asarray(minimum_filter(ends, 5)) if ends.any() else ends
