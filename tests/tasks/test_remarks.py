@@ -151,6 +151,18 @@ def test_nothing_is_said_of_nothing() -> None:
         assert found.removed is None
 
 
+@pytest.mark.parametrize(("share", "grey", "expected"), [(0.2, 0.8, True), (0.3, 1.2, False), (0.2, 0.04, False)])
+def test_noise_that_stays_is_noted(share: float, grey: float, expected: bool) -> None:
+    """Once: where the change is so small that it is noted itself, nothing is said of its share."""
+    found = judged(share * noise()).with_change(grey)
+    assert any("little of the noise was removed" in note for note in found.notes) == expected
+    assert len(found.notes) == (expected or grey < 0.05)
+
+
+def test_a_low_strength_is_not_noted_as_noise_that_stays() -> None:
+    assert judged(noise(), strength=0.2).with_change(0.8).notes == ()
+
+
 class Blurring(Denoiser):
     """A Gaussian filter: it removes structure."""
 

@@ -38,6 +38,8 @@ COLOURED, SURE = 2.0, 0.5
 """Decibels that the power of a band may differ from what the model was told, and the confidence that it takes."""
 NEXT_TO_NOTHING = 0.05
 """A change of fewer grey levels (root mean square) is noted: nobody sees it, and 8 bits may not hold it."""
+LITTLE = 0.25
+"""Predicted change over noise below which most of the noise stays."""
 UNTOLD = "its noise could not be told from structure, so what was removed may be structure"
 """Where the estimate of the noise has no confidence: in tiny images, and in those of two values."""
 SILENT = -9.0
@@ -70,10 +72,15 @@ class Remarks:
         return None if self.removed is None else self.strength * self.removed.share
 
     def with_change(self, grey: float) -> "Remarks":
-        """The same with a note if the change that is made, root mean square in grey levels, is next to nothing."""
-        if grey >= NEXT_TO_NOTHING or self.strength == 0:
+        """The same with a note if the change that is made, root mean square in grey levels, is small."""
+        if self.strength == 0:
             return self
-        note = f"next to nothing was removed: {grey:.2g} grey levels (root mean square)"
+        if grey < NEXT_TO_NOTHING:
+            note = f"next to nothing was removed: {grey:.2g} grey levels (root mean square)"
+        elif self.removed and self.removed.share < LITTLE:
+            note = f"little of the noise was removed: {self.removed.share:.2g} times its deviation"
+        else:
+            return self
         return replace(self, notes=(*self.notes, note))
 
 
