@@ -131,6 +131,8 @@ class Group:
     at: Sequence[float] = ()
     varied: str = ""
     drawn: tuple[str, ...] = ()
+    y_label: str = ""
+    """Of the plot."""
     log: bool = False
     """Whether the plot has logarithmic axes."""
 
@@ -168,7 +170,7 @@ class Group:
                     x, y = np.array([float(noise.split()[1]) for noise in those]), found.mean(axis=0)
                 lines.append(Line(f"{row.title}, {spectrum}", x, y))
         across = self.varied or "deviation of the noise, grey levels"
-        return Panel(self.title, across, "mean", tuple(lines), log_x=self.log or not self.at, log_y=self.log)
+        return Panel(self.title, across, self.y_label, tuple(lines), log_x=self.log or not self.at, log_y=self.log)
 
 
 def _number(value: float | None) -> float:
@@ -182,6 +184,7 @@ GROUPS = (
         "lesions",
         {name: f"kept {name}" for name in LESIONS},
         3,
+        y_label="share, mean over the lesions",
     ),
     *(
         Group(
@@ -190,6 +193,7 @@ GROUPS = (
             "over the places.",
             "lesions",
             {name: f"d'{part} {kind} {name}" for name in LESIONS},
+            y_label="d', mean over the lesions",
         )
         for kind, text in (
             ("measured", "that measures the lesion in the images it learns from"),
@@ -210,6 +214,7 @@ GROUPS = (
         2,
         DIAMETERS,
         "diameter, pixels",
+        y_label="contrast over the deviation of the noise",
         log=True,
     ),
     Group(
@@ -220,6 +225,7 @@ GROUPS = (
         4,
         GREYS,
         "grey level",
+        y_label="grey levels",
     ),
     Group(
         "Error of a chest phantom over the variance of the noise",
@@ -229,6 +235,7 @@ GROUPS = (
         {"bias^2": "bias^2", "variance": "variance"},
         4,
         drawn=("variance",),
+        y_label="variance left, share",
     ),
     Group(
         "Noise power that is left",
@@ -239,6 +246,7 @@ GROUPS = (
         4,
         RING_MIDDLES,
         "frequency, cycles per pixel",
+        y_label="power over the variance of the noise",
         log=True,
     ),
     Group(
@@ -250,6 +258,7 @@ GROUPS = (
         2,
         CONTRASTS,
         "contrast over the deviation of the noise",
+        y_label="width, pixels",
     ),
     Group(
         "False structures in a million pixels",
@@ -258,6 +267,7 @@ GROUPS = (
         {name: name for name in ("blobs", "lines", "blobs before", "lines before")},
         1,
         drawn=("blobs",),
+        y_label="blobs",
     ),
     Group(
         "Change of a chest phantom without noise, grey",

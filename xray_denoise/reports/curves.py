@@ -11,6 +11,7 @@ from xray_denoise.reports.plots import COLOURS, MARKERS, as_svg, new_figure, sty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 Values = NDArray[np.float64]
@@ -19,6 +20,10 @@ WIDTH, HEIGHT = 5.6, 3.8
 """Size of a panel, inches."""
 LEGEND_AT_MOST = 8
 """Most lines that a legend names."""
+LEGEND_COLUMNS = 4
+"""Of a legend above all panels."""
+TICKS_AT_MOST = 6
+"""A logarithmic axis has ticks at the values of the lines if they are no more than so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,15 @@ def panels(shown: Sequence[Panel]) -> bytes:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid[len(shown) :]:
             axes.set_axis_off()
+        named = {tuple(line.label for line in panel.lines) for panel in shown}
+        shared = len(shown) > 1 and len(named) == 1 and named != {()}
         for axes, panel in zip(grid, shown, strict=False):
             _draw(figure, axes, panel)
+            if panel.lines and not shared:
+                axes.legend(frameon=False, fontsize=8)
+        if shared:
+            handles, labels = grid[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside upper center", ncols=LEGEND_COLUMNS, frameon=False)
         return as_svg(figure)
 
 
@@ -83,8 +95,22 @@ def _draw(figure: "Figure", axes: "Axes", panel: Panel) -> None:
         return
     for number, line in enumerate(panel.lines):
         _draw_line(axes, line, number)
-    axes.set(xscale="log" if panel.log_x else "linear", yscale="log" if panel.log_y else "linear")
-    axes.legend(frameon=False, fontsize=8)
+    if panel.log_x:
+        axes.set_xscale("log")
+        _number_ticks(axes.xaxis, np.unique(np.concatenate([np.empty(0), *(line.x for line in panel.lines)])))
+    if panel.log_y:
+        axes.set_yscale("log")
+        _number_ticks(axes.yaxis, np.empty(0))
+
+
+def _number_ticks(axis: "Axis", values: Values) -> None:
+    """Write 2 and 0.05 on a logarithmic axis, at a few values or else at 1, 2 and 5 of every decade."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+    few = 0 < values.size <= TICKS_AT_MOST
+    axis.set_major_locator(FixedLocator(values.tolist()) if few else LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _draw_line(axes: "Axes", line: Line, number: int) -> None:
