@@ -29,6 +29,12 @@ def test_a_logarithmic_axis_of_many_values_has_ticks_at_1_2_and_5() -> None:
     assert all(found.count(tick) == 2 for tick in ("0.05", "0.5", "5")), "on both axes"
 
 
+def test_a_logarithmic_axis_within_a_decade_has_more_than_one_tick() -> None:
+    close = np.array([9900.0, 9960.0, 10020.0])
+    found = words([replace(PANEL, lines=(Line("close", close, close),), log_y=True)])
+    assert sum(9800 <= float(word) <= 10100 for word in found if word.isdigit()) >= 6
+
+
 @pytest.mark.parametrize(("others", "expected"), [((), 1), (("first", "second"), 1), (("first", "third"), 2)])
 def test_panels_with_the_same_lines_share_a_legend(others: tuple[str, ...], expected: int) -> None:
     shown = [PANEL]

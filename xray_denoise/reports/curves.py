@@ -24,6 +24,8 @@ LEGEND_COLUMNS = 4
 """Of a legend above all panels."""
 TICKS_AT_MOST = 6
 """A logarithmic axis has ticks at the values of the lines if they are no more than so many."""
+APART = 1.3
+"""And if each is at least so many times the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +106,15 @@ def _draw(figure: "Figure", axes: "Axes", panel: Panel) -> None:
 
 
 def _number_ticks(axis: "Axis", values: Values) -> None:
-    """Write 2 and 0.05 on a logarithmic axis, at a few values or else at 1, 2 and 5 of every decade."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+    """Write 2 and 0.05 on a logarithmic axis: at a few values, at 1, 2 and 5 of every decade, or evenly within one."""
+    from matplotlib.ticker import AutoLocator, FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-    few = 0 < values.size <= TICKS_AT_MOST
-    axis.set_major_locator(FixedLocator(values.tolist()) if few else LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    low, high = axis.get_view_interval()
+    if 0 < values.size <= TICKS_AT_MOST and (values[1:] >= APART * values[:-1]).all():
+        axis.set_major_locator(FixedLocator(values.tolist()))
+    else:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if high >= 10 * low else AutoLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{float(f'{value:.4g}'):g}"))
     axis.set_minor_locator(NullLocator())
 
 
