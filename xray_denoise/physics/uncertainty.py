@@ -41,11 +41,11 @@ BLUR, AROUND = 1.0, 2.0
 """Deviations of the Gaussians before the gradient is taken, and over which its mean is taken, pixels."""
 GRADIENTS = (0.06, 0.12, 0.25, 0.5, 1.0, 2.0)
 """Deviations of the noise per pixel that part the classes, from smooth to edge."""
-LEVELS = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
+LEVELS = (-1.0, -0.6, -0.3, 0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0)
 """Nodes, log2 of the deviation in grey levels: 0.5 to 16. Beyond them the table stays what it is at the ends."""
 COLOURED = 1
 """Index of the band of `profile.BANDS` that tells how correlated noise is."""
-COLOURS = (-0.3, 0.2, 1.7, 3.0, 5.0)
+COLOURS = (-0.6, 0.0, 0.5, 1.1, 1.7, 2.4, 3.0, 5.0)
 """Nodes, dB."""
 CONFIDENCES = (0.7, 0.85, 0.95)
 """Nodes."""
