@@ -12,6 +12,7 @@ from xray_denoise.denoisers import progress
 from xray_denoise.denoisers.base import Denoised
 from xray_denoise.denoisers.bias import without_bias
 from xray_denoise.denoisers.pixels import pad_to_multiple
+from xray_denoise.denoisers.structure import with_structure
 from xray_denoise.denoisers.tiles import windows
 from xray_denoise.denoisers.windowed import NetworkDenoiser
 from xray_denoise.nets.profile_unet import noise_maps
@@ -62,7 +63,7 @@ class ToldDenoiser(NetworkDenoiser):
         found = _known(noisy, level)
         profile = found.profile
         gain = None if found.gain is None else found.gain.over((noisy.shape[0], noisy.shape[1]))
-        image = self._restored(noisy, profile, gain)
+        image = self._restored(noisy, profile, gain, estimated=level is None)
         deviation = profile.deviation_at(image).astype(np.float32)
         if gain is not None:
             deviation *= gain
@@ -74,6 +75,8 @@ class ToldDenoiser(NetworkDenoiser):
         profile: NoiseProfile,
         gain: NDArray[np.float32] | None = None,
         average: FrameAverage | None = None,
+        *,
+        estimated: bool = False,
     ) -> NDArray[np.float32]:
         """(H, W), the image without its noise.
 
@@ -82,6 +85,7 @@ class ToldDenoiser(NetworkDenoiser):
             profile: the noise of an image, or of each frame.
             gain: (H, W), deviation of the noise over that of the profile; None is 1.
             average: what averaging did to the noise of frames, instead.
+            estimated: whether the profile was estimated from this image, so that it may count texture as noise.
 
         An image that is the same everywhere, such as a blank frame of a run, holds no noise and is left as it is.
         """
@@ -107,7 +111,10 @@ class ToldDenoiser(NetworkDenoiser):
             progress.tell(first + len(batch), len(tiles))
             for index, window in enumerate(batch):
                 restored[window.output] = clean[index, 0, *window.crop].to(whole.device) * GREY_MAX
-        return without_bias(noisy, restored[:height, :width].cpu().numpy(), profile, gain)
+        image = restored[:height, :width].cpu().numpy()
+        if estimated:
+            image = with_structure(noisy, image, profile, gain)
+        return without_bias(noisy, image, profile, gain)
 
 
 def scaled(maps: Tensor, relative: Tensor, average: FrameAverage | None = None) -> Tensor:

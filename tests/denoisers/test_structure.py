@@ -1,0 +1,71 @@
+"""Beside structure a part of what was removed comes back, in smooth places nothing."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from xray_denoise import denoisers
+from xray_denoise.denoisers.structure import prevailing_deviation, share_put_back, with_structure
+from xray_denoise.phantom.chest import chest_phantom
+from xray_denoise.physics.detectors import detector_profile
+from xray_denoise.physics.profile import NoiseProfile
+
+
+def half_striped(contrast: float) -> NDArray[np.float32]:
+    """(128, 256), 100 grey levels on the left, and on the right stripes with a period of 8 pixels."""
+    stripes = contrast * np.sin(2 * np.pi * np.arange(256) / 8) * (np.arange(256) >= 128)
+    return np.broadcast_to((100 + stripes).astype(np.float32), (128, 256)).copy()
+
+
+def noise_put_back(truth: NDArray[np.float32], profile: NoiseProfile) -> tuple[NDArray[np.float32], ...]:
+    """(H, W) each: white noise of one grey level, and what comes back of it to a truth that was restored exactly."""
+    noise = np.random.default_rng(0).standard_normal(truth.shape).astype(np.float32)
+    found = with_structure(truth + noise, truth, profile)
+    assert found.dtype == np.float32
+    return noise, found - truth
+
+
+@pytest.mark.parametrize(("deviation", "share"), [(0.3, 0.3), (1.0, 0.3), (2.0, 0.2), (4.0, 0.1), (8.0, 0), (20.0, 0)])
+def test_noise_comes_back_beside_structure_the_less_the_stronger_it_is(deviation: float, share: float) -> None:
+    assert share_put_back(deviation) == pytest.approx(share)
+    noise, back = noise_put_back(half_striped(10 * deviation), NoiseProfile.white(deviation))
+    np.testing.assert_allclose(back[:, 136:248], share * noise[:, 136:248], atol=1e-4)
+    np.testing.assert_array_equal(back[:, :120], 0)
+
+
+@pytest.mark.parametrize(("gradient", "part"), [(0.5, 0), (0.6, 0), (0.6 * math.sqrt(2), 0.5), (1.25, 1), (2.0, 1)])
+def test_structure_is_what_is_steep_for_its_noise(gradient: float, part: float) -> None:
+    """A ramp of so many standard deviations a pixel."""
+    ramp = np.broadcast_to(np.arange(96, dtype=np.float32) * gradient, (96, 96)).copy()
+    noise, back = (one[20:-20, 20:-20] for one in noise_put_back(ramp, NoiseProfile.white(1.0)))
+    np.testing.assert_allclose(back, 0.3 * part * noise, atol=5e-4)
+
+
+def test_places_without_noise_do_not_count_as_noise() -> None:
+    """Three quarters of the image are air with a tenth of the noise; the deviation stays that of the rest."""
+    rows = np.repeat([10.0, 200.0], [192, 64])[:, None].repeat(64, axis=1).astype(np.float32)
+    profile = replace(
+        NoiseProfile.white(1.0), grey=np.array([0.0, 100.0, 110.0, 255.0]), deviation=np.array([0.2, 0.2, 2.0, 2.0])
+    )
+    assert prevailing_deviation(rows, profile) == pytest.approx(2.0, rel=0.03)
+    gain = np.where(rows > 100, 0.5, 1.0).astype(np.float32)
+    assert prevailing_deviation(rows, profile, gain) == pytest.approx(1.0, rel=0.06)
+    assert prevailing_deviation(rows, NoiseProfile.white(0.0)) == 0
+    assert not noise_put_back(half_striped(10.0), NoiseProfile.white(0.0))[1].any()
+
+
+def test_an_estimate_that_counts_texture_as_noise_costs_less() -> None:
+    """A phantom with noise of one grey level, given the estimate: nothing is put back, and the error is larger."""
+    clean = chest_phantom(256, rng=np.random.default_rng(3), mottle=False)
+    noisy = (clean + detector_profile("white", 1.0).draw(clean, np.random.default_rng(4))).astype(np.float32)
+    network = denoisers.get("x-profile")
+    blind = network(noisy)
+    assert blind.profile is not None
+    assert blind.gain is None
+    given = network(noisy, blind.profile)
+    wrong, more_wrong = (float(np.square(one.image - clean).mean()) for one in (blind, given))
+    assert wrong < 0.92 * more_wrong
+    np.testing.assert_allclose(blind.image, with_structure(noisy, given.image, blind.profile), atol=0.01)
