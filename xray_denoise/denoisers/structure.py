@@ -1,11 +1,12 @@
 """Spare fine structure: beside it, a part of what a network removes is structure.
 
     x, r            restored image, and what was removed
-    g               root mean square gradient of x around a pixel, in standard deviations of the noise per pixel
-    x + l w(g) r    l: share that is put back under this noise, w: 0 in smooth places, 1 beside structure
+    g               deviation of the gradient of x around a pixel, in standard deviations of the noise per pixel
+    x + l w(g) r    l: share that is put back under this noise, w: 0 in smooth places and on even slopes, 1 beside
+                    structure
 
 The squared error is least with `sum(r n) / sum(r^2)` of what the network removes, where n is the true noise: in smooth
-places all of it, beside structure 0.6 to 0.9 of it, the less the weaker the noise is (docs/decisions/0024).
+places about all of it, beside structure less under weak noise (docs/decisions/0024).
 """
 
 import math
@@ -17,11 +18,11 @@ from xray_denoise.physics.profile import NoiseProfile
 
 FINE = 1.0
 """Deviation of the Gaussian under which gradients are taken, pixels."""
-AROUND = 7
-"""Side of the square over which they are averaged, pixels."""
-STEEP = (0.6, 1.2)
-"""Gradient up to which a place counts as smooth, and from which as structure, standard deviations of the noise per
-pixel."""
+AROUND = 9
+"""Side of the square over which their deviation is taken, pixels."""
+UNEVEN = (0.4, 0.8)
+"""Deviation of the gradient up to which a place counts as smooth, and from which as structure, standard deviations of
+the noise per pixel."""
 PUT_BACK = 0.3
 """Share of what was removed that is put back beside structure at most."""
 WEAK = (1.0, 8.0)
@@ -48,8 +49,8 @@ def with_structure(
     share = share_put_back(deviation)
     if not share:
         return restored
-    low, high = (math.log(one * deviation) for one in STEEP)
-    weight = (np.log(np.maximum(_gradient(restored), 1e-6)) - low) / (high - low)
+    low, high = (math.log(one * deviation) for one in UNEVEN)
+    weight = (np.log(np.maximum(_unevenness(restored), 1e-6)) - low) / (high - low)
     return np.asarray(restored + share * weight.clip(0, 1) * (noisy - restored), dtype=np.float32)
 
 
@@ -75,9 +76,12 @@ def prevailing_deviation(
     return math.sqrt(float((variance**2).mean()) / mean) if mean else 0.0
 
 
-def _gradient(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(H, W), root mean square gradient around each pixel, grey levels per pixel."""
+def _unevenness(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W), deviation of the gradient around each pixel, grey levels per pixel: 0 on an even slope."""
     from scipy.ndimage import gaussian_filter, uniform_filter
 
-    squares = sum(gaussian_filter(image, FINE, order=order) ** 2 for order in ((1, 0), (0, 1)))
-    return np.asarray(np.sqrt(np.maximum(uniform_filter(squares, AROUND), 0)), dtype=np.float32)
+    variance = np.zeros_like(image)
+    for order in ((1, 0), (0, 1)):
+        gradient = gaussian_filter(image, FINE, order=order)
+        variance += uniform_filter(gradient**2, AROUND) - uniform_filter(gradient, AROUND) ** 2
+    return np.asarray(np.sqrt(np.maximum(variance, 0)), dtype=np.float32)
