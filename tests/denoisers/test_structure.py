@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xray_denoise import denoisers
 from xray_denoise.denoisers import told
-from xray_denoise.denoisers.structure import prevailing_deviation, share_put_back, with_structure
+from xray_denoise.denoisers.structure import left_beside_structure, prevailing_deviation, share_put_back
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.physics.local_gain import LocalGain
@@ -21,6 +21,16 @@ def half_striped(contrast: float) -> NDArray[np.float32]:
     """(128, 256), 100 grey levels on the left, and on the right stripes with a period of 8 pixels."""
     stripes = contrast * np.sin(2 * np.pi * np.arange(256) / 8) * (np.arange(256) >= 128)
     return np.broadcast_to((100 + stripes).astype(np.float32), (128, 256)).copy()
+
+
+def with_structure(
+    noisy: NDArray[np.float32],
+    restored: NDArray[np.float32],
+    profile: NoiseProfile,
+    gain: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    left = left_beside_structure(noisy, restored, profile, gain)
+    return restored if left is None else restored + left * (noisy - restored)
 
 
 def noise_put_back(truth: NDArray[np.float32], profile: NoiseProfile) -> tuple[NDArray[np.float32], ...]:
@@ -103,14 +113,16 @@ def test_a_wedge_comes_out_as_clean_as_its_even_ground() -> None:
 def test_it_gets_the_local_gain_and_the_mean_is_kept_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     gain, seen = LocalGain(np.log([[0.8, 1.25]] * 2)), []
 
-    def brightened(noisy: object, restored: NDArray[np.float32], profile: object, gain: object) -> NDArray[np.float32]:
+    def half(noisy: object, restored: NDArray[np.float32], profile: object, gain: object) -> NDArray[np.float32]:
         seen.append((noisy, profile, gain))
-        return restored + 5
+        restored += 5
+        return np.full_like(restored, 0.5)
 
-    monkeypatch.setattr(told, "with_structure", brightened)
+    monkeypatch.setattr(told, "left_beside_structure", half)
     monkeypatch.setattr(told, "estimate_profile", lambda _: ProfileEstimate(NoiseProfile.white(2.0), 1.0, gain))
     noisy = np.random.default_rng(0).normal(100, 2, (96, 128)).astype(np.float32)
     found = denoisers.get("x-profile")(noisy)
     np.testing.assert_array_equal(seen[0][0], noisy)
     np.testing.assert_array_equal(seen[0][2], gain.over(noisy.shape))
+    np.testing.assert_array_equal(found.left, 0.5)
     assert found.image.mean(dtype=np.float64) == pytest.approx(noisy.mean(dtype=np.float64), abs=1e-3)

@@ -38,6 +38,19 @@ def test_the_noise_itself_looks_like_noise(case: tuple[Image, Image]) -> None:
     assert found.edge_contrast > 50
 
 
+def test_noise_that_was_left_on_purpose_is_no_sign_of_lost_structure(case: tuple[Image, Image]) -> None:
+    """Three tenths of the noise are left: they are like what was removed."""
+    clean, noise = case
+    found, untold = (
+        appraise(clean + noise, 0.7 * noise, NOISE, left=left) for left in (np.full(clean.shape, 0.3), None)
+    )
+    assert found is not None
+    assert untold is not None
+    assert found.share == untold.share == pytest.approx(0.7, abs=0.01)
+    assert abs(found.edge_correlation) < 5 / math.sqrt(1024 * 20)
+    assert untold.edge_correlation > 0.1
+
+
 def test_edges_that_were_blurred_show(case: tuple[Image, Image]) -> None:
     clean, noise = case
     lost = clean - gaussian_filter(clean, 1)

@@ -29,6 +29,9 @@ class Denoised:
     estimate: ProfileEstimate | None = None
     """The noise that was removed as a profile, estimated (with a local gain where there is one) or given; None where
     the method has no such notion."""
+    left: NDArray[np.float32] | None = None
+    """(H, W), share of what the method would have removed that it left because it may be structure, below 1; None where
+    it left none of it."""
     frames: int = 1
     """Frames of the scene that were averaged where nothing moves."""
 

@@ -31,13 +31,13 @@ EVERY = 4
 """Of the rows and columns that tell how strong the noise is."""
 
 
-def with_structure(
+def left_beside_structure(
     noisy: NDArray[np.float32],
     restored: NDArray[np.float32],
     profile: NoiseProfile,
     gain: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
-    """The restored image with a part of what was removed beside structure.
+) -> NDArray[np.float32] | None:
+    """(H, W), the share of what was removed that is to be put back, `l w(g)`; None where it is 0 everywhere.
 
     Args:
         noisy: (H, W), grey levels.
@@ -48,10 +48,10 @@ def with_structure(
     deviation = prevailing_deviation(noisy, profile, gain)
     share = share_put_back(deviation)
     if not share:
-        return restored
+        return None
     low, high = (math.log(one * deviation) for one in UNEVEN)
     weight = (np.log(np.maximum(_unevenness(restored), 1e-6)) - low) / (high - low)
-    return np.asarray(restored + share * weight.clip(0, 1) * (noisy - restored), dtype=np.float32)
+    return np.asarray(share * weight.clip(0, 1), dtype=np.float32)
 
 
 def share_put_back(deviation: float) -> float:

@@ -12,7 +12,7 @@ from xray_denoise.denoisers import progress
 from xray_denoise.denoisers.base import Denoised
 from xray_denoise.denoisers.bias import without_bias
 from xray_denoise.denoisers.pixels import pad_to_multiple
-from xray_denoise.denoisers.structure import with_structure
+from xray_denoise.denoisers.structure import left_beside_structure
 from xray_denoise.denoisers.tiles import windows
 from xray_denoise.denoisers.windowed import NetworkDenoiser
 from xray_denoise.nets.profile_unet import noise_maps
@@ -53,7 +53,7 @@ class ToldDenoiser(NetworkDenoiser):
         average = average_frames(frame, others, profile)
 
         def compute() -> Denoised:
-            image = self._restored(average.image, profile, average=average)
+            image, _ = self._restored(average.image, profile, average=average)
             deviation = profile.deviation_at(image).astype(np.float32)
             return Denoised.of(frame, image, _level_of(noise, profile), deviation, profile)
 
@@ -63,11 +63,11 @@ class ToldDenoiser(NetworkDenoiser):
         found = _known(noisy, level)
         profile = found.profile
         gain = None if found.gain is None else found.gain.over((noisy.shape[0], noisy.shape[1]))
-        image = self._restored(noisy, profile, gain, estimated=level is None)
+        image, left = self._restored(noisy, profile, gain, estimated=level is None)
         deviation = profile.deviation_at(image).astype(np.float32)
         if gain is not None:
             deviation *= gain
-        return Denoised.of(noisy, image, _level_of(level, profile), deviation, found)
+        return replace(Denoised.of(noisy, image, _level_of(level, profile), deviation, found), left=left)
 
     def _restored(
         self,
@@ -77,8 +77,8 @@ class ToldDenoiser(NetworkDenoiser):
         average: FrameAverage | None = None,
         *,
         estimated: bool = False,
-    ) -> NDArray[np.float32]:
-        """(H, W), the image without its noise.
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """(H, W), the image without its noise, and `Denoised.left`.
 
         Args:
             noisy: (H, W), an image or an average of frames, grey levels.
@@ -90,7 +90,7 @@ class ToldDenoiser(NetworkDenoiser):
         An image that is the same everywhere, such as a blank frame of a run, holds no noise and is left as it is.
         """
         if noisy.min() == noisy.max():
-            return noisy
+            return noisy, None
         height, width = noisy.shape
         whole = pad_to_multiple(self._place(noisy)[None, None], self.net.stride)
         relative = gain if average is None else np.sqrt(average.share)
@@ -112,9 +112,10 @@ class ToldDenoiser(NetworkDenoiser):
             for index, window in enumerate(batch):
                 restored[window.output] = clean[index, 0, *window.crop].to(whole.device) * GREY_MAX
         image = restored[:height, :width].cpu().numpy()
-        if estimated:
-            image = with_structure(noisy, image, profile, gain)
-        return without_bias(noisy, image, profile, gain)
+        left = left_beside_structure(noisy, image, profile, gain) if estimated else None
+        if left is not None:
+            image += left * (noisy - image)
+        return without_bias(noisy, image, profile, gain), left
 
 
 def scaled(maps: Tensor, relative: Tensor, average: FrameAverage | None = None) -> Tensor:

@@ -15,6 +15,7 @@ smooth places, and uncorrelated with the edges:
 A method that takes the noise and nothing else has a share and an edge ratio of at most 1 and a correlation near 0. One
 that blurs edges removes there what it leaves less of, so that r and h are alike. A method that leaves noise along edges
 has a ratio below 1, which is no fault. What was lost altogether, and does not show in n - r, does not show here either.
+Noise that was left on purpose is like what was removed: n - r is taken without it.
 In an even field the strongest gradients are those of noise that is left, which is like the noise that was removed: so
 ratio and correlation say nothing there (`Removed.has_edges`).
 """
@@ -68,6 +69,7 @@ def appraise(
     noise: Noise,
     valid: NDArray[np.bool_] | None = None,
     gain: LocalGain | None = None,
+    left: NDArray[np.floating] | None = None,
 ) -> Removed | None:
     """Compare what was removed with the noise, in blocks of 32x32 pixels.
 
@@ -80,6 +82,9 @@ def appraise(
         noise: the noise of the image, as it was found or is known.
         valid: (H, W), False for padding.
         gain: how many times as strong the noise is in a place, where the noise does not say it all.
+        left: (H, W), share of what would have been removed that was left on purpose, below 1. It is like what was
+            removed, which is no sign of lost structure: so edges are sought, and the correlation is computed, in the
+            image without it.
 
     Returns:
         None where fewer than 20 blocks are left, or nothing was removed at all.
@@ -93,7 +98,7 @@ def appraise(
     kept &= seen.max(axis=1, initial=-np.inf) > seen.min(axis=1, initial=np.inf)
     if kept.sum() < FEWEST_BLOCKS:
         return None
-    denoised = image - taken
+    denoised = image - (taken if left is None else taken / (1 - left))
     smooth = gaussian_filter(denoised, BLUR, truncate=3.0)
     down, along = np.gradient(smooth)
     gradient = blocks(down * down + along * along)[kept].mean(axis=1, dtype=np.float64)

@@ -121,7 +121,7 @@ def remarks_on(
         return Remarks(1.0 if isinstance(strength, str) else strength)
     told = found.estimate if given is None else None
     estimate = told or estimate_profile(found.noisy, BLOCKS)
-    removed = appraise(found.noisy, found.removed, estimate.profile, valid, estimate.gain)
+    removed = appraise(found.noisy, found.removed, estimate.profile, valid, estimate.gain, found.left)
     notes, made = [UNTOLD] if told and told.confidence == 0 else [], 1.0
     if removed is None:
         return Remarks(1.0 if isinstance(strength, str) else strength, notes=tuple(notes))
