@@ -48,7 +48,7 @@ def test_noise_that_was_left_on_purpose_is_no_sign_of_lost_structure(case: tuple
     assert untold is not None
     assert found.share == untold.share == pytest.approx(0.7, abs=0.01)
     assert abs(found.edge_correlation) < 5 / math.sqrt(1024 * 20)
-    assert untold.edge_correlation > 0.1
+    assert untold.edge_correlation > 0.05
 
 
 def test_edges_that_were_blurred_show(case: tuple[Image, Image]) -> None:
