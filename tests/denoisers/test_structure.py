@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from xray_denoise import denoisers
 from xray_denoise.denoisers import told
-from xray_denoise.denoisers.structure import left_beside_structure, prevailing_deviation, share_put_back
+from xray_denoise.denoisers.deviation import prevailing_deviation
+from xray_denoise.denoisers.structure import left_beside_structure, share_put_back
 from xray_denoise.phantom.chest import chest_phantom
 from xray_denoise.physics.detectors import detector_profile
 from xray_denoise.physics.local_gain import LocalGain

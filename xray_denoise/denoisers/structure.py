@@ -14,6 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_denoise.denoisers.deviation import prevailing_deviation
 from xray_denoise.physics.profile import NoiseProfile
 
 FINE = 1.0
@@ -27,8 +28,6 @@ PUT_BACK = 0.3
 """Share of what was removed that is put back beside structure at most."""
 WEAK = (1.0, 8.0)
 """Deviation of the noise up to which that much is put back, and from which nothing is, grey levels."""
-EVERY = 4
-"""Of the rows and columns that tell how strong the noise is."""
 
 
 def left_beside_structure(
@@ -60,20 +59,6 @@ def share_put_back(deviation: float) -> float:
         return 0.0
     weakest, strongest = WEAK
     return PUT_BACK * min(max(math.log(strongest / deviation) / math.log(strongest / weakest), 0.0), 1.0)
-
-
-def prevailing_deviation(
-    noisy: NDArray[np.float32], profile: NoiseProfile, gain: NDArray[np.float32] | None = None
-) -> float:
-    """Standard deviation of the noise where most of it is, grey levels: `sqrt(mean(s^4) / mean(s^2))` of the pixels.
-
-    Air, shutters and letters hardly count, in which there is little noise. `gain` as above.
-    """
-    variance = profile.deviation_at(noisy[::EVERY, ::EVERY]) ** 2
-    if gain is not None:
-        variance = variance * gain[::EVERY, ::EVERY] ** 2
-    mean = float(variance.mean())
-    return math.sqrt(float((variance**2).mean()) / mean) if mean else 0.0
 
 
 def _unevenness(image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from xray_denoise.denoisers import progress
 from xray_denoise.denoisers.base import Denoised
 from xray_denoise.denoisers.bias import without_bias
+from xray_denoise.denoisers.deviation import typical_deviation
 from xray_denoise.denoisers.pixels import pad_to_multiple
 from xray_denoise.denoisers.structure import left_beside_structure
 from xray_denoise.denoisers.tiles import windows
@@ -21,9 +22,6 @@ from xray_denoise.physics.noise import NoiseLevel
 from xray_denoise.physics.noise_estimate import ProfileEstimate, estimate_profile, estimate_scene_profile
 from xray_denoise.physics.profile import KNOTS, Noise, NoiseProfile
 from xray_denoise.scale import GREY_MAX
-
-EVERY = 4
-"""Of the rows and columns that tell how strong the noise of the whole image is."""
 
 
 @dataclass(slots=True)
@@ -142,17 +140,6 @@ def _known(noisy: NDArray[np.floating], noise: Noise | None) -> ProfileEstimate:
 def _level_of(noise: Noise | None, profile: NoiseProfile) -> NoiseLevel:
     """The level that was given, or else the one that is nearest to the profile."""
     return noise if isinstance(noise, NoiseLevel) else profile.nearest_level()
-
-
-def typical_deviation(
-    noisy: NDArray[np.float32], profile: NoiseProfile, relative: NDArray[np.float32] | None = None
-) -> float:
-    """Root mean square of the standard deviation of the noise over an image, grey levels.
-
-    `relative`, (H, W), is the deviation over that of the profile; None is 1.
-    """
-    deviation = profile.deviation_at(noisy[::EVERY, ::EVERY])
-    return float(np.sqrt(((deviation if relative is None else deviation * relative[::EVERY, ::EVERY]) ** 2).mean()))
 
 
 def told_of(profile: NoiseProfile) -> tuple[Tensor, Tensor]:
